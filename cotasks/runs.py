@@ -1,0 +1,183 @@
+"""The run folder: append-only JSON lines that survive a kill, and the settings that a run may not change.
+
+    run.json              settings; a mismatch on resume is an error that names the field
+    questions.jsonl       what the judge and the report need of each record, so that a run reads without its data set
+    generations/*.jsonl   {id, condition, sample, answer, ...}, keyed by (id, condition, sample)
+    failures/*.jsonl      the same key with a reason
+    verdicts/<judge>.jsonl
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cotasks.errors import InputError, shorten
+
+Key = tuple[str, str, int]
+"""(record id, condition name, sample number from 0)."""
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    """The key of a row of generations or failures."""
+    return row["id"], row["condition"], row["sample"]
+
+
+def dump_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all: to a temporary name, then moved into place."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises InputError that names the file where it is missing or damaged."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a JSON-lines file in order. A last line without its newline is torn and ignored.
+
+    Raises InputError naming file and line where any other line is not a JSON object.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise InputError(f"{path}:{number}: not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{number}: {shorten(row)}; expected a JSON object")
+            yield row
+
+
+def read_folder(folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of all `*.jsonl` files of a folder, by file name; none where the folder is missing."""
+    for path in sorted(folder.glob("*.jsonl")):
+        yield from read_jsonl(path)
+
+
+class Appender:
+    """Appends rows to a JSON-lines file; each row is on its way to the disk when `append` returns.
+
+    Opening cuts off a torn last line that a kill left behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        self._cut_torn_line()
+
+    def _cut_torn_line(self) -> None:
+        end = self._file.seek(0, os.SEEK_END)
+        position = end
+        while position > 0:
+            start = max(0, position - 65536)
+            self._file.seek(start)
+            newline = self._file.read(position - start).rfind(b"\n")
+            if newline >= 0:
+                position = start + newline + 1
+                break
+            position = start
+        if position < end:
+            self._file.truncate(position)
+        self._file.seek(0, os.SEEK_END)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row as one line, in a single write."""
+        self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+    def close(self) -> None:
+        """Flush to the disk and close."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> Appender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold `<folder>/.<name>.lock`, an operating-system lock that dies with its process.
+
+    Raises InputError where another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder}: another process is writing to this run folder ({name})") from None
+        yield
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dict -> {"a.b": leaf}, for naming the field that differs."""
+    if isinstance(value, dict) and value:
+        return {k: v for name, item in value.items() for k, v in _flatten(item, f"{prefix}{name}.").items()}
+    return {prefix[:-1]: value}
+
+
+def settle(folder: Path, settings: dict[str, Any]) -> None:
+    """Write `run.json`, or on resume check that it says the same. The field `versions` may differ.
+
+    Raises InputError that names the first field that differs, with both values.
+    """
+    path = folder / "run.json"
+    settings = orjson.loads(orjson.dumps(settings))
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        dump_json(path, settings)
+        return
+    old = _flatten({k: v for k, v in read_json(path).items() if k != "versions"})
+    new = _flatten({k: v for k, v in settings.items() if k != "versions"})
+    for field in sorted(old.keys() | new.keys()):
+        if old.get(field) != new.get(field):
+            raise InputError(
+                f"{path}: {field} is {shorten(old.get(field))}, this command has {shorten(new.get(field))}; "
+                "resume with the same settings or name another --run folder"
+            )
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """`run.json` of a run folder. Raises InputError where the folder is no run folder."""
+    if not (folder / "run.json").exists():
+        raise InputError(f"{folder}: not a run folder (no run.json); write one with `cotasks generate`")
+    settings: dict[str, Any] = read_json(folder / "run.json")
+    return settings
+
+
+def read_questions(folder: Path) -> dict[str, dict[str, Any]]:
+    """{record id: row of questions.jsonl}; rows hold id, video_id, category, question_type, question, answer,
+    additional_answers, choices, answer_index."""
+    return {row["id"]: row for row in read_jsonl(folder / "questions.jsonl")}
+
+
+def read_generations(folder: Path) -> dict[Key, dict[str, Any]]:
+    """{key: row} of all generations; of rows with one key, the first counts."""
+    rows: dict[Key, dict[str, Any]] = {}
+    for row in read_folder(folder / "generations"):
+        rows.setdefault(key_of(row), row)
+    return rows
+
+
+def read_failures(folder: Path) -> dict[Key, dict[str, Any]]:
+    """{key: row} of failures that no generation made good; of rows with one key, the last counts."""
+    done = read_generations(folder).keys()
+    return {key_of(row): row for row in read_folder(folder / "failures") if key_of(row) not in done}

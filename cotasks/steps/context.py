@@ -1,0 +1,165 @@
+"""How a prompt names entities, frames and moments, and how such text is read back.
+
+Grid positions exist only here. A family refers to a frame either by its time (`3.94s`, seconds from the start of
+the clip, with enough decimals to tell the file's frames apart) or by its position among the frames shown
+(`frame 12`, from 1). Lists of frames are written as runs on the grid: `0.00s to 3.94s; 7.87s`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, Literal, TypeVar
+
+from cotasks.boxes import CoordinateFormat, Size
+from cotasks.schema import Entity, Frame, Span
+from cotasks.timeline import runs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Parsed(Generic[T]):
+    """What could be read from a text."""
+
+    value: T
+    unread: tuple[str, ...]
+    """The lines or items that could not be read, as they stood."""
+
+
+def entity_names(entities: Iterable[Entity]) -> dict[int, str]:
+    """tid -> name in prompts: the category with blanks for underscores; where a category has several entities,
+    followed by a number from 1 in order of tid ("adult 1", "adult 2")."""
+    by_category: dict[str, list[int]] = {}
+    for entity in sorted(entities, key=lambda e: e.tid):
+        by_category.setdefault(entity.category, []).append(entity.tid)
+    names = {}
+    for category, tids in by_category.items():
+        text = category.replace("_", " ")
+        for number, tid in enumerate(tids, 1):
+            names[tid] = text if len(tids) == 1 else f"{text} {number}"
+    return names
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """All that rendering and parsing a step needs to know beside the step itself."""
+
+    entities: tuple[Entity, ...]
+    """All entities of the scene, so that a name means the same under every condition."""
+    frames: tuple[Frame, ...]
+    """The grid frames that the prompt may speak of."""
+    fps: float
+    clip: Span
+    """Times count from its start."""
+    source_size: Size
+    """(width, height) that the record's boxes refer to."""
+    coordinates: CoordinateFormat
+    frame_reference: Literal["seconds", "position"] = "seconds"
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        return entity_names(self.entities)
+
+    @cached_property
+    def entity_of_name(self) -> dict[str, Entity]:
+        return {self.names[e.tid].lower(): e for e in self.entities}
+
+    @cached_property
+    def _position(self) -> dict[int, int]:
+        return {frame.index: position for position, frame in enumerate(self.frames)}
+
+    @cached_property
+    def _decimals(self) -> int:
+        # rounding to d decimals moves a moment by at most 0.5 * 10**-d seconds, which is under half a frame
+        # exactly when fps < 10**d
+        return next(d for d in range(1, 10) if 10**d > self.fps)
+
+    def moment(self, frame: int) -> str:
+        """Frame number of the file (on the grid or not) -> `3.94s` from the clip's start."""
+        seconds = round(frame / self.fps - self.clip.start_seconds, self._decimals) + 0.0  # no "-0.00"
+        return f"{seconds:.{self._decimals}f}s"
+
+    def read_moment(self, text: str) -> int | None:
+        """`3.94s` -> the frame number nearest to that time; None where the text is no time."""
+        match = re.fullmatch(r"(-?\d{1,9}(?:\.\d{1,9})?)\s*s", text.strip())
+        return None if match is None else round((float(match[1]) + self.clip.start_seconds) * self.fps)
+
+    def frame_text(self, frame: int) -> str:
+        """Grid frame -> how the family refers to it."""
+        return f"frame {self._position[frame] + 1}" if self.frame_reference == "position" else self.moment(frame)
+
+    def read_frame(self, text: str) -> int | None:
+        """How the family refers to a frame -> its number in the file; None where it names no frame of the grid."""
+        if self.frame_reference == "position":
+            match = re.fullmatch(r"frame (\d{1,6})", text.strip().lower())
+            number = int(match[1]) if match else 0
+            return self.frames[number - 1].index if 1 <= number <= len(self.frames) else None
+        frame = self.read_moment(text)
+        return frame if frame in self._position else None
+
+    def frames_text(self, frames: Collection[int]) -> str:
+        """Grid frames -> runs, such as `0.00s to 3.94s; 7.87s`."""
+        parts = []
+        for first, last in runs(frames, self.frames):
+            start, end = self.frame_text(first.index), self.frame_text(last.index)
+            parts.append(start if first == last else f"{start} to {end}")
+        return "; ".join(parts)
+
+    def read_frames(self, text: str) -> Parsed[tuple[int, ...]]:
+        """The inverse of `frames_text`. A run stands for all frames of the grid from its first to its last."""
+        chosen: set[int] = set()
+        unread = []
+        for part in text.split(";"):
+            ends = [self.read_frame(end) for end in part.split(" to ")]
+            first, last = ends[0], ends[-1]
+            if len(ends) > 2 or first is None or last is None or first > last:
+                unread.append(part.strip())
+            else:
+                chosen.update(f.index for f in self.frames if first <= f.index <= last)
+        return Parsed(tuple(sorted(chosen)), tuple(unread))
+
+    def triple_text(self, subject_tid: int, predicate: str, object_tid: int) -> str:
+        """`(adult 1, in front of, child 2)`."""
+        return f"({self.names[subject_tid]}, {predicate.replace('_', ' ')}, {self.names[object_tid]})"
+
+    def read_triple(self, text: str) -> tuple[int, str, int] | None:
+        """The inverse of `triple_text`; None where the text is no triple or a name is not in the scene."""
+        match = re.fullmatch(r"\((.+)\)", text.strip())
+        parts = [part.strip() for part in match[1].split(",")] if match else []
+        if len(parts) != 3 or not parts[1]:
+            return None
+        subject, object_ = (self.entity_of_name.get(name.lower()) for name in (parts[0], parts[2]))
+        if subject is None or object_ is None:
+            return None
+        return subject.tid, parts[1].replace(" ", "_"), object_.tid
+
+
+NOTHING = "none"
+"""What a step says that has no items."""
+
+
+def render_items(items: Sequence[T], render_item: Callable[[T], str]) -> str:
+    """One line an item, or `none`."""
+    return "\n".join(render_item(item) for item in items) or NOTHING
+
+
+def parse_items(text: str, parse_item: Callable[[str], Parsed[T | None]]) -> Parsed[tuple[T, ...]]:
+    """Read a text line by line; empty lines and `none` hold no item."""
+    values: list[T] = []
+    unread: list[str] = []
+    for line in (line.strip() for line in text.splitlines()):
+        if line and line.lower() != NOTHING:
+            parsed = parse_item(line)
+            unread.extend(parsed.unread)
+            if parsed.value is not None:
+                values.append(parsed.value)
+    return Parsed(tuple(values), tuple(unread))
+
+
+def split_item(line: str) -> tuple[str, str]:
+    """`head: rest` -> (head, rest). No name or predicate holds a colon followed by a blank."""
+    head, _, rest = line.partition(": ")
+    return head.strip(), rest.strip()

@@ -1,0 +1,87 @@
+"""The run folder: nothing that was appended is lost, and settings cannot change unseen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cotasks.errors import InputError
+from cotasks.runs import Appender, locked, read_failures, read_generations, read_jsonl, read_settings, settle
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=6),
+    cut=st.integers(0, 400),
+)
+def test_a_torn_tail_costs_at_most_the_torn_row(tmp_path: Path, rows: list[dict[str, str]], cut: int) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.unlink(missing_ok=True)
+    with Appender(path) as out:
+        for row in rows:
+            out.append(row)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: min(cut, len(whole))])
+    complete = whole[:cut].count(b"\n")
+    assert list(read_jsonl(path)) == rows[:complete]
+    with Appender(path) as out:  # cuts the torn row off, goes on
+        out.append({"after": "the kill"})
+    assert list(read_jsonl(path)) == [*rows[:complete], {"after": "the kill"}]
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": \n')
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: not JSON"):
+        list(read_jsonl(path))
+    path.write_bytes(b"[1]\n")
+    with pytest.raises(InputError, match=r"rows\.jsonl:1: \[1\]; expected a JSON object"):
+        list(read_jsonl(path))
+
+
+def test_settings_that_differ_are_named(tmp_path: Path) -> None:
+    settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 64}, "versions": {"torch": "1"}})
+    settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 64}, "versions": {"torch": "2"}})
+    with pytest.raises(InputError, match=r"sampling\.max_new_tokens is 64, this command has 32"):
+        settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 32}, "versions": {}})
+    with pytest.raises(InputError, match="not a run folder"):
+        read_settings(tmp_path / "elsewhere")
+
+
+def test_generations_count_once_and_failures_made_good_are_gone(tmp_path: Path) -> None:
+    key = {"id": "a", "condition": "baseline", "sample": 0}
+    other = {**key, "id": "b"}
+    with Appender(tmp_path / "generations/0.jsonl") as out:
+        out.append({**key, "answer": "first"})
+    with Appender(tmp_path / "generations/1.jsonl") as out:
+        out.append({**key, "answer": "second"})
+    with Appender(tmp_path / "failures/0.jsonl") as out:
+        out.append({**key, "reason": "x"})
+        out.append({**other, "reason": "x"})
+    assert [row["answer"] for row in read_generations(tmp_path).values()] == ["first"]
+    assert list(read_failures(tmp_path)) == [("b", "baseline", 0)]
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from cotasks.runs import locked\n"
+        "with locked(Path(sys.argv[1]), 'generate'):\n"
+        "    print('held', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 9)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match="another process"), locked(tmp_path, "generate"):
+            pass
+        with locked(tmp_path, "judge"):
+            pass
+        holder.communicate("\n")
+    with locked(tmp_path, "generate"):
+        pass
