@@ -58,4 +58,6 @@ class VideoAnnotation:
     keyframes: tuple[int, ...] | None = None
     """0-based numbers of the annotated frames on the grid; None where every frame of the video is annotated."""
     keyframes_left_out: int = 0
-    """Annotated frames for which the grid had no place."""
+    """Annotated frames of the clip for which the grid had no place."""
+    keyframes_outside_clip: int = 0
+    """Annotated frames before or after the clip, which are not used."""

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from cotasks.boxes import CoordinateFormat
+from cotasks.errors import InputError
+from cotasks.families import FAMILIES, Family, Limits, family_of, frame_size, limits_of
+
+transformers = pytest.importorskip("transformers")
+torch = pytest.importorskip("torch")
+
+QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
+FIXED = ["llava_onevision", "llava_next_video"]
+
+VIDEO_PROCESSORS = {
+    "qwen2_5_vl": "Qwen2VLVideoProcessor",
+    "qwen2_vl": "Qwen2VLVideoProcessor",
+    "qwen3_vl": "Qwen3VLVideoProcessor",
+    "llava_onevision": "LlavaOnevisionVideoProcessor",
+    "llava_next_video": "LlavaNextVideoVideoProcessor",
+}
+# as published: video_preprocessor_config.json, or preprocessor_config.json where a checkpoint has no other
+PUBLISHED = {
+    "qwen2_5_vl": {"size": {"shortest_edge": 3136, "longest_edge": 12845056}},
+    "qwen2_vl": {"size": {"shortest_edge": 3136, "longest_edge": 12845056}},
+    "qwen3_vl": {"size": {"shortest_edge": 4096, "longest_edge": 25165824}},
+    "llava_onevision": {"size": {"height": 384, "width": 384}},
+    "llava_next_video": {
+        "size": {"shortest_edge": 336},
+        "crop_size": {"height": 336, "width": 336},
+        "do_center_crop": True,
+    },
+}
+
+
+class WithVideo:
+    """What `limits_of` reads of a processor: its video processor, of the real class."""
+
+    def __init__(self, video_processor: Any) -> None:
+        self.video_processor = video_processor
+
+
+@cache
+def at_hand(family: str, published: bool) -> tuple[Family, Any, Limits]:
+    settings_ = PUBLISHED[family] if published else {}
+    video = getattr(transformers, VIDEO_PROCESSORS[family])(**settings_)
+    row = FAMILIES[family]
+    return row, video, limits_of(WithVideo(video), row)
+
+
+sides = st.integers(1, 4096) | st.sampled_from(
+    [1, 27, 28, 29, 112, 240, 270, 320, 360, 480, 640, 720, 1080, 1280, 1920]
+)
+families = st.sampled_from(sorted(FAMILIES))
+
+
+def resized_by(video: Any, size: tuple[int, int], num_frames: int, cap: bool) -> tuple[int, int]:
+    """(width, height) that the processor's own `resize` makes of such frames; on the meta device, so at no cost."""
+    frames = torch.empty((1, num_frames, 3, size[1], size[0]), device="meta")
+    result = video.resize(
+        frames,
+        size=video.size,
+        resample=video.resample,
+        factor=video.patch_size * video.merge_size,
+        temporal_factor=video.temporal_patch_size,
+        cap_pixels_per_frame=cap,
+    )
+    return result.shape[-1], result.shape[-2]
+
+
+@given(st.sampled_from(QWEN), st.booleans(), sides, sides, st.integers(1, 200))
+@example("qwen2_5_vl", True, 1280, 720, 64)
+@example("qwen3_vl", False, 1920, 1080, 15)
+@example("qwen3_vl", False, 32, 32, 5)  # counted as 4 frames
+@settings(max_examples=400, deadline=None)
+def test_qwen_processors_leave_frame_size_alone(
+    family: str, published: bool, width: int, height: int, num_frames: int
+) -> None:
+    assume(max(width, height) <= 100 * min(width, height))
+    row, video, limits = at_hand(family, published)
+    size = frame_size(row, width, height, num_frames, limits=limits)
+    shown = max(num_frames, 2 if row.size_spans_video else 1)  # Qwen3-VL's `resize` refuses a single frame
+    assert resized_by(video, size, shown, cap=False) == size
+    if num_frames % 2 == 0 or not row.size_spans_video:
+        assert resized_by(video, size, num_frames, cap=True) == size
+
+
+@given(families, st.booleans(), sides, sides, st.integers(2, 5))
+@example("llava_next_video", False, 1280, 720, 2)
+@settings(max_examples=40, deadline=None)
+def test_whole_processor_call_does_not_resize(
+    family: str, published: bool, width: int, height: int, num_frames: int
+) -> None:
+    assume(max(width, height) <= 100 * min(width, height))
+    row, video, limits = at_hand(family, published)
+    cap = None if limits.fixed else 200_000
+    w, h = frame_size(row, width, height, num_frames, cap, limits=limits)
+    frames = np.random.default_rng(width).integers(0, 256, (num_frames, h, w, 3), dtype=np.uint8)
+    options = {"return_tensors": "pt", "do_sample_frames": False}
+    whole = video([frames], **options)
+    untouched = video([frames], do_resize=False, do_center_crop=False, **options)
+    assert torch.equal(whole["pixel_values_videos"], untouched["pixel_values_videos"])
+    if "video_grid_thw" in whole:
+        patch = video.patch_size
+        assert whole["video_grid_thw"].tolist() == [[math.ceil(num_frames / 2), h // patch, w // patch]]
+    else:
+        assert whole["pixel_values_videos"].shape == (1, num_frames, 3, h, w)
+
+
+@given(st.sampled_from(QWEN), sides, sides, st.integers(1, 200))
+@settings(max_examples=300, deadline=None)
+def test_aspect_ratio_is_kept_as_well_as_multiples_allow(family: str, width: int, height: int, num_frames: int) -> None:
+    assume(max(width, height) <= 100 * min(width, height))
+    row = FAMILIES[family]
+    w, h = frame_size(row, width, height, num_frames)
+    m = row.limits.multiple
+    assert w % m == h % m == 0
+    # one scale takes both sides to within one multiple of the result, unless a side is held at a single multiple
+    if min(w, h) > m:
+        assert max((w - m) / width, (h - m) / height) <= min((w + m) / width, (h + m) / height)
+
+
+@given(st.integers(28, 4096), st.integers(28, 4096))
+@settings(max_examples=300, deadline=None)
+def test_rule_is_qwens_own_where_that_one_is_stable(width: int, height: int) -> None:
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import smart_resize
+
+    assume(max(width, height) <= 100 * min(width, height))
+    area = {"min_pixels": 128 * 784, "max_pixels": 768 * 784}
+    once = smart_resize(height, width, **area)
+    assume(smart_resize(*once, **area) == once)
+    assert frame_size(FAMILIES["qwen2_5_vl"], width, height, 64) == (once[1], once[0])
+
+
+def test_sizes_of_common_videos() -> None:
+    def sizes(family: str, num_frames: int = 64) -> list[tuple[int, int]]:
+        return [frame_size(FAMILIES[family], *wh, num_frames) for wh in ((1280, 720), (640, 480), (480, 854))]
+
+    assert sizes("qwen2_5_vl") == [(1008, 560), (644, 476), (476, 840)]
+    # 25,165,824 pixels over 64 frames: 393,216 a frame
+    assert sizes("qwen3_vl") == [(832, 448), (640, 480), (448, 832)]
+    assert sizes("llava_onevision") == [(384, 384)] * 3
+    assert sizes("llava_next_video") == [(336, 336)] * 3
+
+
+def test_checkpoint_may_narrow_but_default_area_stays() -> None:
+    row, _, limits = at_hand("qwen2_5_vl", True)
+    assert limits.max_pixels == 12845056
+    assert frame_size(row, 1280, 720, 64, limits=limits) == (1008, 560)
+    # an explicit max_pixels goes beyond the default where the checkpoint allows it, and below
+    assert frame_size(row, 1280, 720, 64, 1280 * 720, limits=limits) == (1260, 700)
+    assert frame_size(row, 1280, 720, 64, 100_000, limits=limits) == (420, 224)
+    narrow = replace(limits, max_pixels=16 * 784)
+    assert frame_size(row, 1280, 720, 64, limits=narrow) == (140, 84)
+
+
+def test_video_budget_lowers_frames_of_long_videos() -> None:
+    row, _, limits = at_hand("qwen2_5_vl", True)
+    few, many = (frame_size(row, 1280, 720, n, limits=limits) for n in (64, 768))
+    assert few == (1008, 560)
+    # 90% of 128,000 tokens of 28 x 28 pixels, two frames each
+    assert many[0] * many[1] * 768 <= 0.9 * 128_000 * 784 * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("qwen2_5_vl", 0, 720, 64), "0x720"),
+        (("qwen2_5_vl", 1280, 720, 0), "0 frames"),
+        (("qwen2_5_vl", 2010, 10, 64), "aspect ratio"),
+        (("qwen2_5_vl", 1280, 720, 64, 1000), "100352 to 1000"),
+        (("qwen3_vl", 1280, 720, 64, 1000), "multiples of 32"),
+        (("llava_onevision", 1280, 720, 64, 100_000), "384x384"),
+    ],
+)
+def test_impossible_sizes_are_one_line(arguments: tuple[Any, ...], words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        frame_size(FAMILIES[arguments[0]], *arguments[1:])
+    assert "\n" not in str(caught.value)
+
+
+def test_limits_of_real_processors() -> None:
+    assert at_hand("qwen2_5_vl", False)[2] == FAMILIES["qwen2_5_vl"].limits
+    for family in ("qwen3_vl", *FIXED):
+        assert at_hand(family, True)[2] == FAMILIES[family].limits
+    assert at_hand("llava_next_video", False)[2].fixed == (224, 224)
+    cropped = transformers.LlavaNextVideoVideoProcessor(size={"shortest_edge": 256})
+    assert limits_of(WithVideo(cropped), FAMILIES["llava_next_video"]).fixed == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ("family", "processor", "words"),
+    [
+        ("qwen2_5_vl", object(), "no video processor"),
+        ("qwen2_5_vl", WithVideo(transformers.LlavaOnevisionVideoProcessor()), "shortest_edge"),
+        ("llava_onevision", WithVideo(transformers.LlavaOnevisionVideoProcessor(size={"longest_edge": 9})), "fixed"),
+    ],
+)
+def test_limits_of_the_wrong_processor(family: str, processor: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        limits_of(processor, FAMILIES[family])
+
+
+def test_rows() -> None:
+    known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
+    for name, family in FAMILIES.items():
+        assert family.name == name
+        for model_type in family.model_types:
+            assert model_type in known
+            assert family_of(model_type) is family
+        size = (8, 8) if family.coordinates == "pixels" else None
+        CoordinateFormat(family.coordinates, size)
+
+
+def test_unknown_family_lists_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"'blip_2'.*llava_onevision, qwen2_5_vl.*put a Family") as caught:
+        family_of("blip_2")
+    assert caught.value.reason == "unknown model family"
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, cotasks.families, cotasks.collate, cotasks.tiny\n"
+        "print([m for m in ('torch', 'transformers', 'decord', 'av') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

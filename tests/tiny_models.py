@@ -1,0 +1,38 @@
+"""Tiny models for tests, each built once a session, and clips that fit them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from cotasks.collate import Clip
+from cotasks.families import FAMILIES, frame_size, limits_of
+from cotasks.tiny import build_tiny
+
+
+@cache
+def tiny(family: str) -> tuple[Any, Any]:
+    """(model, processor), shared between tests: leave them as they are."""
+    return build_tiny(family)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    messages: list[dict[str, Any]]
+
+
+def prompt(text: str, videos: int = 1) -> Prompt:
+    """One user turn: `videos` placeholders, then the text."""
+    content = [{"type": "video"}] * videos + [{"type": "text", "text": text}]
+    return Prompt([{"role": "user", "content": content}])
+
+
+def clip(family: str, width: int = 160, height: int = 120, num_frames: int = 8, step: int = 15, seed: int = 0) -> Clip:
+    """Noise of the size that the tiny processor of `family` leaves alone, every `step` frames at 30 frames a second."""
+    row = FAMILIES[family]
+    w, h = frame_size(row, width, height, num_frames, limits=limits_of(tiny(family)[1], row))
+    pixels = np.random.default_rng(seed).integers(0, 256, (num_frames, h, w, 3), dtype=np.uint8)
+    return Clip(pixels, list(range(0, step * num_frames, step)), 30.0, step * num_frames)
