@@ -182,8 +182,8 @@ def fingerprint(options: BuildOptions) -> str:
     and time of change, as `datasets` counts local data files.
     """
     digest = hashlib.sha256(repr(sorted(options.shaping().items())).encode())
-    for path in source_files(options):
-        digest.update(f"{path.relative_to(options.root).as_posix()} {file_hash(path)}\n".encode())
+    for source in source_files(options):
+        digest.update(f"{source.relative_to(options.root).as_posix()} {file_hash(source)}\n".encode())
     trees = [] if options.config == "star" else options.vidor_paths
     for tree in [*trees, *([options.videos] if options.videos else [])]:
         for path in _files_below(tree):

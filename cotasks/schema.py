@@ -236,16 +236,20 @@ class Record:
 
 
 @cache
-def _fields(cls: type) -> tuple[tuple[str, Any], ...]:
+def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
     """(name, type hint with its feature annotation) of each field of a dataclass."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return tuple((field.name, hints[field.name]) for field in dataclasses.fields(cls))
 
 
+def _is_struct(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint)
+
+
 def _feature(hint: Any) -> Any:
     """Type hint -> `datasets` feature: a dataclass becomes a struct, a tuple a list."""
-    if dataclasses.is_dataclass(hint):
-        return {name: _feature(h) for name, h in _fields(typing.cast(type, hint))}
+    if _is_struct(hint):
+        return {name: _feature(h) for name, h in _fields(hint)}
     if typing.get_origin(hint) is tuple:
         return List(_feature(typing.get_args(hint)[0]))
     return hint.__metadata__[0]
@@ -256,8 +260,8 @@ FEATURES: Features = Features(_feature(Record))
 
 
 def _from_plain(hint: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return typing.cast(type, hint)(**{n: _from_plain(h, value[n]) for n, h in _fields(typing.cast(type, hint))})
+    if _is_struct(hint):
+        return hint(**{name: _from_plain(h, value[name]) for name, h in _fields(hint)})
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
         return tuple(_from_plain(item, v) for v in value)
@@ -268,8 +272,8 @@ def _from_plain(hint: Any, value: Any) -> Any:
 
 
 def _to_plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {name: _to_plain(getattr(value, name)) for name, _ in _fields(type(value))}
+    if _is_struct(value):
+        return {field.name: _to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple):
         return [_to_plain(v) for v in value]
     return value
@@ -277,8 +281,8 @@ def _to_plain(value: Any) -> Any:
 
 def _to_arrow(hint: Any, values: Sequence[Any]) -> pa.Array:
     """Values of one field -> Arrow array, a column at a time: no dict is built for any box or triple."""
-    if dataclasses.is_dataclass(hint):
-        fields = _fields(typing.cast(type, hint))
+    if _is_struct(hint):
+        fields = _fields(hint)
         columns = [_to_arrow(h, [getattr(v, name) for v in values]) for name, h in fields]
         return pa.StructArray.from_arrays(columns, names=[name for name, _ in fields])
     if typing.get_origin(hint) is tuple:
