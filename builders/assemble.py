@@ -110,7 +110,7 @@ def _read_nextqa(
         require(root / "vidor", root)
     trees = lookups.trees or vidor.find_annotations(options.vidor_paths)
     spans = root / f"nextgqa/gsub_{short}.json"
-    if options.localization == "human":
+    if options.localization == "human" and split != "train":  # NExT-GQA has spans for val and test only
         require(spans, root)
     human = nextgqa.read_spans(str(spans)) if spans.exists() else {}
     lookups = dataclasses.replace(lookups, trees=trees, spans=human)

@@ -4,7 +4,8 @@
     from datasets import load_dataset
 
     load_dataset("cotasks")                                    # the embedded sample
-    load_dataset("cotasks", "nextqa_oe", data_dir="annotation")  # NExT-QA, open-ended
+    load_dataset("cotasks", "nextqa_oe")                         # NExT-QA, open-ended; the annotation is downloaded
+    load_dataset("cotasks", "nextqa_oe", data_dir="annotation")  # the same from a folder of one's own
     load_dataset("cotasks", "star", data_dir="annotation", num_frames=32)
 """
 
@@ -32,6 +33,7 @@ from cotasks.builders.assemble import (
     plan_splits,
     without_gc,
 )
+from cotasks.builders.download import fetched, sources_of
 from cotasks.builders.sources import SPLITS, BuildOptions, fingerprint
 from cotasks.errors import InputError
 from cotasks.schema import FEATURES, records_to_table
@@ -99,9 +101,13 @@ class CoTasks(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(description=self.config.description or "", features=FEATURES.copy())
 
-    def _usable_splits(self) -> tuple[dict[str, SplitPlan], dict[str, str]]:
+    def _fetched(self, force: bool = False) -> BuildOptions:
+        """The options with the folder of the source files, downloaded where none was given."""
+        return fetched(self.config.options, self._cache_downloaded_dir, self.token, force)
+
+    def _usable_splits(self, options: BuildOptions) -> tuple[dict[str, SplitPlan], dict[str, str]]:
         """Plans of the splits that have a record, and why the others are left out."""
-        plans, left_out = plan_splits(self.config.options, SPLITS)
+        plans, left_out = plan_splits(options, SPLITS)
         for split, plan in list(plans.items()):
             reasons = Counter(skipped.reason for skipped in plan.skipped)
             for item in (item for task in plan.tasks for item in build_video(task, plan.lookups)):
@@ -114,7 +120,11 @@ class CoTasks(datasets.ArrowBasedBuilder):
         return plans, left_out
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        plans, left_out = self._usable_splits()
+        options = self._fetched(dl_manager.download_config.force_download)
+        if self.config.options.downloads:
+            # they are there already; the manager counts them for `DatasetInfo.download_size`
+            dl_manager.download([str(options.root / source.path) for source in sources_of(options.config)])
+        plans, left_out = self._usable_splits(options)
         for split, reason in left_out.items():
             logger.warning(f"cotasks/{self.config.name}: split {split} is left out: {reason}")
         if not plans:
@@ -148,7 +158,7 @@ class CoTasks(datasets.ArrowBasedBuilder):
         """Raise InputError with the reason where a split is asked for by name that was left out."""
         asked = re.findall(r"[A-Za-z_]\w*(?=\[|\+|$)", str(split)) if split is not None else []
         if set(asked) & set(SPLITS) - set(self.info.splits or {}):
-            _, left_out = self._usable_splits()
+            _, left_out = self._usable_splits(self._fetched())
             for name in asked:
                 if name in left_out:
                     raise InputError(f"cotasks/{self.config.name}: no split {name}: {left_out[name]}")

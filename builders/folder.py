@@ -40,6 +40,7 @@ from cotasks.builders.assemble import (
     plan_splits,
     without_gc,
 )
+from cotasks.builders.download import fetched
 from cotasks.builders.sources import SPLITS, BuildOptions, file_hash, source_files
 from cotasks.errors import InputError
 from cotasks.registration import code_hash
@@ -191,6 +192,7 @@ def build_folder(
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not any(out.glob("*/build.json")))):
         raise InputError(f"{out}: exists and was not written by a build; name another folder")
+    options = fetched(options)
     plans, left_out = plan_splits(options, splits or SPLITS)
     if splits and left_out:
         raise InputError(next(iter(left_out.values())), "missing file")

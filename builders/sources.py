@@ -28,10 +28,11 @@ WHERE = {
     "nextqa/oe": "https://github.com/doc-doc/NExT-OE (dataset/nextqa)",
     "nextqa/mc": "https://github.com/doc-doc/NExT-QA (dataset/nextqa)",
     "nextqa/map_vid_vidorID.json": "https://github.com/doc-doc/NExT-QA (dataset/nextqa)",
-    "nextgqa": "https://github.com/doc-doc/NExT-GQA",
+    "nextqa/add_reference_answer_test.json": "https://github.com/doc-doc/NExT-OE (dataset/nextqa)",
+    "nextgqa": "https://github.com/doc-doc/NExT-GQA (datasets/nextgqa)",
     "vidor": "https://huggingface.co/datasets/shangxd/vidor (training-annotation.zip, validation-annotation.zip)",
     "star": "https://star-benchmark.s3.us-east.cloud-object-storage.appdomain.cloud/Question_Answer_SituationGraph/",
-    "star/STAR_classes": "https://star-benchmark.s3.us-east.cloud-object-storage.appdomain.cloud/Annotations/classes.zip",
+    "star/STAR_classes": "https://github.com/csbobby/STAR_Benchmark (annotations/STAR_classes)",
 }
 """Start of a path under `data_dir` -> where its publishers offer it."""
 
@@ -43,7 +44,7 @@ class BuildOptions:
     config: str
     """One of CONFIGS."""
     data_dir: str | None = None
-    """Folder with the source files, laid out as above; not for `sample`."""
+    """Folder with the source files, laid out as above; None has them downloaded. Not for `sample`."""
     vidor: tuple[str, ...] = ()
     """Further folders or zips of VidOR annotation."""
     videos: str | None = None
@@ -78,29 +79,27 @@ class BuildOptions:
             raise InputError(f"localization is {self.localization!r}; expected auto, human, lexical, whole or a .jsonl file")
 
     @property
+    def downloads(self) -> bool:
+        """Whether no folder was given that the sources lie in, so that `download.fetched` is to fetch them."""
+        return self.config != "sample" and self.data_dir is None
+
+    @property
     def root(self) -> Path:
         """The folder that the sources lie in. Raises InputError where none was given, or it is missing."""
         if self.config == "sample":
             return Path(SAMPLE_DIR)
         if self.data_dir is None:
-            raise InputError(f"config {self.config}: no data_dir given; expected the folder that holds {self._layout}")
+            raise InputError(f"config {self.config}: no data_dir given; expected the folder of the source files")
         root = Path(self.data_dir).expanduser()
         if not root.is_dir():
             raise InputError(f"data_dir {self.data_dir}: no such folder")
         return root
 
     @property
-    def _layout(self) -> str:
-        if self.config == "star":
-            return f"star/STAR_*.json and star/STAR_classes/ (from {WHERE['star']} and {WHERE['star/STAR_classes']})"
-        variant = "nextqa/" + self.config.removeprefix("nextqa_")
-        return f"{variant}/*.csv and nextqa/map_vid_vidorID.json (from {WHERE[variant]}) and vidor/ (from {WHERE['vidor']})"
-
-    @property
     def vidor_paths(self) -> list[str]:
         """Every folder or zip of VidOR annotation: `vidor/` under the data folder where there is one, then `vidor`."""
-        default = self.root / "vidor"
-        return ([str(default)] if default.exists() else []) + [os.path.expanduser(path) for path in self.vidor]
+        default = [] if self.downloads else [str(self.root / "vidor")]
+        return [path for path in default if os.path.exists(path)] + [os.path.expanduser(path) for path in self.vidor]
 
     @property
     def video_folder(self) -> str | None:
@@ -131,9 +130,12 @@ def require(path: Path, root: Path) -> Path:
     """The path, if it exists. Raises InputError that names it and says where to get it."""
     if path.exists():
         return path
-    relative = path.relative_to(root).as_posix()
-    source = max((key for key in WHERE if relative.startswith(key)), key=len)
-    raise InputError(f"{path}: no such file; get it from {WHERE[source]}", "missing file")
+    raise InputError(f"{path}: no such file; get it from {where(path.relative_to(root).as_posix())}", "missing file")
+
+
+def where(relative: str) -> str:
+    """The page that offers a file, by its path below a data folder."""
+    return WHERE[max((key for key in WHERE if relative.startswith(key)), key=len)]
 
 
 def file_hash(path: Path) -> str:
@@ -146,7 +148,9 @@ def file_hash(path: Path) -> str:
 
 
 def source_files(options: BuildOptions) -> Iterator[Path]:
-    """The files that a build may read, without VidOR annotation and videos; existing ones only."""
+    """The files that a build may read, without VidOR annotation and videos; those that are there."""
+    if options.downloads:
+        return
     candidates: list[Path] = []
     for part in parts_of(options.config):
         candidates += [question_file(options, part, split) for split in SPLITS]
@@ -182,6 +186,8 @@ def fingerprint(options: BuildOptions) -> str:
     and time of change, as `datasets` counts local data files.
     """
     digest = hashlib.sha256(repr(sorted(options.shaping().items())).encode())
+    if options.downloads:
+        digest.update(b"published files")  # the code says which, and has its own place in the cache key
     for source in source_files(options):
         digest.update(f"{source.relative_to(options.root).as_posix()} {file_hash(source)}\n".encode())
     trees = [] if options.config == "star" else options.vidor_paths

@@ -18,6 +18,7 @@ from cotasks.errors import InputError
 if TYPE_CHECKING:
     from cotasks.dataset import Records
     from cotasks.report import ReportPaths
+    from cotasks.schema import Record
 
 app = typer.Typer(
     name="cotasks",
@@ -159,8 +160,7 @@ def show(
 
     if id is not None and index is not None:
         raise InputError("--id and --index exclude each other")
-    records = _load(dataset, config, split, any_split=id is not None)
-    record = records.by_id(id) if id is not None else records.at(index or 0)
+    records, record = _find(dataset, config, split, id, index)
     print(describe(record))
     if out is None:
         return
@@ -270,11 +270,23 @@ def report(
 
 
 def _load(
-    dataset: str, config: str | None, split: str | None, limit: int | None = None, any_split: bool = False
+    dataset: str, config: str | None, split: str | None, limit: int | None = None
 ) -> Records:
     from cotasks.dataset import load_records
 
     return load_records(dataset, split, config=config, limit=limit)
+
+
+def _find(
+    dataset: str, config: str | None, split: str | None, id: str | None, index: int | None
+) -> tuple[Records, Record]:
+    """The record asked for, and the split it is in; an id says itself which split that is."""
+    if id is None:
+        records = _load(dataset, config, split)
+        return records, records.at(index or 0)
+    parts = id.split("/")
+    records = _load(dataset, config, split or (parts[1] if len(parts) > 1 else None))
+    return records, records.by_id(id)
 
 
 def _print_tables(paths: ReportPaths) -> None:

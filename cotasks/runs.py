@@ -1,17 +1,17 @@
 """The run folder: append-only JSON lines that survive a kill, and the settings that a run may not change.
 
-    run.json              settings; a mismatch on resume is an error that names the field
-    questions.jsonl       what the judge and the report need of each record, so that a run reads without its data set
-    generations/*.jsonl   {id, condition, sample, answer, ...}, keyed by (id, condition, sample)
-    failures/*.jsonl      the same key with a reason
-    verdicts/<judge>.jsonl
+run.json              settings; a mismatch on resume is an error that names the field
+questions.jsonl       what the judge and the report need of each record, so that a run reads without its data set
+generations/*.jsonl   {id, condition, sample, answer, ...}, keyed by (id, condition, sample)
+failures/*.jsonl      the same key with a reason
+verdicts/<judge>.jsonl
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,14 @@ def dump_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all: to a temporary name, then moved into place."""
     temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    os.replace(temporary, path)
+
+
+def dump_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a JSON-lines file whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
     os.replace(temporary, path)
 
 
@@ -134,6 +142,9 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix[:-1]: value}
 
 
+_ABSENT = object()
+
+
 def settle(folder: Path, settings: dict[str, Any]) -> None:
     """Write `run.json`, or on resume check that it says the same. The field `versions` may differ.
 
@@ -148,10 +159,11 @@ def settle(folder: Path, settings: dict[str, Any]) -> None:
     old = _flatten({k: v for k, v in read_json(path).items() if k != "versions"})
     new = _flatten({k: v for k, v in settings.items() if k != "versions"})
     for field in sorted(old.keys() | new.keys()):
-        if old.get(field) != new.get(field):
+        if old.get(field, _ABSENT) != new.get(field, _ABSENT):
+            was, now = (shorten(d[field]) if field in d else "not set" for d in (old, new))
             raise InputError(
-                f"{path}: {field} is {shorten(old.get(field))}, this command has {shorten(new.get(field))}; "
-                "resume with the same settings or name another --run folder"
+                f"{path}: {field} is {was}, in this command {now}; resume with the same settings or name another "
+                "--run folder"
             )
 
 

@@ -47,7 +47,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 def test_settings_that_differ_are_named(tmp_path: Path) -> None:
     settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 64}, "versions": {"torch": "1"}})
     settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 64}, "versions": {"torch": "2"}})
-    with pytest.raises(InputError, match=r"sampling\.max_new_tokens is 64, this command has 32"):
+    with pytest.raises(InputError, match=r"sampling\.max_new_tokens is 64, in this command 32"):
         settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 32}, "versions": {}})
     with pytest.raises(InputError, match="not a run folder"):
         read_settings(tmp_path / "elsewhere")

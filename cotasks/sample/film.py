@@ -170,6 +170,17 @@ def next_to(clip: Clip, a: int, b: int, gap: float) -> list[tuple[int, int]]:
     return runs(flags)
 
 
+def behind(clip: Clip, a: int, b: int) -> list[tuple[int, int]]:
+    """Runs [begin, end) of frames at which more than half of the width of `a` is within the width of `b`."""
+    flags = []
+    for frame in range(clip.frames):
+        found = boxes(clip, frame)
+        one, two = found.get(a), found.get(b)
+        inside = min(one[2], two[2]) - max(one[0], two[0]) if one and two else 0
+        flags.append(bool(one and inside * 2 > one[2] - one[0]))
+    return runs(flags)
+
+
 def runs(flags: list[bool]) -> list[tuple[int, int]]:
     """[begin, end) of each stretch of True."""
     result, begin = [], None

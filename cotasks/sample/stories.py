@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cotasks.sample.film import Actor, Clip, Held, Relation, next_to
+from cotasks.sample.film import Actor, Clip, Held, Relation, behind, next_to
 
 CATEGORIES = {
     "man": "adult",
@@ -114,15 +114,29 @@ class Stage:
     def during(self, subject: int, predicate: str, object_: int, begin: float, end: float) -> Relation:
         return Relation(subject, predicate, object_, self.at(begin), self.at(end))
 
-    def story(self, actors: list[Actor], relations: list[Relation], near: list[tuple[int, int]], *asked: Asked) -> Story:
-        """Adds to the scripted relations the stretches at which the pairs `near` stand side by side."""
+    def story(
+        self,
+        actors: list[Actor],
+        relations: list[Relation],
+        near: list[tuple[int, int]],
+        *asked: Asked,
+        covered: tuple[tuple[int, int], ...] = (),
+    ) -> Story:
+        """Adds to the scripted relations the stretches at which the pairs `near` stand side by side, and at which the
+        first of a pair `covered` is behind the second."""
         clip = Clip(self.video_id, self.place, self.width, self.height, self.fps, self.frames, tuple(actors))
         beside = [
             Relation(a, "next_to", b, begin, end)
             for a, b in near
             for begin, end in next_to(clip, a, b, 0.05 * self.width)
         ]
-        every = sorted([*relations, *beside], key=lambda r: (r.begin, r.end, r.subject, r.predicate, r.object))
+        hidden = [
+            relation
+            for a, b in covered
+            for begin, end in behind(clip, a, b)
+            for relation in (Relation(a, "behind", b, begin, end), Relation(b, "in_front_of", a, begin, end))
+        ]
+        every = sorted([*relations, *beside, *hidden], key=lambda r: (r.begin, r.end, r.subject, r.predicate, r.object))
         return Story(Clip(**{**vars(clip), "relations": tuple(every)}), asked)
 
     def when(self, begin: float, end: float) -> tuple[int, int]:
@@ -372,8 +386,6 @@ def hide(s: Stage, animal: str, colour: str, cover: str, cover_colour: str, wron
         s.actor(2, seeker, "purple", (0.4, 0.1), (0.65, 0.24), poses=((0.0, "stand"), (0.66, "reach"))),
     ]
     relations = [
-        s.during(0, "behind", 1, 0.3, 0.75),
-        s.during(1, "in_front_of", 0, 0.3, 0.75),
         s.during(0, "towards", 1, 0.1, 0.4),
         s.during(2, "watch", 0, 0.0, 0.35),
         s.during(2, "point_to", 1, 0.66, 1.0),
@@ -390,6 +402,7 @@ def hide(s: Stage, animal: str, colour: str, cover: str, cover_colour: str, wron
         Asked("DL", f"where is the {animal} hiding", f"behind the {cover}", second=cover),
         *_colour_question(animal, colour, wrong),
         Asked("DC", "how many animals are there", "one", ("two", "three", "four", "none")),
+        covered=((0, 1),),
     )
 
 

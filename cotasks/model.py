@@ -1,0 +1,167 @@
+"""Load a video language model, with all that prompts for it depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from cotasks.errors import InputError, MissingExtra
+from cotasks.families import Family, Limits, family_of, limits_of
+from cotasks.version import VERSION
+
+TINY = "tiny"
+"""The model name that stands for `cotasks.tiny`, even where a folder of that name exists."""
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+SAMPLING = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0}
+"""Greedy, whatever the checkpoint's generation_config.json says."""
+WEIGHTS_SAMPLED = 16
+"""Numbers of each weight that enter the fingerprint of a model."""
+PACKAGES = ("torch", "transformers", "datasets", "numpy", "pillow", "av", "decord")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to answer."""
+
+    model: Any
+    """The `transformers` model, in evaluation mode, on its device."""
+    processor: Any
+    family: Family
+    limits: Limits
+    end_tokens: tuple[int, ...]
+    """Tokens that end an answer."""
+    context_length: int | None
+    """Most tokens of prompt and answer together; None where the configuration does not say."""
+    settings: dict[str, Any]
+    """What `run.json` says of it: name, family, type, dtype, and fingerprints of weights and chat template."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a piece of text."""
+        return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def generation_config(self, max_new_tokens: int) -> Any:
+        """What `generate` is told: `SAMPLING`, and when to stop."""
+        from transformers import GenerationConfig
+
+        tokenizer = self.processor.tokenizer
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end_tokens[0]
+        return GenerationConfig(
+            **SAMPLING,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=list(self.end_tokens),
+            pad_token_id=pad,
+        )
+
+
+def load_model(name: str, dtype: str = "auto", device: str | None = None, trust_remote_code: bool = False) -> Model:
+    """Load `tiny`, a model folder or a Hub id for inference.
+
+    Args:
+        name: `tiny` builds a model with random weights; anything else goes to `from_pretrained`.
+        dtype: one of `DTYPES`; `auto` is the checkpoint's own, and float32 on a CPU.
+        device: as torch names it; by default cuda, else mps, else cpu.
+        trust_remote_code: run Python code that comes with the checkpoint.
+
+    Raises InputError where the model is not there, is of a family without a row in `cotasks.families`, or cannot
+    be loaded as a model that takes images or video; MissingExtra where torch or transformers is not installed.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(str(error.name), "models") from None
+    if dtype not in DTYPES:
+        raise InputError(f"dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
+    try:
+        where = torch.device(device or _best_device(torch))
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {device!r} cannot be used: {_first_line(error)}") from None
+    wanted = "float32" if dtype == "auto" and where.type == "cpu" else dtype
+    if name == TINY:
+        from cotasks.tiny import build_tiny
+
+        print("model tiny: random weights; its answers mean nothing")
+        model, processor = build_tiny()
+        model = model.to(torch.float32 if wanted == "auto" else getattr(torch, wanted))
+    else:
+        options = {"trust_remote_code": trust_remote_code}
+        try:
+            config = transformers.AutoConfig.from_pretrained(name, **options)
+            family_of(config.model_type)  # before gigabytes are read
+            processor = transformers.AutoProcessor.from_pretrained(name, **options)
+            model = transformers.AutoModelForImageTextToText.from_pretrained(name, dtype=wanted, **options)
+        except InputError as error:
+            raise InputError(f"model {name}: {error}", error.reason) from None
+        except (OSError, ValueError, ImportError) as error:
+            raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
+    model = model.to(where).eval()
+    family = family_of(model.config.model_type)
+    limits = limits_of(processor, family)
+    ends = _end_tokens(model, processor)
+    # a checkpoint's own defaults (sampling, penalties) would fill in whatever a call leaves open
+    model.generation_config = transformers.GenerationConfig(eos_token_id=list(ends))
+    return Model(
+        model=model,
+        processor=processor,
+        family=family,
+        limits=limits,
+        end_tokens=ends,
+        context_length=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+        settings={
+            "name": name if name == TINY or not os.path.isdir(name) else os.path.normpath(name),
+            **({"note": "random weights; its answers mean nothing"} if name == TINY else {}),
+            "family": family.name,
+            "model_type": model.config.model_type,
+            "revision": getattr(model.config, "_commit_hash", None),
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "weights": _fingerprint(model),
+            "chat_template": hashlib.sha256(str(processor.chat_template).encode()).hexdigest(),
+        },
+    )
+
+
+def versions(model: Model) -> dict[str, str | None]:
+    """Versions of the packages that take part, and the device; they may differ when a run goes on."""
+    found: dict[str, str | None] = {"cotasks": VERSION, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return {**found, "device": str(model.model.device)}
+
+
+def _best_device(torch: Any) -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _end_tokens(model: Any, processor: Any) -> tuple[int, ...]:
+    """What the checkpoint's generation settings name, and the tokenizer's own end token."""
+    named = model.generation_config.eos_token_id
+    tokens = [named] if isinstance(named, int) else list(named or ())
+    tokens.append(processor.tokenizer.eos_token_id)
+    return tuple(dict.fromkeys(token for token in tokens if token is not None))
+
+
+def _fingerprint(model: Any) -> str:
+    """sha256 over names and shapes of all weights and the first numbers of each.
+
+    It tells a checkpoint from another one trained further, at no cost; where and how the weights are stored does
+    not matter.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.named_parameters()):
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().reshape(-1)[:WEIGHTS_SAMPLED].double().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,166 @@
+"""One video's records under the run's conditions -> prompts with their frames, ready for the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cotasks.boxes import Size
+from cotasks.collate import Clip
+from cotasks.errors import InputError
+from cotasks.families import frame_size
+from cotasks.model import Model
+from cotasks.prompts import Condition, Prompt, build_prompt, select_frames
+from cotasks.runs import Key
+from cotasks.schema import Record
+from cotasks.video import Image, VideoInfo, probe, read_frames
+
+ASPECT_TOLERANCE = 0.03
+"""Greatest relative difference between the aspect ratios of video and record; 854x480 stands for 16:9."""
+
+Row = dict[str, Any]
+"""A line of the generations or failures files."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt, ready for the model."""
+
+    key: Key
+    video_id: str
+    prompt: Prompt
+    clip: Clip | None
+
+
+def failure_row(key: Key, video_id: str, error: BaseException) -> Row:
+    """The line of the failures file: a reason without values, by which failures are counted, and the detail."""
+    if isinstance(error, InputError):
+        reason, detail = error.reason, str(error)
+    else:
+        reason = type(error).__name__
+        detail = " ".join(str(error).split())[:1000]
+    record_id, condition, sample = key
+    return {
+        "id": record_id,
+        "condition": condition,
+        "sample": sample,
+        "reason": reason,
+        "detail": detail,
+        "video_id": video_id,
+    }
+
+
+def prepare_video(
+    records: Sequence[Record],
+    conditions: Sequence[Condition],
+    pending: Set[Key],
+    model: Model,
+    folder: Path | None,
+) -> Iterator[Item | Row]:
+    """Prompts with their frames, and failure rows: one or the other for each pending key of these records.
+
+    Args:
+        records: of one video. All their frames are decoded together, once for each size they are shown in.
+        conditions: of the run.
+        pending: keys to prepare; others are passed over.
+        model: what the prompts are for.
+        folder: of the videos; needed where a condition shows them.
+    """
+    look = cache(probe)
+    asked: list[tuple[Record, Key, Prompt, Size]] = []
+    for condition in conditions:  # prompts of one condition are of like length: less padding
+        for record in records:
+            key = (record.id, condition.name, 0)
+            if key not in pending:
+                continue
+            path = folder / record.video_path if folder is not None else None
+            try:
+                prompt, size = _prompt(record, condition, model, path, look)
+            except Exception as error:  # one odd record must not stop the others
+                yield failure_row(key, record.video_id, error)
+            else:
+                asked.append((record, key, prompt, size))
+
+    indices: dict[tuple[str, Size], set[int]] = {}
+    for record, _, prompt, size in asked:
+        indices.setdefault((record.video_path, size), set()).update(f.index for f in prompt.frames)
+    pixels: dict[tuple[str, Size], tuple[list[int], Image] | None] = {}
+    for record, key, prompt, size in asked:
+        if not prompt.frames:
+            yield Item(key, record.video_id, prompt, None)
+            continue
+        assert folder is not None  # `generate` saw to it
+        path, place = folder / record.video_path, (record.video_path, size)
+        wanted = [f.index for f in prompt.frames]
+        if place not in pixels:
+            pixels[place] = _read(path, sorted(indices[place]), size)
+        try:
+            # where not all frames can be read, some records of the video may still have theirs
+            there, images = pixels[place] or (wanted, read_frames(path, wanted, size))
+            clip = _clip(record, wanted, images if there == wanted else images[np.searchsorted(there, wanted)])
+        except Exception as error:
+            yield failure_row(key, record.video_id, error)
+        else:
+            yield Item(key, record.video_id, prompt, clip)
+
+
+def _read(path: Path, indices: list[int], size: Size) -> tuple[list[int], Image] | None:
+    try:
+        return indices, read_frames(path, indices, size)
+    except InputError:
+        return None
+
+
+def _prompt(
+    record: Record, condition: Condition, model: Model, path: Path | None, look: Callable[[Path], VideoInfo]
+) -> tuple[Prompt, Size]:
+    """The prompt, and (width, height) of its frames."""
+    source = _source_size(record, condition, path, look)
+    shown = select_frames(record, condition)
+    size = frame_size(model.family, *source, num_frames=len(shown), limits=model.limits)
+    return build_prompt(record, condition, model.family, size, source, model.count_tokens), size
+
+
+def _source_size(record: Record, condition: Condition, path: Path | None, look: Callable[[Path], VideoInfo]) -> Size:
+    """(width, height) that the record's boxes refer to: its own, else that of the video's header.
+
+    Raises InputError where it is needed and unknown, and where a video that is shown has another shape.
+    """
+    size = (record.width, record.height) if record.width and record.height else None
+    if condition.video and path is not None:
+        info = look(path)
+        size = size or (info.width, info.height)
+        if abs(info.width * size[1] / (info.height * size[0]) - 1) > ASPECT_TOLERANCE:
+            raise InputError(
+                f"{path}: {info.width}x{info.height}; expected the shape of the record's {size[0]}x{size[1]}",
+                "video of another shape than its record",
+            )
+    if size is None and not condition.steps:
+        return 1, 1  # neither frames nor boxes: nothing in the prompt depends on it
+    if size is None and path is not None:
+        try:
+            size = look(path).width, look(path).height
+        except InputError as error:
+            raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
+    if size is None:
+        raise InputError(
+            f"{record.id}: no frame size in the record; expected one, or --videos to read it from",
+            "frame size unknown",
+        )
+    return size
+
+
+def _clip(record: Record, indices: list[int], pixels: Image) -> Clip:
+    """Frames with their numbers counted from the clip's first frame."""
+    first = min(indices[0], math.ceil(record.clip.start_seconds * record.fps - 1e-6))
+    last = math.floor(record.clip.end_seconds * record.fps + 1e-6)
+    if record.frame_count is not None:
+        last = min(last, record.frame_count - 1)
+    last = max(last, indices[-1])
+    return Clip(pixels, [i - first for i in indices], record.fps, last - first + 1)

@@ -1,0 +1,425 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cotasks import generate as generate_module
+from cotasks import prepare
+from cotasks.dataset import Records, load_records
+from cotasks.errors import InputError
+from cotasks.generate import GenerateResult, generate
+from cotasks.model import load_model
+from cotasks.prompts import parse_condition
+from cotasks.runs import locked, read_failures, read_generations, read_jsonl, read_questions, read_settings
+from cotasks.schema import Record, Span
+from cotasks.timeline import grid_frames
+from cotasks.video import read_frames
+from tests.synthetic import FPS, make_record, number_of, write_folder, write_video
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("av")
+
+BOTH = ("baseline", "cotasks")
+TOKENS = 6
+tiny = cache(load_model)
+
+
+@pytest.fixture(autouse=True)
+def one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load each model once for all tests."""
+    monkeypatch.setattr(generate_module, "load_model", tiny)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """Three videos with two questions each."""
+    return make_world(tmp_path / "world", videos=3, questions=2)
+
+
+def make_world(folder: Path, videos: int, questions: int) -> Path:
+    (folder / "videos").mkdir(parents=True)
+    for video in range(videos):
+        write_video(folder / "videos" / f"v{video}.mp4", gop=12)
+    write_folder(folder / "data", [make_record(f"v{v}", q) for v in range(videos) for q in range(questions)])
+    return folder
+
+
+def run(world: Path, out: Path, *names: str, records: Records | None = None, **options: Any) -> GenerateResult:
+    options = {"videos": world / "videos", "max_new_tokens": TOKENS, "progress": False, "batch_size": 4, **options}
+    conditions = [parse_condition(name) for name in names or BOTH]
+    model = options.pop("model", "tiny")
+    return generate(records or load_records(str(world / "data")), conditions, model, out, **options)
+
+
+def answers(out: Path) -> dict[Any, str]:
+    return {key: row["answer"] for key, row in read_generations(out).items()}
+
+
+def replace_records(world: Path, **changes: Any) -> Records:
+    """The world's records with fields changed."""
+    rows = [dataclasses.replace(r, **changes) for r in load_records(str(world / "data"))]
+    return load_records(str(write_folder(world / "changed", rows)))
+
+
+def test_a_run_holds_every_answer_and_all_that_shaped_it(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = run(world, out)
+    assert result == GenerateResult(total=12, done=12, new=12, failures={})
+    assert result.complete
+    rows = list(read_jsonl(next((out / "generations").iterdir())))
+    assert {(r["id"], r["condition"], r["sample"]) for r in rows} == {
+        (f"nextqa/validation/v{v}/{q}", c, 0) for v in range(3) for q in range(2) for c in BOTH
+    }
+    for row in rows:
+        assert row["answer"] == row["answer"].strip()
+        assert row["finish_reason"] in ("stop", "length")
+        assert (row["answer_tokens"] == TOKENS) == (row["finish_reason"] == "length")
+        assert row["prompt_tokens"] > (200 if row["condition"] == "cotasks" else 50)
+        assert row["id"].split("/")[2] == row["video_id"]
+    settings = read_settings(out)
+    assert settings["dataset"]["fingerprint"] == load_records(str(world / "data")).fingerprint
+    assert settings["conditions"]["cotasks"]["steps"] == [1, 2, 3, 4]
+    assert settings["model"]["dtype"] == "float32"
+    assert "mean nothing" in settings["model"]["note"]
+    assert settings["versions"]["transformers"]
+    questions = read_questions(out)
+    assert len(questions) == 6
+    assert questions["nextqa/validation/v0/1"] == {
+        "id": "nextqa/validation/v0/1",
+        "video_id": "v0",
+        "category": "causal",
+        "question_type": "CW",
+        "question": "why did the dog of v0 run after the ball again and again",
+        "answer": "to play",
+        "additional_answers": [],
+        "choices": [],
+        "answer_index": -1,
+    }
+
+
+def test_answers_do_not_depend_on_the_batch(world: Path, tmp_path: Path) -> None:
+    names = (*BOTH, "blind", "cotasks-12:frames=3")
+    for size in (1, 4, 7):
+        run(world, tmp_path / str(size), *names, batch_size=size)
+    assert len(answers(tmp_path / "1")) == 24
+    assert answers(tmp_path / "1") == answers(tmp_path / "4") == answers(tmp_path / "7")
+    assert len(set(answers(tmp_path / "1").values())) > 12  # else equality would say little
+
+
+def test_a_finished_run_is_not_asked_again(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path)
+    before = (tmp_path / "generations" / "00000.jsonl").read_bytes()
+    assert run(world, tmp_path, batch_size=2).new == 0
+    assert (tmp_path / "generations" / "00000.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"max_new_tokens": TOKENS + 1}, "max_new_tokens"),
+        ({"dtype": "bfloat16"}, "model.dtype"),
+        ({"num_frames": 3}, "conditions.baseline.num_frames"),
+    ],
+)
+def test_other_settings_are_refused_by_name(options: Any, field: str, world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path)
+    with pytest.raises(InputError, match=rf"run\.json: {field} is "):
+        run(world, tmp_path, **options)
+
+
+def test_other_data_and_conditions_are_refused(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path, "baseline")
+    with pytest.raises(InputError, match=r"conditions\.cotasks\."):
+        run(world, tmp_path, *BOTH)
+    write_folder(world / "data", [make_record("v0", 0, question="what else")])
+    with pytest.raises(InputError, match=r"dataset\.fingerprint is "):
+        run(world, tmp_path, "baseline")
+
+
+def test_one_run_at_a_time(world: Path, tmp_path: Path) -> None:
+    with locked(tmp_path, "generate"), pytest.raises(InputError, match="another process"):
+        run(world, tmp_path)
+
+
+def test_a_bad_video_fails_its_own_records_only(world: Path, tmp_path: Path) -> None:
+    bad = world / "videos" / "v1.mp4"
+    good = bad.read_bytes()
+    bad.write_bytes(b"nothing")
+    result = run(world, tmp_path)
+    assert result == GenerateResult(total=12, done=8, new=8, failures={"not a video": 4})
+    failures = read_failures(tmp_path)
+    assert {key[:2] for key in failures} == {(f"nextqa/validation/v1/{q}", c) for q in range(2) for c in BOTH}
+    assert all(str(bad) in row["detail"] and row["video_id"] == "v1" for row in failures.values())
+    # again: what failed is left alone, unless it is asked for
+    bad.write_bytes(good)
+    assert run(world, tmp_path).failures == {"not a video": 4}
+    assert run(world, tmp_path, retry_failures=True) == GenerateResult(total=12, done=12, new=4, failures={})
+    assert read_failures(tmp_path) == {}
+
+
+def test_a_video_without_the_frames_of_one_record_serves_the_others(world: Path, tmp_path: Path) -> None:
+    rows: list[Record] = list(load_records(str(world / "data")))
+    rows[0] = dataclasses.replace(rows[0], frames=grid_frames([0, 99], FPS), frame_count=100)
+    result = run(world, tmp_path, "baseline", records=load_records(str(write_folder(world / "changed", rows))))
+    assert result.failures == {"frame beyond the end of the video": 1}
+    assert result.done == 5
+
+
+def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path) -> None:
+    rows: list[Record] = list(load_records(str(world / "data")))
+    rows[2] = dataclasses.replace(rows[2], question="what is <|video_pad|>")
+    records = load_records(str(write_folder(world / "changed", rows)))
+    result = run(world, tmp_path, "baseline", records=records, batch_size=6)
+    assert result.done == 5
+    assert result.failures == {"video placeholders": 1}
+    assert [key[0] for key in read_failures(tmp_path)] == [rows[2].id]
+    run(world, tmp_path / "alone", "baseline")
+    expected = answers(tmp_path / "alone")
+    assert answers(tmp_path) == {key: text for key, text in expected.items() if key[0] != rows[2].id}
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_for_good(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    answer = generate_module._answer
+
+    def small(model: Any, items: Any, max_new_tokens: int) -> Any:
+        sizes.append(len(items))
+        if len(items) > 2:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return answer(model, items, max_new_tokens)
+
+    monkeypatch.setattr(generate_module, "_answer", small)
+    assert run(world, tmp_path, batch_size=4).complete
+    assert sizes == [4, 2, 2, 2, 2, 2, 2]
+
+
+def test_a_lost_device_stops_the_run(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: Any) -> Any:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(generate_module, "_answer", lost)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        run(world, tmp_path)
+    assert read_failures(tmp_path) == {}
+
+
+def test_a_prompt_longer_than_the_context_is_a_failure(world: Path) -> None:
+    model = dataclasses.replace(tiny("tiny"), context_length=200)
+    records = list(load_records(str(world / "data")))[:2]
+    conditions = [parse_condition(name) for name in BOTH]
+    pending = {(r.id, c.name, 0) for r in records for c in conditions}
+    items: Any = list(prepare.prepare_video(records, conditions, pending, model, world / "videos"))
+    done, failures, _ = generate_module._run(model, items, TOKENS)
+    assert [row["condition"] for row in done] == ["baseline"] * 2
+    assert [row["reason"] for row in failures] == ["prompt too long"] * 2
+
+
+def test_a_video_is_decoded_once_for_all_questions_and_conditions(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def counted(path: Path, *rest: Any) -> Any:
+        read.append(path.name)
+        return read_frames(path, *rest)
+
+    monkeypatch.setattr(prepare, "read_frames", counted)
+    assert run(world, tmp_path, *BOTH, "cotasks-34:frames=4").complete
+    assert sorted(read) == ["v0.mp4", "v1.mp4", "v2.mp4"]
+
+
+def test_prompts_get_their_own_frames_counted_from_the_clip(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", gop=12)
+    clips = [(Span(0.0, 2.4), [0, 20, 59]), (Span(1.0, 1.99), [25, 30, 49]), (Span(0.999, 2.0), [27, 50])]
+    records = [
+        make_record("v", q, video_path="v.mp4", clip=clip, frames=grid_frames(indices, FPS))
+        for q, (clip, indices) in enumerate(clips)
+    ]
+    pending = {(r.id, "baseline", 0) for r in records}
+    items = list(prepare.prepare_video(records, [parse_condition("baseline")], pending, tiny("tiny"), tmp_path))
+    found = []
+    for item in items:
+        assert isinstance(item, prepare.Item)
+        assert item.clip is not None
+        assert [number_of(f) for f in item.clip.pixels] == [f.index for f in item.prompt.frames]
+        found.append((item.clip.indices, item.clip.total_num_frames))
+    assert found == [([0, 20, 59], 60), ([0, 5, 24], 25), ([2, 25], 26)]
+
+
+def test_a_missing_frame_size_is_read_from_the_video(world: Path, tmp_path: Path) -> None:
+    records = replace_records(world, width=None, height=None)
+    names = (*BOTH, "blind", "blind-cotasks")
+    assert run(world, tmp_path / "a", *names, records=records).complete
+    run(world, tmp_path / "b", *names)
+    assert answers(tmp_path / "a") == answers(tmp_path / "b")
+    # without videos: a prompt that has neither frames nor boxes can still be asked
+    result = run(world, tmp_path / "c", "blind", "blind-cotasks", records=records, videos=None)
+    assert (result.done, result.failures) == (6, {"frame size unknown": 6})
+
+
+def test_a_video_of_another_shape_than_its_boxes_is_not_shown(world: Path, tmp_path: Path) -> None:
+    result = run(world, tmp_path, records=replace_records(world, width=96, height=128))
+    assert result.failures == {"video of another shape than its record": 12}
+
+
+def test_more_frames_than_the_grid(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"baseline: 7 frames asked for, the grid of nextqa/validation/v\d/0 has 6"):
+        run(world, tmp_path, num_frames=7)
+    # a grid of every frame there is of a short video is shown whole
+    rows = [make_record("v0", 0), make_record("v1", 0, frame_count=3)]
+    records = load_records(str(write_folder(world / "changed", rows)))
+    assert run(world, tmp_path, "baseline", records=records, num_frames=6).complete
+
+
+def test_arguments_that_cannot_be_meant(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--videos"):
+        run(world, tmp_path, videos=None)
+    with pytest.raises(InputError, match="no such folder"):
+        run(world, tmp_path, videos=tmp_path / "none")
+    with pytest.raises(InputError, match="at least one"):
+        run(world, tmp_path, "baseline", "baseline")
+    with pytest.raises(InputError, match="dtype 'int8'"):
+        run(world, tmp_path, dtype="int8")
+    with pytest.raises(InputError, match="device 'nowhere'"):
+        run(world, tmp_path, device="nowhere")
+
+
+def test_what_is_not_a_video_language_model(world: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text-model"
+    text.mkdir()
+    (text / "config.json").write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"]}))
+    with pytest.raises(InputError, match=r"text-model: model type 'bert' .*known: .*qwen2_5_vl"):
+        run(world, tmp_path / "run", model=str(text))
+    (text / "config.json").write_text(json.dumps({"model_type": "unheard-of"}))
+    with pytest.raises(InputError, match="unheard-of") as caught:
+        run(world, tmp_path / "run", model=str(text))
+    assert "\n" not in str(caught.value)
+    (text / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl"}))
+    with pytest.raises(InputError, match="text-model: cannot be loaded"):
+        run(world, tmp_path / "run", model=str(text))
+    with pytest.raises(InputError, match="nowhere/to-be-found: cannot be loaded"):
+        run(world, tmp_path / "run", model="nowhere/to-be-found")
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "llava_onevision"])
+def test_a_checkpoint_folder(family: str, world: Path, tmp_path: Path) -> None:
+    from cotasks.tiny import save_tiny
+
+    folder = tmp_path / "checkpoint"
+    save_tiny(folder, family)
+    names = ("baseline", "cotasks", "blind", "baseline:frames=4")
+    assert run(world, tmp_path / "a", *names, model=str(folder)).complete
+    if family == "qwen2_5_vl":
+        run(world, tmp_path / "b", *names)
+        assert answers(tmp_path / "a") == answers(tmp_path / "b")
+    # a checkpoint's own way of sampling is not used
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings |= {"do_sample": True, "temperature": 5.0, "repetition_penalty": 9.0, "no_repeat_ngram_size": 1}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    tiny.cache_clear()
+    run(world, tmp_path / "c", *names, model=str(folder))
+    assert answers(tmp_path / "a") == answers(tmp_path / "c")
+
+
+def test_weights_trained_further_are_another_model(tmp_path: Path) -> None:
+    from cotasks.tiny import save_tiny
+
+    save_tiny(tmp_path / "a")
+    save_tiny(tmp_path / "b", seed=1)
+    first, second = (load_model(str(tmp_path / name)).settings for name in "ab")
+    assert first["weights"] == tiny("tiny").settings["weights"]
+    assert first["weights"] != second["weights"]
+
+
+def test_progress_is_plain_lines_where_nobody_looks(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(world, tmp_path, "blind", progress=True)
+    assert "generate: 6 of 6 answers" in capsys.readouterr().err
+
+
+# --- killed and interrupted ----------------------------------------------------------------------------------------
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
+    ["cotasks.generate", "cotasks.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", __name__]
+)
+
+
+def child(world: Path, out: Path, cache_folder: str) -> None:
+    import datasets
+
+    torch.set_num_threads(1)
+    datasets.config.HF_DATASETS_CACHE = cache_folder
+    datasets.disable_progress_bars()
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    try:
+        run(world, out, batch_size=2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def start(world: Path, out: Path, tmp_path: Path) -> Any:
+    process = SERVER.Process(target=child, args=(world, out, str(tmp_path / "cache")))
+    process.start()
+    return process
+
+
+def wait_for_answers(out: Path, count: int, process: Any) -> None:
+    path = out / "generations" / "00000.jsonl"
+    while process.is_alive() and (not path.exists() or path.read_bytes().count(b"\n") < count):
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_every_key_is_there_once(tmp_path: Path) -> None:
+    world, out = make_world(tmp_path / "world", videos=5, questions=4), tmp_path / "run"
+    chance = random.Random(4)
+    for kill in range(3):
+        process = start(world, out, tmp_path)
+        wait_for_answers(out, 4 + 10 * kill, process)
+        time.sleep(chance.uniform(0, 0.1))
+        assert process.is_alive()
+        process.kill()
+        process.join()
+    left = 40 - (out / "generations" / "00000.jsonl").read_bytes().count(b"\n")
+    assert 0 < left < 40
+    with (out / "generations" / "00000.jsonl").open("ab") as file:
+        file.write(b'{"id": "torn')
+    process = start(world, out, tmp_path)
+    process.join()
+    assert process.exitcode == 0
+    keys = [(r["id"], r["condition"], r["sample"]) for r in read_jsonl(out / "generations" / "00000.jsonl")]
+    assert len(keys) == len(set(keys)) == 40
+    run(world, tmp_path / "whole")
+    assert answers(out) == answers(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_after_the_batch_in_hand(number: int, tmp_path: Path) -> None:
+    world, out = make_world(tmp_path / "world", videos=5, questions=4), tmp_path / "run"
+    process = start(world, out, tmp_path)
+    wait_for_answers(out, 4, process)
+    os.kill(process.pid, number)
+    process.join(20)
+    assert process.exitcode == 130
+    written = (out / "generations" / "00000.jsonl").read_bytes()
+    assert written.endswith(b"\n")
+    assert 4 <= written.count(b"\n") < 40
+    assert written.count(b"\n") % 2 == 0
+    assert run(world, out, batch_size=2).complete
