@@ -281,6 +281,12 @@ def _to_plain(value: Any) -> Any:
 
 def _to_arrow(hint: Any, values: Sequence[Any]) -> pa.Array:
     """Values of one field -> Arrow array, a column at a time: no dict is built for any box or triple."""
+    if hint is Scene:
+        # the questions of a video share its scene: write it once and repeat it by index
+        scenes = list({id(scene): scene for scene in values}.values())
+        if len(scenes) < len(values):
+            places = {id(scene): place for place, scene in enumerate(scenes)}
+            return _to_arrow(hint, scenes).take(pa.array([places[id(scene)] for scene in values], pa.int32()))
     if _is_struct(hint):
         fields = _fields(hint)
         columns = [_to_arrow(h, [getattr(v, name) for v in values]) for name, h in fields]

@@ -27,6 +27,13 @@ def test_records_survive_arrow_and_rows(rows: list[Record]) -> None:
     assert [Record.from_row(record.to_row()) for record in rows] == rows  # and as names
 
 
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(records(), min_size=1, max_size=3), shared=st.lists(st.integers(0, 2), min_size=2, max_size=6))
+def test_records_that_share_a_scene_are_written_alike(rows: list[Record], shared: list[int]) -> None:
+    same = [dataclasses.replace(rows[0], scene=rows[i % len(rows)].scene) for i in shared]
+    assert [Record.from_row(row) for row in Dataset(records_to_table(same))] == same
+
+
 @settings(max_examples=15, deadline=None)
 @given(rows=st.lists(records(), min_size=1, max_size=3))
 def test_table_equals_what_datasets_encodes(rows: list[Record]) -> None:
