@@ -87,7 +87,9 @@ def plan_split(options: BuildOptions, split: str) -> SplitPlan:
     for question in questions:
         plain = _question_of(question)
         if isinstance(question, Question) and lookups.trees is not None and plain.video_id not in lookups.trees:
-            skipped.append(Skipped(plain.id, NO_ANNOTATION, f"{plain.place}: video {plain.video_id} is in no VidOR tree"))
+            skipped.append(
+                Skipped(plain.id, NO_ANNOTATION, f"{plain.place}: video {plain.video_id} is in no VidOR tree")
+            )
         else:
             by_video.setdefault(plain.video_id, []).append(question)
     tasks = tuple(VideoTask(video_id, tuple(items)) for video_id, items in by_video.items())
@@ -194,9 +196,7 @@ def _star_annotation(item: star.StarItem, lookups: Lookups) -> VideoAnnotation:
         info = probe(str(Path(options.video_folder, question.video_path)))
         size = (info.frame_count, info.width, info.height)
     fps = lookups.fps[question.video_id]
-    return star.annotation(
-        item, lookups.classes, fps, size=size, num_frames=options.num_frames, grid=options.grid
-    )
+    return star.annotation(item, lookups.classes, fps, size=size, num_frames=options.num_frames, grid=options.grid)
 
 
 def _build(question: Question, annotation: VideoAnnotation, lookups: Lookups) -> Built:

@@ -30,9 +30,7 @@ app = typer.Typer(
 )
 
 Dataset = Annotated[str, typer.Argument(help="A built folder, a Hub id, or `sample`.", show_default=False)]
-Config = Annotated[
-    str | None, typer.Option(help="Which config of a folder or Hub data set that holds several.")
-]
+Config = Annotated[str | None, typer.Option(help="Which config of a folder or Hub data set that holds several.")]
 Split = Annotated[str | None, typer.Option(help="train, validation (or val), test.")]
 Videos = Annotated[Path | None, typer.Option(help="Folder of the videos; the sample brings its own.")]
 
@@ -46,9 +44,9 @@ def _common(
 
 @app.command()
 def demo(
-    out: Annotated[
-        Path, typer.Option(help="Folder to write to; a second run goes on where the first stopped.")
-    ] = Path("cotasks-demo"),
+    out: Annotated[Path, typer.Option(help="Folder to write to; a second run goes on where the first stopped.")] = Path(
+        "cotasks-demo"
+    ),
 ) -> None:
     """Run the main job on the embedded sample: build, generate with a tiny random model, judge, report.
 
@@ -67,9 +65,7 @@ def demo(
 @app.command()
 def build(
     config: Annotated[str, typer.Argument(help="sample, nextqa_oe, nextqa_mc or star.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option(help="Folder to write to; several configs can share one.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to; several configs can share one.", show_default=False)],
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of the source files, laid out as the README says.")
     ] = None,
@@ -84,19 +80,13 @@ def build(
     ] = None,
     localization: Annotated[
         str,
-        typer.Option(
-            help="Origin of step 1: auto, human, lexical, whole, or a JSONL file of model proposals."
-        ),
+        typer.Option(help="Origin of step 1: auto, human, lexical, whole, or a JSONL file of model proposals."),
     ] = "auto",
     use_answer: Annotated[
         bool,
-        typer.Option(
-            "--use-answer", help="Let lexical step 1 match words of the answer too (it may leak it)."
-        ),
+        typer.Option("--use-answer", help="Let lexical step 1 match words of the answer too (it may leak it)."),
     ] = False,
-    grid: Annotated[
-        str, typer.Option(help="STAR: snapped (annotated keyframes on the grid) or uniform.")
-    ] = "snapped",
+    grid: Annotated[str, typer.Option(help="STAR: snapped (annotated keyframes on the grid) or uniform.")] = "snapped",
     num_frames: Annotated[int, typer.Option(help="Frames of the grid.")] = 64,
     num_proc: Annotated[int, typer.Option(help="Processes that read annotation.", min=1)] = 1,
     limit: Annotated[int | None, typer.Option(help="Only the first N questions of each split.")] = None,
@@ -126,11 +116,7 @@ def build(
     with progress_bar("questions") as update:
         summary = build_folder(options, out, [split_name(s) for s in split or ()] or None, num_proc, update)
     for name, counts in summary.splits.items():
-        skipped = (
-            f"; skipped {counts.skipped.total()}: {describe_skipped(counts.skipped)}"
-            if counts.skipped
-            else ""
-        )
+        skipped = f"; skipped {counts.skipped.total()}: {describe_skipped(counts.skipped)}" if counts.skipped else ""
         print(f"{name}: {counts.records} records of {counts.questions} questions{skipped}")
     for name, reason in summary.left_out.items():
         print(f"{name}: left out: {reason}")
@@ -143,9 +129,7 @@ def show(
     config: Config = None,
     split: Split = None,
     id: Annotated[str | None, typer.Option(help="The record with this id.")] = None,
-    index: Annotated[
-        int | None, typer.Option(help="The record at this position of the split, from 0.", min=0)
-    ] = None,
+    index: Annotated[int | None, typer.Option(help="The record at this position of the split, from 0.", min=0)] = None,
     videos: Videos = None,
     out: Annotated[
         Path | None, typer.Option(help="PNG file for the contact sheet: the frames with their boxes.")
@@ -177,24 +161,16 @@ def show(
 @app.command()
 def generate(
     dataset: Dataset,
-    model: Annotated[
-        str, typer.Option(help="Model folder, Hub id, or `tiny` (random weights).", show_default=False)
-    ],
-    run: Annotated[
-        Path, typer.Option(help="Run folder; an interrupted run goes on there.", show_default=False)
-    ],
+    model: Annotated[str, typer.Option(help="Model folder, Hub id, or `tiny` (random weights).", show_default=False)],
+    run: Annotated[Path, typer.Option(help="Run folder; an interrupted run goes on there.", show_default=False)],
     condition: Annotated[
         list[str] | None,
-        typer.Option(
-            help="baseline, blind, cotasks, blind-cotasks, cotasks-12, cotasks:frames=16,...; repeatable."
-        ),
+        typer.Option(help="baseline, blind, cotasks, blind-cotasks, cotasks-12, cotasks:frames=16,...; repeatable."),
     ] = None,
     config: Config = None,
     split: Split = None,
     videos: Videos = None,
-    num_frames: Annotated[
-        int | None, typer.Option(help="Frames shown, where a condition says nothing else.")
-    ] = None,
+    num_frames: Annotated[int | None, typer.Option(help="Frames shown, where a condition says nothing else.")] = None,
     limit: Annotated[
         int | None, typer.Option(help="About so many questions: whole videos in a fixed random order.")
     ] = None,
@@ -202,9 +178,7 @@ def generate(
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 64,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str | None, typer.Option(help="cuda, cpu, ...; the best there is by default.")] = None,
-    retry_failures: Annotated[
-        bool, typer.Option("--retry-failures", help="Try again what failed before.")
-    ] = False,
+    retry_failures: Annotated[bool, typer.Option("--retry-failures", help="Try again what failed before.")] = False,
 ) -> None:
     """Ask a model every question under every condition (baseline and cotasks unless named).
 
@@ -269,9 +243,7 @@ def report(
     print(f"Report {paths.markdown}")
 
 
-def _load(
-    dataset: str, config: str | None, split: str | None, limit: int | None = None
-) -> Records:
+def _load(dataset: str, config: str | None, split: str | None, limit: int | None = None) -> Records:
     from cotasks.dataset import load_records
 
     return load_records(dataset, split, config=config, limit=limit)

@@ -84,9 +84,7 @@ def parse_condition(text: str) -> Condition:
     for option in match["options"].split(",") if match["options"] else []:
         name, _, value = option.partition("=")
         if name not in _OPTIONS or not value.isdecimal() or int(value) < 1 or _OPTIONS[name] in numbers:
-            raise InputError(
-                f"condition {text!r}: option {option!r}; expected {', '.join(_OPTIONS)} = 1 or more, once"
-            )
+            raise InputError(f"condition {text!r}: option {option!r}; expected {', '.join(_OPTIONS)} = 1 or more, once")
         numbers[_OPTIONS[name]] = int(value)
     return Condition(name=text, steps=steps, video=not text.startswith("blind"), **numbers)
 
@@ -146,9 +144,7 @@ def step_context(record: Record, family: Family, frame_size: Size, source_size: 
     )
 
 
-def step_text(
-    record: Record, step: int, context: StepContext, boxes_per_entity: int = BOXES_PER_ENTITY
-) -> str:
+def step_text(record: Record, step: int, context: StepContext, boxes_per_entity: int = BOXES_PER_ENTITY) -> str:
     """Step 1 to 4 of a record as text, one line an item."""
     if step == 1:
         return frame_localization.render(record.frame_localization, context)
@@ -196,9 +192,7 @@ def _context_block(
     if budget is None or not items:
         return block(len(items)), 0
     if count_tokens is None:
-        raise InputError(
-            f"condition {condition.name!r} has a token budget, and this backend has no tokenizer to count"
-        )
+        raise InputError(f"condition {condition.name!r} has a token budget, and this backend has no tokenizer to count")
     count = count_tokens
     kept = bisect_right(range(1, len(items) + 1), budget, key=lambda n: count(block(n)))
     return block(kept), len(items) - kept

@@ -49,8 +49,6 @@ def register() -> None:
             return get_module(self)
         # without data files `load_dataset_builder` refuses; an empty dict says that there are none to look for
         data_files = DataFilesDict() if self.data_files is None else self.data_files
-        return load.DatasetModule(
-            BUILDER_MODULE, code_hash(), {"data_files": data_files, "dataset_name": NAME}
-        )
+        return load.DatasetModule(BUILDER_MODULE, code_hash(), {"data_files": data_files, "dataset_name": NAME})
 
     load.PackagedDatasetModuleFactory.get_module = get_module_without_globbing

@@ -88,7 +88,7 @@ def thin(frames: Sequence[Frame], num_frames: int) -> tuple[Frame, ...]:
     is_whole_clip = total > 0 and frames[-1].index - frames[0].index + 1 == total
     if num_frames > total and not is_whole_clip:
         raise InputError(
-            f"{num_frames} frames asked for, the record's grid has {total}; use `cotasks build --num-frames {num_frames}`",
+            f"{num_frames} frames asked for, the record's grid has {total}; build with --num-frames {num_frames}",
             "grid too small",
         )
     return tuple(frames[i] for i in uniform_grid(0, total - 1, num_frames))

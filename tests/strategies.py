@@ -8,7 +8,6 @@ from cotasks.boxes import CoordinateFormat
 from cotasks.schema import (
     Box,
     Entity,
-    Frame,
     FrameLocalization,
     Record,
     Scene,

@@ -153,9 +153,7 @@ def load_dataset_builder(config: str, data_dir: Path, **options: Any) -> Any:
     return datasets.load_dataset_builder("cotasks", config, data_dir=str(data_dir), **options)
 
 
-def test_the_cache_is_reused_until_a_source_or_the_code_changes(
-    sources: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_is_reused_until_a_source_or_the_code_changes(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = cache_folder(sources)
     start = time.perf_counter()
     load_dataset("cotasks", "nextqa_oe", data_dir=str(sources))

@@ -164,7 +164,9 @@ RECORD_FAULTS: list[tuple[str, Callable[[Path], object], str, str]] = [
     ),
     (
         "shifted numbers",
-        lambda s: edit(s / "nextqa/oe/train.csv", lambda t: t.replace("2101010101,40,160,120", "2101010101,160,120,40", 1)),
+        lambda s: edit(
+            s / "nextqa/oe/train.csv", lambda t: t.replace("2101010101,40,160,120", "2101010101,160,120,40", 1)
+        ),
         "nextqa_oe",
         "frame count or size disagrees",
     ),

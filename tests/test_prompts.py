@@ -52,8 +52,22 @@ def test_conditions_are_read(text: str, expected: Condition) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "cot", "baseline-12", "cotasks-", "cotasks-5", "cotasks-21", "cotasks-11", "blind-baseline", "-cotasks"]
-    + ["cotasks:", "cotasks:frames", "cotasks:frames=0", "cotasks:frame=4", "cotasks:boxes=1,boxes=2"],
+    [
+        "",
+        "cot",
+        "baseline-12",
+        "cotasks-",
+        "cotasks-5",
+        "cotasks-21",
+        "cotasks-11",
+        "blind-baseline",
+        "-cotasks",
+        "cotasks:",
+        "cotasks:frames",
+        "cotasks:frames=0",
+        "cotasks:frame=4",
+        "cotasks:boxes=1,boxes=2",
+    ],
 )
 def test_other_conditions_are_refused_with_what_is_known(text: str) -> None:
     with pytest.raises(InputError, match=r"known: baseline|expected"):
@@ -116,7 +130,7 @@ def test_fewer_frames_rebuild_the_steps_on_them() -> None:
 
 def test_more_frames_than_the_grid_is_an_error_that_says_how_to_build() -> None:
     record = Record.from_row(load_dataset("cotasks", split="train", num_frames=8)[0])
-    with pytest.raises(InputError, match="build --num-frames 9"):
+    with pytest.raises(InputError, match="build with --num-frames 9"):
         build_prompt(record, parse_condition("baseline:frames=9"), QWEN, (56, 56), (128, 96))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cotasks.sample import DATA_DIR
-from cotasks.sample.drawing import colours_of
+from cotasks.sample.figures import colours_of
 from cotasks.sample.film import Clip, boxes, draw, place, runs
 from cotasks.sample.situations import PLOTS
 from cotasks.sample.stories import stories
@@ -74,8 +74,8 @@ def pixels_of(clip: Clip, tid: int, frame: int) -> np.ndarray:
 
 
 def test_boxes_are_tight() -> None:
-    """A thing that nothing covers has pixels of its colours at every side of its box, and none of them is outside of all
-    boxes: seen in the drawn frames, not in the code that made the boxes."""
+    """A thing apart from all others has pixels of its colours at every side of its box and none outside: seen in the
+    drawn frames, not in the code that made the boxes."""
     checked = 0
     for clip in CLIPS.values():
         for frame in range(0, clip.frames, 9):
@@ -104,7 +104,9 @@ def test_every_question_type_is_in_every_split() -> None:
     for short in SPLITS.values():
         oe = Counter(row["type"] for row in rows("oe", short))
         assert set(oe) == NEXTQA_TYPES
-        star = Counter(item["question_id"].split("_")[0] for item in json.loads((DATA / f"star/STAR_{short}.json").read_text()))
+        star = Counter(
+            item["question_id"].split("_")[0] for item in json.loads((DATA / f"star/STAR_{short}.json").read_text())
+        )
         assert set(star) == STAR_TYPES
     assert min(Counter(row["type"] for row in rows("oe", "train")).values()) >= 3
     assert len(CLIPS) >= 24
@@ -151,7 +153,9 @@ def test_relations_are_sound_and_the_quirks_are_there() -> None:
             for situation in item["situations"].values():
                 seen["null box"] += None in situation["bbox"]
                 seen["no person"] += "o000" not in situation["bbox_labels"]
-    quirks = "gap in tids,empty frame,two of a kind,to the end,box missing,unsorted keys,whole second,null box,no person"
+    quirks = (
+        "gap in tids,empty frame,two of a kind,to the end,box missing,unsorted keys,whole second,null box,no person"
+    )
     assert all(seen[quirk] for quirk in quirks.split(",")), seen
 
 

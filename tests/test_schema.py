@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -43,7 +44,21 @@ def test_table_equals_what_datasets_encodes(rows: list[Record]) -> None:
 
 def test_features_are_typed() -> None:
     assert FEATURES["question_type"] == ClassLabel(
-        names="CW CH TN TC TP DC DL DO DB Interaction Sequence Prediction Feasibility".split()
+        names=[
+            "CW",
+            "CH",
+            "TN",
+            "TC",
+            "TP",
+            "DC",
+            "DL",
+            "DO",
+            "DB",
+            "Interaction",
+            "Sequence",
+            "Prediction",
+            "Feasibility",
+        ]
     )
     box = FEATURES["entity_tracking"].feature["boxes"].feature
     assert box == {"frame": Value("int32"), "xyxy": List(Value("float64"), length=4), "generated": Value("bool")}
@@ -102,7 +117,7 @@ def field_docs(cls: type) -> dict[str, str]:
     body = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
     return {
         field.target.id: " ".join(doc.value.value.split())
-        for field, doc in zip(body, body[1:], strict=False)
+        for field, doc in pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(doc, ast.Expr)
     }
 

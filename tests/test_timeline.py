@@ -99,7 +99,7 @@ def test_thin() -> None:
     frames = grid_frames(range(0, 640, 10), 10.0)
     assert [f.index for f in thin(frames, 8)] == [10 * int(i) for i in np.round(np.linspace(0, 63, 8))]
     assert thin(frames, 64) == frames
-    with pytest.raises(InputError, match="build --num-frames 128"):
+    with pytest.raises(InputError, match="build with --num-frames 128"):
         thin(frames, 128)
     whole = grid_frames(range(5, 12), 10.0)
     assert thin(whole, 64) == whole  # every frame of the clip is there: no more to be had

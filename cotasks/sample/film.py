@@ -1,18 +1,20 @@
 """Actors that follow scripted paths -> frames and exact boxes.
 
-A clip is a list of actors, drawn in their order, the last on top. An actor stands on its ground point (x, y), in pixels;
-paths are linear between their keys. Whatever is held follows the hand of who holds it.
+A clip is a list of actors, drawn in their order, the last on top. An actor stands on its ground point (x, y), in
+pixels; paths are linear between their keys. Whatever is held follows the hand of who holds it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cotasks.sample.drawing import WALKERS, Box, anchor, background, covered_box, paste, sprite, to_bytes
+from cotasks.sample.drawing import Box, background, covered_box, paste, sprite, to_bytes
+from cotasks.sample.figures import WALKERS, anchor
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def place(clip: Clip, actor: Actor, frame: int) -> Placed:
 def _last_facing(actor: Actor, frame: int) -> int:
     """Who has come to rest looks the way it came."""
     facing = actor.facing
-    for (f0, x0, _), (f1, x1, _) in zip(actor.keys, actor.keys[1:]):
+    for (_, x0, _), (f1, x1, _) in pairwise(actor.keys):
         if f1 <= frame and x1 != x0:
             facing = 1 if x1 > x0 else -1
     return facing

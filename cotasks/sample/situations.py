@@ -58,12 +58,42 @@ class Plot:
 PLOTS = (
     Plot("AB1CD", "train", "kitchen", "10", 50, 160, 120, "man", "blue", "cup", "red", "open", "box", "orange"),
     Plot("EF2GH", "train", "office", "12", 60, 176, 112, "lady", "green", "book", "purple", "open", "laptop", "grey"),
-    Plot("IJ3KL", "train", "living room", "10", 50, 176, 112, "man", "orange", "pillow", "pink", "sit", "sofa/couch", "blue"),
+    Plot(
+        "IJ3KL",
+        "train",
+        "living room",
+        "10",
+        50,
+        176,
+        112,
+        "man",
+        "orange",
+        "pillow",
+        "pink",
+        "sit",
+        "sofa/couch",
+        "blue",
+    ),
     Plot("MN4OP", "train", "bedroom", "8", 40, 160, 112, "lady", "red", "towel", "yellow", "sit", "chair", "brown"),
     Plot("QR5ST", "train", "office", "10", 50, 112, 144, "man", "purple", "phone", "black", "open", "door", "brown"),
     Plot("UV6WX", "train", "living room", "10", 50, 160, 120, "lady", "pink", "bag", "black", "put", "bag", "black"),
     Plot("YZ7AB", "validation", "kitchen", "10", 50, 160, 112, "lady", "yellow", "bag", "green", "open", "box", "red"),
-    Plot("CD8EF", "validation", "living room", "12", 60, 176, 112, "man", "green", "book", "red", "sit", "sofa/couch", "purple"),
+    Plot(
+        "CD8EF",
+        "validation",
+        "living room",
+        "12",
+        60,
+        176,
+        112,
+        "man",
+        "green",
+        "book",
+        "red",
+        "sit",
+        "sofa/couch",
+        "purple",
+    ),
     Plot("GH9IJ", "test", "office", "10", 50, 160, 120, "man", "grey", "cup", "blue", "open", "laptop", "black"),
     Plot("KL0MN", "test", "bedroom", "10", 50, 176, 112, "lady", "orange", "phone", "grey", "sit", "chair", "green"),
 )
@@ -93,8 +123,12 @@ def clip_of(plot: Plot) -> Clip:
         "person",
         plot.colour,
         round(HEIGHTS["person"] * h),
-        ((plot.at(0.05), 0.06 * w, ground), (plot.at(0.24), 0.15 * w, ground), (plot.at(CARRY), 0.15 * w, ground),
-         (plot.at(ACT - 0.04), (0.84 if sits else 0.64) * w, ground)),
+        (
+            (plot.at(0.05), 0.06 * w, ground),
+            (plot.at(0.24), 0.15 * w, ground),
+            (plot.at(CARRY), 0.15 * w, ground),
+            (plot.at(ACT - 0.04), (0.84 if sits else 0.64) * w, ground),
+        ),
         ((0, "stand"), (plot.at(0.24), "reach"), (plot.at(CARRY), "hold"), (plot.at(ACT), pose)),
         (Held(plot.at(ACT), plot.frames, second, "seat"),) if sits else (),
     )
@@ -104,8 +138,13 @@ def clip_of(plot: Plot) -> Clip:
         plot.first,
         plot.first_colour,
         round(SMALL * h),
-        ((0, 0.26 * w, ground - table_height), (plot.at(ACT) - 1, 0.26 * w, ground - table_height),
-         (plot.at(ACT), 0.76 * w, ground)) if puts else ((0, 0.26 * w, ground - table_height),),
+        (
+            (0, 0.26 * w, ground - table_height),
+            (plot.at(ACT) - 1, 0.26 * w, ground - table_height),
+            (plot.at(ACT), 0.76 * w, ground),
+        )
+        if puts
+        else ((0, 0.26 * w, ground - table_height),),
         ((0, "stand"),),
         tuple(holds),
     )
@@ -128,7 +167,7 @@ def _during(plot: Plot, frame: int) -> tuple[list[tuple[str, str]], list[tuple[s
         acts.append(("hold", plot.first))
         if CARRY <= share < ACT:
             relations.append(("carrying", plot.first))
-    if ACT - 0.1 <= share and plot.verb != "put":
+    if share >= ACT - 0.1 and plot.verb != "put":
         relations.append(("behind" if plot.second == "door" else "near", plot.second))
     if ACT <= share < END:
         acts.append((plot.verb, plot.second))
@@ -189,18 +228,61 @@ def questions(split: str, numbers: dict[str, int]) -> list[dict[str, Any]]:
             continue
         rate = clip_of(plot).rate
         deed = f"{PAST[plot.verb].capitalize()} the {plot.second}."
-        deeds = tuple(f"{verb} the {thing}." for verb, pool in
-                      (("Opened", furniture[:3]), ("Sat on", furniture[3:]), ("Put down", carried)) for thing in pool)
+        deeds = tuple(
+            f"{verb} the {thing}."
+            for verb, pool in (("Opened", furniture[:3]), ("Sat on", furniture[3:]), ("Put down", carried))
+            for thing in pool
+        )
         pool = carried if plot.verb == "put" else furniture
         asked = [
-            ("Interaction", "T1", "Which object was taken by the person?", _the(plot.first), tuple(map(_the, carried)), 0.0, CARRY + 0.1),
-            ("Interaction", "T2", f"Which object was {PARTICIPLE[plot.verb]} by the person?", _the(plot.second), tuple(map(_the, pool)), ACT - 0.1, 0.98),
+            (
+                "Interaction",
+                "T1",
+                "Which object was taken by the person?",
+                _the(plot.first),
+                tuple(map(_the, carried)),
+                0.0,
+                CARRY + 0.1,
+            ),
+            (
+                "Interaction",
+                "T2",
+                f"Which object was {PARTICIPLE[plot.verb]} by the person?",
+                _the(plot.second),
+                tuple(map(_the, pool)),
+                ACT - 0.1,
+                0.98,
+            ),
             ("Sequence", "T1", f"What happened after the person took the {plot.first}?", deed, deeds, 0.1, 0.96),
-            ("Sequence", "T2", f"Which object did the person take before they {PAST[plot.verb]} the {plot.second}?" if plot.verb != "put"
-             else "Which object did the person take before they put something down?", _the(plot.first), tuple(map(_the, carried)), 0.1, 0.96),
-            ("Prediction", "T1", "What will the person do next?", deed.replace("Opened", "Open").replace("Sat", "Sit").replace("Put", "Put"),
-             tuple(d.replace("Opened", "Open").replace("Sat", "Sit") for d in deeds), 0.1, ACT - 0.02),
-            ("Feasibility", "T1", f"Which other object is possible to be {PARTICIPLE[plot.verb]} by the person?", _the(plot.second), tuple(map(_the, pool)), 0.1, ACT + 0.1),
+            (
+                "Sequence",
+                "T2",
+                f"Which object did the person take before they {PAST[plot.verb]} the {plot.second}?"
+                if plot.verb != "put"
+                else "Which object did the person take before they put something down?",
+                _the(plot.first),
+                tuple(map(_the, carried)),
+                0.1,
+                0.96,
+            ),
+            (
+                "Prediction",
+                "T1",
+                "What will the person do next?",
+                deed.replace("Opened", "Open").replace("Sat", "Sit").replace("Put", "Put"),
+                tuple(d.replace("Opened", "Open").replace("Sat", "Sit") for d in deeds),
+                0.1,
+                ACT - 0.02,
+            ),
+            (
+                "Feasibility",
+                "T1",
+                f"Which other object is possible to be {PARTICIPLE[plot.verb]} by the person?",
+                _the(plot.second),
+                tuple(map(_the, pool)),
+                0.1,
+                ACT + 0.1,
+            ),
         ]
         for kind, template, question, answer, options, begin, end in asked:
             number = numbers.setdefault(kind, 0)
@@ -219,9 +301,16 @@ def questions(split: str, numbers: dict[str, int]) -> list[dict[str, Any]]:
                     "start": int(start) if start == int(start) else round(start, 1),
                     "end": round(last / rate, 1),
                     "answer": answer,
-                    "question_program": [{"function": "Situations", "value_input": []}, {"function": "Actions", "value_input": []}],
+                    "question_program": [
+                        {"function": "Situations", "value_input": []},
+                        {"function": "Actions", "value_input": []},
+                    ],
                     "choices": [
-                        {"choice_id": i, "choice": text, "choice_program": [{"function": "Equal", "value_input": [text]}]}
+                        {
+                            "choice_id": i,
+                            "choice": text,
+                            "choice_program": [{"function": "Equal", "value_input": [text]}],
+                        }
                         for i, text in enumerate(texts)
                     ],
                     "situations": situations(plot, first, until),

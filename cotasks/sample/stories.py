@@ -170,9 +170,19 @@ def chase(s: Stage, hunter: str, prey: str, hunter_colour: str, prey_colour: str
         actors,
         relations,
         [(1, 0)],
-        Asked("CW", f"why did the {prey} run to the right", f"{hunter} chased it", second="to get away", when=s.when(0.15, 0.6)),
-        Asked("TC", f"what did the {hunter} do while the {prey} was running", f"chase the {prey}", when=s.when(0.15, 0.6)),
-        Asked("TN", f"what did the {hunter} do after it came to the {prey}", f"watch the {prey}", when=s.when(0.7, 1.0)),
+        Asked(
+            "CW",
+            f"why did the {prey} run to the right",
+            f"{hunter} chased it",
+            second="to get away",
+            when=s.when(0.15, 0.6),
+        ),
+        Asked(
+            "TC", f"what did the {hunter} do while the {prey} was running", f"chase the {prey}", when=s.when(0.15, 0.6)
+        ),
+        Asked(
+            "TN", f"what did the {hunter} do after it came to the {prey}", f"watch the {prey}", when=s.when(0.7, 1.0)
+        ),
         Asked("DC", "how many animals are there in the video", "two", second="2"),
         *_colour_question(prey, prey_colour, wrong),
         Asked(
@@ -182,7 +192,12 @@ def chase(s: Stage, hunter: str, prey: str, hunter_colour: str, prey_colour: str
             ("swam", "flew over it", "rode a bicycle", "stayed on a sofa"),
             when=s.when(0.15, 0.6),
         ),
-        Asked("DL", f"where is the {prey} at the end", "on the right", ("on the left", "on a sofa", "in a cup", "under a table")),
+        Asked(
+            "DL",
+            f"where is the {prey} at the end",
+            "on the right",
+            ("on the left", "on a sofa", "in a cup", "under a table"),
+        ),
     )
 
 
@@ -191,9 +206,7 @@ def fetch(s: Stage, thrower: str, thing: str, colour: str, pet: str, pet_colour:
     actors = [
         s.actor(0, thrower, "blue", (0.0, 0.14), poses=((0.0, "hold"), (0.18, "up"), (0.3, "stand"))),
         s.actor(2, pet, pet_colour, (0.25, 0.32), (0.55, 0.72), (0.62, 0.72), (0.95, 0.34)),
-        s.actor(
-            5, thing, colour, (0.22, 0.22), (0.4, 0.8), held=((0.0, 0.22, 0, "hand"), (0.58, 1.0, 2, "mouth"))
-        ),
+        s.actor(5, thing, colour, (0.22, 0.22), (0.4, 0.8), held=((0.0, 0.22, 0, "hand"), (0.58, 1.0, 2, "mouth"))),
     ]
     relations = [
         s.during(0, "hold", 5, 0.0, 0.22),
@@ -208,10 +221,27 @@ def fetch(s: Stage, thrower: str, thing: str, colour: str, pet: str, pet_colour:
         actors,
         relations,
         [(2, 5), (0, 2)],
-        Asked("CW", f"why did the {pet} run away from the {thrower}", f"to get the {thing}", second=f"chase the {thing}", when=s.when(0.18, 0.58)),
-        Asked("CH", f"how did the {pet} bring back the {thing}", "with its mouth", second="bite it", when=s.when(0.58, 1.0)),
+        Asked(
+            "CW",
+            f"why did the {pet} run away from the {thrower}",
+            f"to get the {thing}",
+            second=f"chase the {thing}",
+            when=s.when(0.18, 0.58),
+        ),
+        Asked(
+            "CH",
+            f"how did the {pet} bring back the {thing}",
+            "with its mouth",
+            second="bite it",
+            when=s.when(0.58, 1.0),
+        ),
         Asked("TP", f"what did the {thrower} do before the {pet} ran", f"throw the {thing}", when=s.when(0.0, 0.3)),
-        Asked("TN", f"what did the {pet} do after it got the {thing}", f"run back to the {thrower}", when=s.when(0.58, 0.95)),
+        Asked(
+            "TN",
+            f"what did the {pet} do after it got the {thing}",
+            f"run back to the {thrower}",
+            when=s.when(0.58, 0.95),
+        ),
         *_colour_question(thing, colour, wrong),
         _where(s),
         Asked(
@@ -228,8 +258,16 @@ def take(s: Stage, who: str, colour: str, thing: str, thing_colour: str, other: 
     """A person comes to a table with two things on it, grabs one and carries it off."""
     actors = [
         s.actor(0, "table", "brown", (0.0, 0.62)),
-        s.actor(1, who, colour, (0.08, 0.1), (0.4, 0.42), (0.6, 0.42), (0.95, 0.14),
-                poses=((0.0, "stand"), (0.4, "reach"), (0.58, "hold"))),
+        s.actor(
+            1,
+            who,
+            colour,
+            (0.08, 0.1),
+            (0.4, 0.42),
+            (0.6, 0.42),
+            (0.95, 0.14),
+            poses=((0.0, "stand"), (0.4, "reach"), (0.58, "hold")),
+        ),
         s.actor(2, thing, thing_colour, (0.0, 0.55), ground=0.9 - HEIGHTS["table"], held=((0.5, 1.0, 1, "hand"),)),
         s.actor(3, other, other_colour, (0.0, 0.72), ground=0.9 - HEIGHTS["table"]),
     ]
@@ -248,8 +286,20 @@ def take(s: Stage, who: str, colour: str, thing: str, thing_colour: str, other: 
         actors,
         relations,
         [(1, 0), (2, 3)],
-        Asked("CW", f"why did the {who} walk to the table", f"to get the {thing}", second=f"take the {thing}", when=s.when(0.08, 0.52)),
-        Asked("CH", f"how did the {who} get the {thing}", "grabbed it with the hand", second="by hand", when=s.when(0.42, 0.55)),
+        Asked(
+            "CW",
+            f"why did the {who} walk to the table",
+            f"to get the {thing}",
+            second=f"take the {thing}",
+            when=s.when(0.08, 0.52),
+        ),
+        Asked(
+            "CH",
+            f"how did the {who} get the {thing}",
+            "grabbed it with the hand",
+            second="by hand",
+            when=s.when(0.42, 0.55),
+        ),
         Asked("TN", f"what did the {who} do after reaching the table", f"grab the {thing}", when=s.when(0.4, 0.58)),
         Asked("TP", f"what did the {who} do before walking away", f"grab the {thing}", when=s.when(0.4, 0.58)),
         Asked("DO", f"what is the {who} holding at the end", thing, second=f"{thing_colour} {thing}"),
@@ -265,9 +315,23 @@ def meet(s: Stage, left: str, right: str, left_colour: str, right_colour: str, w
     doing = {"hug": "hug", "shake_hand_with": "shake hands"}[deed]
     gap = 0.1 if deed == "hug" else 0.22
     actors = [
-        s.actor(0, left, left_colour, (0.08, 0.12), (0.5, 0.5 - gap / 2), poses=((0.0, "stand"), (0.52, "hold"), (0.85, "stand"))),
-        s.actor(1, right, right_colour, (0.08, 0.88), (0.5, 0.5 + gap / 2), facing=-1,
-                poses=((0.0, "stand"), (0.52, "hold"), (0.85, "stand"))),
+        s.actor(
+            0,
+            left,
+            left_colour,
+            (0.08, 0.12),
+            (0.5, 0.5 - gap / 2),
+            poses=((0.0, "stand"), (0.52, "hold"), (0.85, "stand")),
+        ),
+        s.actor(
+            1,
+            right,
+            right_colour,
+            (0.08, 0.88),
+            (0.5, 0.5 + gap / 2),
+            facing=-1,
+            poses=((0.0, "stand"), (0.52, "hold"), (0.85, "stand")),
+        ),
     ]
     relations = [
         s.during(0, "towards", 1, 0.08, 0.5),
@@ -280,22 +344,43 @@ def meet(s: Stage, left: str, right: str, left_colour: str, right_colour: str, w
         actors,
         relations,
         [(0, 1)],
-        Asked("CW", f"why did the {left} walk towards the {right}", f"to {doing}", second="to meet", when=s.when(0.08, 0.85)),
+        Asked(
+            "CW",
+            f"why did the {left} walk towards the {right}",
+            f"to {doing}",
+            second="to meet",
+            when=s.when(0.08, 0.85),
+        ),
         Asked("CH", f"how do the {left} and the {right} greet", doing, second=f"they {doing}", when=s.when(0.52, 0.85)),
-        Asked("TN", f"what do they do after they come together in the middle", doing, when=s.when(0.5, 0.85)),
-        Asked("TC", f"what does the {left} do at the end of the video", f"speak to the {right}", when=s.when(0.85, 1.0)),
+        Asked("TN", "what do they do after they come together in the middle", doing, when=s.when(0.5, 0.85)),
+        Asked(
+            "TC", f"what does the {left} do at the end of the video", f"speak to the {right}", when=s.when(0.85, 1.0)
+        ),
         Asked("DC", "how many people are there", "two", second="2"),
         Asked("DO", f"what colour are the clothes of the {right}", right_colour),
         Asked("DB", f"is the {left} wearing {wrong}", "no"),
-        Asked("CW", f"why do they stop in the middle", f"to {doing}",
-              ("to pick up a ball", "to ride a bicycle", "to watch a dog", "to sit down"), when=s.when(0.5, 0.85)),
+        Asked(
+            "CW",
+            "why do they stop in the middle",
+            f"to {doing}",
+            ("to pick up a ball", "to ride a bicycle", "to watch a dog", "to sit down"),
+            when=s.when(0.5, 0.85),
+        ),
     )
 
 
 def push(s: Stage, who: str, colour: str, thing: str, thing_colour: str, wrong: str) -> Story:
     """Someone pushes a thing to the right, lets go and waves."""
     actors = [
-        s.actor(3, who, colour, (0.1, 0.16), (0.25, 0.22), (0.75, 0.62), poses=((0.0, "stand"), (0.25, "reach"), (0.78, "up"))),
+        s.actor(
+            3,
+            who,
+            colour,
+            (0.1, 0.16),
+            (0.25, 0.22),
+            (0.75, 0.62),
+            poses=((0.0, "stand"), (0.25, "reach"), (0.78, "up")),
+        ),
         s.actor(4, thing, thing_colour, (0.25, 0.44), (0.75, 0.84)),
     ]
     relations = [
@@ -310,8 +395,16 @@ def push(s: Stage, who: str, colour: str, thing: str, thing_colour: str, wrong: 
         [(3, 4)],
         Asked("CW", f"why did the {thing} move", f"the {who} pushed it", second="pushed", when=s.when(0.25, 0.75)),
         Asked("CH", f"how did the {who} move the {thing}", "by pushing", second="push it", when=s.when(0.25, 0.75)),
-        Asked("TN", f"what did the {who} do after letting go of the {thing}", "raise the hand", second="wave", when=s.when(0.76, 1.0)),
-        Asked("TP", f"what did the {who} do before pushing the {thing}", f"walk to the {thing}", when=s.when(0.0, 0.25)),
+        Asked(
+            "TN",
+            f"what did the {who} do after letting go of the {thing}",
+            "raise the hand",
+            second="wave",
+            when=s.when(0.76, 1.0),
+        ),
+        Asked(
+            "TP", f"what did the {who} do before pushing the {thing}", f"walk to the {thing}", when=s.when(0.0, 0.25)
+        ),
         Asked("TC", f"what is the {thing} doing while the {who} walks", "moving to the right", when=s.when(0.25, 0.75)),
         *_colour_question(thing, thing_colour, wrong),
         _where(s),
@@ -323,7 +416,14 @@ def kick(s: Stage, kicker: str, colour: str, catcher: str, catcher_colour: str, 
     """A ball is kicked across, picked up and lifted."""
     actors = [
         s.actor(0, kicker, colour, (0.1, 0.1), (0.28, 0.2)),
-        s.actor(1, catcher, catcher_colour, (0.0, 0.86), facing=-1, poses=((0.0, "stand"), (0.62, "crouch"), (0.72, "hold"), (0.85, "up"))),
+        s.actor(
+            1,
+            catcher,
+            catcher_colour,
+            (0.0, 0.86),
+            facing=-1,
+            poses=((0.0, "stand"), (0.62, "crouch"), (0.72, "hold"), (0.85, "up")),
+        ),
         s.actor(2, "ball", ball_colour, (0.3, 0.3), (0.6, 0.74), held=((0.66, 1.0, 1, "hand"),)),
     ]
     relations = [
@@ -339,14 +439,31 @@ def kick(s: Stage, kicker: str, colour: str, catcher: str, catcher_colour: str, 
         relations,
         [(0, 2), (1, 2)],
         Asked("CW", "why did the ball roll", f"the {kicker} kicked it", second="kicked", when=s.when(0.28, 0.6)),
-        Asked("CH", f"how did the {catcher} get the ball", "bent down and grabbed it", second="picked it up", when=s.when(0.6, 0.72)),
-        Asked("TN", f"what did the {catcher} do after the ball came", "pick up the ball", second="grab the ball", when=s.when(0.6, 0.75)),
+        Asked(
+            "CH",
+            f"how did the {catcher} get the ball",
+            "bent down and grabbed it",
+            second="picked it up",
+            when=s.when(0.6, 0.72),
+        ),
+        Asked(
+            "TN",
+            f"what did the {catcher} do after the ball came",
+            "pick up the ball",
+            second="grab the ball",
+            when=s.when(0.6, 0.75),
+        ),
         Asked("TP", f"what did the {kicker} do before the ball rolled", "kick the ball", when=s.when(0.1, 0.33)),
         Asked("DC", "how many balls are there", "one", second="1"),
         *_colour_question("ball", ball_colour, wrong),
         _where(s),
-        Asked("TC", f"what is the {catcher} doing at the end", "lifting the ball",
-              ("kicking the ball", "sitting on a bench", "riding a bicycle", "feeding a duck"), when=s.when(0.85, 1.0)),
+        Asked(
+            "TC",
+            f"what is the {catcher} doing at the end",
+            "lifting the ball",
+            ("kicking the ball", "sitting on a bench", "riding a bicycle", "feeding a duck"),
+            when=s.when(0.85, 1.0),
+        ),
     )
 
 
@@ -368,10 +485,20 @@ def ride(s: Stage, who: str, colour: str, bike_colour: str, wrong: str, watcher:
         actors,
         relations,
         [(9, 1)],
-        Asked("CW", f"why did the {who} move so fast", "riding a bicycle", second="on a bicycle", when=s.when(0.1, 0.68)),
-        Asked("CH", f"how did the {who} cross the picture", "rode a bicycle", second="by bicycle", when=s.when(0.1, 0.68)),
+        Asked(
+            "CW", f"why did the {who} move so fast", "riding a bicycle", second="on a bicycle", when=s.when(0.1, 0.68)
+        ),
+        Asked(
+            "CH", f"how did the {who} cross the picture", "rode a bicycle", second="by bicycle", when=s.when(0.1, 0.68)
+        ),
         Asked("TC", f"what did the {watcher} do when the {who} came", f"watch the {who}", when=s.when(0.1, 0.3)),
-        Asked("TN", f"what did the {watcher} do after the {who} passed", "walk away", second="leave", when=s.when(0.3, 0.65)),
+        Asked(
+            "TN",
+            f"what did the {watcher} do after the {who} passed",
+            "walk away",
+            second="leave",
+            when=s.when(0.3, 0.65),
+        ),
         Asked("DL", "what is left in the picture at the end", "nothing"),
         *_colour_question("bicycle", bike_colour, wrong),
         Asked("DO", f"what is the {who} riding", "a bicycle", ("a horse", "a car", "a skateboard", "an elephant")),
@@ -395,9 +522,27 @@ def hide(s: Stage, animal: str, colour: str, cover: str, cover_colour: str, wron
         actors,
         relations,
         [(0, 1), (2, 1)],
-        Asked("CW", f"why can the {animal} not be seen in the middle of the video", f"it is behind the {cover}", second="it hides", when=s.when(0.3, 0.75)),
-        Asked("CH", f"how does the {seeker} show the hiding place", "pointing", second="points with the hand", when=s.when(0.66, 1.0)),
-        Asked("TN", f"what did the {animal} do after hiding", "come out on the right", second="walk out", when=s.when(0.65, 0.95)),
+        Asked(
+            "CW",
+            f"why can the {animal} not be seen in the middle of the video",
+            f"it is behind the {cover}",
+            second="it hides",
+            when=s.when(0.3, 0.75),
+        ),
+        Asked(
+            "CH",
+            f"how does the {seeker} show the hiding place",
+            "pointing",
+            second="points with the hand",
+            when=s.when(0.66, 1.0),
+        ),
+        Asked(
+            "TN",
+            f"what did the {animal} do after hiding",
+            "come out on the right",
+            second="walk out",
+            when=s.when(0.65, 0.95),
+        ),
         Asked("TP", f"what did the {animal} do before it disappeared", f"walk to the {cover}", when=s.when(0.1, 0.4)),
         Asked("DL", f"where is the {animal} hiding", f"behind the {cover}", second=cover),
         *_colour_question(animal, colour, wrong),
@@ -406,7 +551,9 @@ def hide(s: Stage, animal: str, colour: str, cover: str, cover_colour: str, wron
     )
 
 
-def feed(s: Stage, who: str, colour: str, animals: tuple[str, str], animal_colour: str, other_colour: str, wrong: str) -> Story:
+def feed(
+    s: Stage, who: str, colour: str, animals: tuple[str, str], animal_colour: str, other_colour: str, wrong: str
+) -> Story:
     """Someone walks up to two animals, feeds one and caresses it; the other stays away."""
     first, second = animals
     same = first == second
@@ -427,14 +574,43 @@ def feed(s: Stage, who: str, colour: str, animals: tuple[str, str], animal_colou
         actors,
         relations,
         [(2, 4), (4, 7)],
-        Asked("CW", f"why did the {who} walk to the right", f"to feed the {first}", second="feed it", when=s.when(0.1, 0.7)),
-        Asked("CH", f"how does the {who} show care for the {one}", "feeds and caresses it", second="by feeding it", when=s.when(0.42, 1.0)),
-        Asked("TN", f"what did the {who} do after feeding the {one}", "caress it", second=f"caress the {first}", when=s.when(0.7, 1.0)),
-        Asked("TC", f"what is the {other_colour} {second} doing while the {one} is fed", "watching", second="watch", when=s.when(0.42, 0.7)),
+        Asked(
+            "CW",
+            f"why did the {who} walk to the right",
+            f"to feed the {first}",
+            second="feed it",
+            when=s.when(0.1, 0.7),
+        ),
+        Asked(
+            "CH",
+            f"how does the {who} show care for the {one}",
+            "feeds and caresses it",
+            second="by feeding it",
+            when=s.when(0.42, 1.0),
+        ),
+        Asked(
+            "TN",
+            f"what did the {who} do after feeding the {one}",
+            "caress it",
+            second=f"caress the {first}",
+            when=s.when(0.7, 1.0),
+        ),
+        Asked(
+            "TC",
+            f"what is the {other_colour} {second} doing while the {one} is fed",
+            "watching",
+            second="watch",
+            when=s.when(0.42, 0.7),
+        ),
         Asked("DC", "how many animals are there", "two", second="2"),
         Asked("DO", f"which {first} is fed" if same else "which animal is fed", one, second=f"the {one}"),
         Asked("DB", f"is the {one} fed" if same else f"is the {second} fed", "yes" if same else "no"),
-        Asked("DL", f"where is the {other_colour} {second}", "on the right", ("on the left", "on the table", "in the water", "behind the sofa")),
+        Asked(
+            "DL",
+            f"where is the {other_colour} {second}",
+            "on the right",
+            ("on the left", "on the table", "in the water", "behind the sofa"),
+        ),
     )
 
 
@@ -442,22 +618,87 @@ Told = tuple[str, Callable[..., Story], Stage, tuple[object, ...]]
 
 TOLD: tuple[Told, ...] = (
     ("train", chase, Stage("2101010101", "park", 160, 120, "10", 40), ("dog", "cat", "brown", "grey", "orange")),
-    ("train", fetch, Stage("2202020202", "beach", 176, 112, "12", 54), ("man", "ball", "red", "puppy", "brown", "blue")),
-    ("train", take, Stage("2303030303", "kitchen", 160, 120, "10", 40), ("lady", "pink", "cup", "blue", "bottle", "green")),
+    (
+        "train",
+        fetch,
+        Stage("2202020202", "beach", 176, 112, "12", 54),
+        ("man", "ball", "red", "puppy", "brown", "blue"),
+    ),
+    (
+        "train",
+        take,
+        Stage("2303030303", "kitchen", 160, 120, "10", 40),
+        ("lady", "pink", "cup", "blue", "bottle", "green"),
+    ),
     ("train", meet, Stage("2404040404", "street", 176, 112, "8", 32), ("boy", "girl", "green", "yellow", "red", "hug")),
-    ("train", push, Stage("2505050505", "living room", 144, 112, "10", 40), ("girl", "purple", "suitcase", "black", "green")),
-    ("train", kick, Stage("2606060606", "playground", 176, 112, "12", 48), ("boy", "blue", "man", "grey", "orange", "purple")),
+    (
+        "train",
+        push,
+        Stage("2505050505", "living room", 144, 112, "10", 40),
+        ("girl", "purple", "suitcase", "black", "green"),
+    ),
+    (
+        "train",
+        kick,
+        Stage("2606060606", "playground", 176, 112, "12", 48),
+        ("boy", "blue", "man", "grey", "orange", "purple"),
+    ),
     ("train", ride, Stage("2707070707", "street", 160, 112, "10", 40), ("man", "green", "red", "yellow", "girl")),
-    ("train", hide, Stage("2808080808", "living room", 160, 120, "10", 48), ("cat", "orange", "sofa", "blue", "black", "boy")),
-    ("train", feed, Stage("2909090909", "park", 160, 112, "8", 32), ("lady", "red", ("duck", "duck"), "yellow", "grey", "blue")),
-    ("train", chase, Stage("3010101010", "garden", 112, 144, "10010/1000", 40), ("cat", "rabbit", "black", "brown", "pink")),
-    ("validation", fetch, Stage("4101010101", "garden", 160, 120, "10", 48), ("lady", "frisbee", "pink", "dog", "black", "green")),
-    ("validation", take, Stage("4202020202", "office", 160, 112, "10", 40), ("man", "green", "bottle", "orange", "cup", "purple")),
-    ("validation", kick, Stage("4303030303", "beach", 176, 112, "12", 48), ("girl", "yellow", "lady", "blue", "green", "red")),
-    ("validation", feed, Stage("4404040404", "garden", 144, 112, "8", 32), ("man", "brown", ("rabbit", "cat"), "grey", "black", "pink")),
-    ("test", meet, Stage("5101010101", "park", 176, 112, "10", 40), ("man", "lady", "black", "orange", "green", "shake_hand_with")),
+    (
+        "train",
+        hide,
+        Stage("2808080808", "living room", 160, 120, "10", 48),
+        ("cat", "orange", "sofa", "blue", "black", "boy"),
+    ),
+    (
+        "train",
+        feed,
+        Stage("2909090909", "park", 160, 112, "8", 32),
+        ("lady", "red", ("duck", "duck"), "yellow", "grey", "blue"),
+    ),
+    (
+        "train",
+        chase,
+        Stage("3010101010", "garden", 112, 144, "10010/1000", 40),
+        ("cat", "rabbit", "black", "brown", "pink"),
+    ),
+    (
+        "validation",
+        fetch,
+        Stage("4101010101", "garden", 160, 120, "10", 48),
+        ("lady", "frisbee", "pink", "dog", "black", "green"),
+    ),
+    (
+        "validation",
+        take,
+        Stage("4202020202", "office", 160, 112, "10", 40),
+        ("man", "green", "bottle", "orange", "cup", "purple"),
+    ),
+    (
+        "validation",
+        kick,
+        Stage("4303030303", "beach", 176, 112, "12", 48),
+        ("girl", "yellow", "lady", "blue", "green", "red"),
+    ),
+    (
+        "validation",
+        feed,
+        Stage("4404040404", "garden", 144, 112, "8", 32),
+        ("man", "brown", ("rabbit", "cat"), "grey", "black", "pink"),
+    ),
+    (
+        "test",
+        meet,
+        Stage("5101010101", "park", 176, 112, "10", 40),
+        ("man", "lady", "black", "orange", "green", "shake_hand_with"),
+    ),
     ("test", push, Stage("5202020202", "bedroom", 144, 112, "10", 40), ("baby", "green", "toy car", "red", "blue")),
-    ("test", hide, Stage("5303030303", "garden", 160, 120, "10", 48), ("puppy", "black", "bench", "brown", "yellow", "lady")),
+    (
+        "test",
+        hide,
+        Stage("5303030303", "garden", 160, 120, "10", 48),
+        ("puppy", "black", "bench", "brown", "yellow", "lady"),
+    ),
     ("test", ride, Stage("5404040404", "beach", 160, 112, "10", 40), ("lady", "purple", "blue", "green", "boy")),
 )
 """(split, story, stage, cast)."""

@@ -2,7 +2,8 @@
 
     python -m cotasks.sample.world DIR
 
-The annotation is the same bytes every time. The clips show the same frames; their bytes depend on the encoder's version.
+The annotation is the same bytes every time. The clips show the same frames; their bytes depend on the encoder's
+version.
 """
 
 from __future__ import annotations
@@ -202,7 +203,9 @@ def write_world(folder: Path) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Write the embedded sample: clips, and annotation in the sources' formats.")
+    parser = argparse.ArgumentParser(
+        description="Write the embedded sample: clips, and annotation in the sources' formats."
+    )
     parser.add_argument("folder", type=Path, help="where to write")
     write_world(parser.parse_args().folder)
 
