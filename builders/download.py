@@ -230,7 +230,8 @@ def _bring(source: Source, url: str, root: Path, token: str | bool | None) -> tu
                 elif status is not None:
                     cause = f"the server answered {status}"
                 else:
-                    cause = f"the connection failed after {done} of {size or 'unknown'} bytes: {_one_line(error)}"
+                    sent = f"the connection broke after {done} of {size} bytes" if size else "no connection"
+                    cause = f"{sent} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
                 raise InputError(
                     f"{source.path} cannot be fetched: {cause}; {_by_hand(source, root)}", "missing file"
                 ) from error
@@ -247,29 +248,22 @@ def _transfer(url: str, part: Path, size: int | None, label: str) -> None:
         part.unlink()
         done = 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
-    with _response(url, headers) as (response, chunks):
+    session = get_session()
+    with session.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True) as response:
         response.raise_for_status()
+        total = response.headers.get("Content-Range", response.headers.get("Content-Length", "")).rpartition("/")[2]
+        if size is not None and total not in ("", str(size)) and "Content-Encoding" not in response.headers:
+            raise ConnectionError(f"the server announced {size} bytes and sends another file, of {total}")
         if response.status_code != 206:
             done = 0
         bar = tqdm(total=size, initial=done, unit="B", unit_scale=True, desc=label)
         with bar, part.open("ab" if done else "wb") as file:
-            for chunk in chunks:
+            # as it comes in: what waited for a larger chunk to fill would be lost with the connection
+            for chunk in response.iter_bytes():
                 file.write(chunk)
                 bar.update(len(chunk))
     if size is not None and part.stat().st_size != size:
         raise ConnectionError(f"got {part.stat().st_size} bytes")
-
-
-@contextmanager
-def _response(url: str, headers: dict[str, str]) -> Iterator[tuple[Any, Iterator[bytes]]]:
-    """A response and its body. The session is httpx's, or requests' before huggingface_hub 1.0."""
-    session: Any = get_session()
-    if hasattr(session, "build_request"):
-        with session.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True) as response:
-            yield response, response.iter_bytes(CHUNK_BYTES)
-    else:
-        with session.get(url, headers=headers, timeout=TIMEOUT_SECONDS, stream=True) as response:
-            yield response, response.iter_content(CHUNK_BYTES)
 
 
 def _fault(source: Source, path: Path) -> str | None:
@@ -298,7 +292,3 @@ def _digest(path: Path, digest: Any) -> str:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return str(digest.hexdigest())
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

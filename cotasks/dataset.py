@@ -120,8 +120,8 @@ def load_records(
     wanted = split_name(split) if split is not None else None
     rows, config, split = _load(dataset, config, wanted)
     _check_columns(dataset, rows)
-    order = _order(rows)
-    rows = rows.select(order)
+    rows = rows.select_columns(list(FEATURES))  # a copy with the videos in its rows would decode them
+    rows = rows.select(_order(rows))
     fingerprint = _fingerprint(rows)
     if limit is not None:
         rows = rows.select(range(_whole_videos(rows["video_id"], limit)))

@@ -185,7 +185,8 @@ def test_the_code_hash_covers_what_shapes_rows(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(registration, "__file__", str(copy / "registration.py"))
     code_hash = registration.code_hash.__wrapped__
     before = code_hash()
-    (copy / "prompts.py").write_text("# shapes no row")
+    for path in (copy / "prompts.py", tmp_path / "builders/card.py"):
+        path.write_text("# shapes no row")
     assert code_hash() == before
     for path in (copy / "schema.py", copy / "steps/entity_tracking.py", tmp_path / "builders/vidor.py"):
         path.write_text(path.read_text() + "\n# changed\n")
