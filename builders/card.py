@@ -6,6 +6,7 @@ around them are the template's, or whatever a folder's README.md was changed to.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def render(
     card.data.license = [licence for licence in ("mit", "cc-by-sa-4.0", "apache-2.0") if licence in used]  # type: ignore[attr-defined]
     card.data.size_categories = [size_category(sum(shard.rows for shard in shards))]  # type: ignore[attr-defined]
     card.data.configs = _configs(builds, video_configs or {})  # type: ignore[attr-defined]  # metadata is dynamic
+    card.data.dataset_info = _infos(builds, shards)  # type: ignore[attr-defined]
     blocks = (
         _load(builds, repo_id or "path/of/this/folder", video_configs or {}),
         _counts(builds),
@@ -106,6 +108,18 @@ def _configs(builds: Mapping[str, Any], video_configs: Mapping[str, str]) -> lis
             **({"default": True} if name == next(iter(builds)) else {}),
         }
         for name, origin in {**{config: config for config in builds}, **video_configs}.items()
+    ]
+
+
+def _infos(builds: Mapping[str, Any], shards: Sequence[Shard]) -> list[dict[str, Any]]:
+    """The `dataset_info:` block. `datasets` caches a local folder by this block and the paths of its files, not by what
+    is in them: without a hash of the content here, a folder that was built anew would be read from the old cache."""
+    digests = {config: hashlib.sha256() for config in builds}
+    for shard in shards:
+        digests[shard.config].update(f"{shard.path.name} {shard.sha256}\n".encode())
+    return [
+        {"config_name": config, "description": f"content sha256:{digest.hexdigest()}"}
+        for config, digest in digests.items()
     ]
 
 

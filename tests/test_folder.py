@@ -55,6 +55,13 @@ def test_two_builds_are_byte_identical_on_any_number_of_processes(tmp_path: Path
     assert content(tmp_path / "one") == content(tmp_path / "again") == content(tmp_path / "two")
 
 
+def test_a_folder_built_anew_is_not_read_from_the_old_cache(tmp_path: Path) -> None:
+    for num_frames in (8, 4, 8):
+        build_folder(BuildOptions("sample", num_frames=num_frames), tmp_path / "out")
+        row = load_dataset(str(tmp_path / "out"), split="train")[0]
+        assert len(row["frames"]) == num_frames
+
+
 def test_configs_share_a_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for config in ("nextqa_oe", "nextqa_mc", "star"):
