@@ -244,9 +244,6 @@ def _transfer(url: str, part: Path, size: int | None, label: str) -> None:
     done = part.stat().st_size if part.exists() else 0
     if size is not None and done == size:
         return
-    if size is not None and done > size:
-        part.unlink()
-        done = 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
     session = get_session()
     with session.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True) as response:

@@ -67,7 +67,8 @@ def build(
     config: Annotated[str, typer.Argument(help="sample, nextqa_oe, nextqa_mc or star.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder to write to; several configs can share one.", show_default=False)],
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the source files, laid out as the README says.")
+        Path | None,
+        typer.Option(help="Folder of the source files, laid out as the README says; without it they are downloaded."),
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help="Only this split; repeatable.")] = None,
     vidor: Annotated[
@@ -93,7 +94,11 @@ def build(
 ) -> None:
     """Build CoTask records from source files into a publishable parquet folder.
 
-    Reads the questions and annotation below DATA_DIR. Writes OUT/CONFIG/*.parquet, build.json (counts, options, source
+    Reads the questions and annotation below DATA_DIR, or fetches them once from their publishers into the Hugging Face
+    cache. Videos are never fetched: NExT-QA's are linked in https://github.com/doc-doc/NExT-QA (NExTVideo), STAR's are
+    Charades scaled to 480p, https://prior.allenai.org/projects/charades.
+
+    Writes OUT/CONFIG/*.parquet, build.json (counts, options, source
     hashes), skipped.jsonl (every question that became no record, with the reason) and OUT/README.md (dataset card).
     """
     from cotasks.builders.assemble import describe_skipped
@@ -156,6 +161,24 @@ def show(
     out.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(record, pixels).save(out)
     print(f"Drew {out}")
+
+
+@app.command()
+def audit(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option(help="Folder to write to.", show_default=False)],
+    config: Config = None,
+) -> None:
+    """Count what is in a data set, check its boxes, and measure how often its steps give the answer away.
+
+    Reads DATASET, all splits. Writes OUT/audit.md (one page), its plots as PNG, and OUT/audit.json (all numbers).
+    """
+    from cotasks.audit import audit as audit_dataset
+    from cotasks.progress import progress_bar
+
+    with progress_bar("records") as update:
+        paths = audit_dataset(dataset, out, config=config, on_progress=update)
+    print(f"Audit {paths.markdown}")
 
 
 @app.command()

@@ -183,7 +183,7 @@ def test_what_says_nothing_gives_no_reading() -> None:
 
 
 @given(records())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_reading_takes_everything_that_is_said_and_nothing_else(record: Record) -> None:
     names = w.read_context(block(record, (1,))).names
     assert len(names) == len(record.frame_localization.entities)
@@ -434,15 +434,17 @@ def open_questions(draw: st.DrawFn) -> list[Record]:
 
 
 @given(open_questions())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_share_and_chance_are_what_their_definitions_say(questions: list[Record]) -> None:
     leakage = measured(*questions)
     vocabulary = vocabulary_of(*questions)
 
+    evidence = {record.id: lk.record_evidence(record, vocabulary) for record in questions}
+
     def leaks(context: Record, condition: str, other: Record, measure: str) -> bool:
-        evidence = lk.record_evidence(context, vocabulary)[condition]
         references = [text for text in (other.answer, *other.additional_answers) if text != "?"]
-        return any(lk.readable(lk.forms_of(other.question, text, vocabulary), evidence)[measure] for text in references)
+        forms = [lk.forms_of(other.question, text, vocabulary) for text in references]
+        return any(lk.readable(form, evidence[context.id][condition])[measure] for form in forms)
 
     for measure in ("answer", "head", "number", "any", "related"):
         for condition in ("question", "cotasks", "cotasks-1", "cotasks-4"):
@@ -525,7 +527,7 @@ def test_wrong_options() -> None:
     assert wrong == pytest.approx([1 / 3, 1 / 3])  # "Held the bag.", "Opened the box."
     _, _, wrong = values(leakage, "answer")
     assert wrong == pytest.approx([1 / 3, 0])
-    # "Took the bag." and "Held the bag." are named whole, their words as often: one half; "Put the table." is half named
+    # "Took the bag." and "Held the bag." are named whole, and their words as often: one half
     named, chance, _ = values(leakage, "named_option")
     assert named == [0.5, 0]
     assert chance == [0.25, 0.25]

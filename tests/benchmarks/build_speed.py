@@ -55,7 +55,9 @@ def script(data_dir: Path, vidor: Path) -> None:
             with open(files[question["video"]], encoding="utf-8") as annotation:
                 video = json.load(annotation)
             grid = np.unique(np.round(np.linspace(0, video["frame_count"] - 1, 64)).astype(int))
-            rows.append({**question, "boxes": [video["trajectories"][i] for i in grid if i < len(video["trajectories"])]})
+            rows.append(
+                {**question, "boxes": [video["trajectories"][i] for i in grid if i < len(video["trajectories"])]}
+            )
     print(len(rows), file=sys.stderr)
 
 

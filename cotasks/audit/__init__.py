@@ -1,0 +1,258 @@
+"""What is in a data set, what is wrong with it, and how much of the answers its contexts give away.
+
+`audit.json` holds every number of the page:
+
+    format       version of this layout
+    dataset, config
+    versions     {cotasks}
+    definitions  the constants that the counts and intervals depend on
+    warnings     what a reader must know before quoting a number
+    skipped      split -> {questions, records, reasons {reason: questions}}; null where no build's files are there
+    splits       split -> {fingerprint, records, videos, used_answer,
+                 sources, categories, question_types, span_origins, entity_origins ({name: records}),
+                 origins [{category, span_origin, entity_origin, records}],
+                 sizes {name: mean, quantiles, total, histogram {edges, counts}}; `counts.SIZES` says of what,
+                 entity_categories [{name, scene, steps, records}], predicates {a3, a4: the same},
+                 boxes: as `counts.BoxCounts`}
+    leakage      flat rows as `chance.Leakage.rows` describes them; `leakage` defines the measures
+
+The same data set gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotasks.errors import InputError, MissingExtra, shorten
+from cotasks.runs import dump_json, read_json, read_jsonl
+from cotasks.version import VERSION
+
+if TYPE_CHECKING:
+    from cotasks.audit.chance import Leakage
+    from cotasks.audit.counts import BoxCounts, SplitCounts
+    from cotasks.dataset import Records
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AuditPaths:
+    """The files of an audit."""
+
+    summary: Path
+    """`audit.json`, all numbers."""
+    markdown: Path
+    """`audit.md`, the page."""
+    plots: tuple[Path, ...]
+    """PNG files that the page shows."""
+
+
+def audit(
+    dataset: str,
+    out: Path,
+    config: str | None = None,
+    on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+) -> AuditPaths:
+    """Audit a data set: write `<out>/audit.json`, `<out>/audit.md` and the plots that it shows.
+
+    Args:
+        dataset: `sample`; a folder that `cotasks build` wrote; or a Hub id `ORG/NAME`.
+        out: folder to write to; made where it is missing.
+        config: which of the data set's configs; by default its default.
+        on_progress: called with (split, records done, records in all).
+
+    Memory does not grow with the size of records: a video's are held at a time.
+
+    Raises InputError where the data set cannot be loaded, where `build.json` or `skipped.jsonl` of a built folder is
+    damaged, and where `out` is a file; MissingExtra where the extra `report` is not installed.
+    """
+    for package in ("matplotlib", "scipy"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise MissingExtra(package, "report") from None
+    from cotasks.audit import page, plots
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; expected a folder to write to")
+    summary = summarise(dataset, config, on_progress)
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = plots.draw(summary, out)
+    paths = AuditPaths(out / "audit.json", out / "audit.md", tuple(pictures))
+    dump_json(paths.summary, summary)
+    part = paths.markdown.with_name(paths.markdown.name + ".part")
+    part.write_text(page.render(summary, [picture.name for picture in pictures]), encoding="utf-8")
+    os.replace(part, paths.markdown)
+    return paths
+
+
+def summarise(
+    dataset: str,
+    config: str | None = None,
+    on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+) -> dict[str, Any]:
+    """The content of `audit.json`; arguments and errors as of `audit`."""
+    from cotasks import metrics
+    from cotasks.audit import chance, counts
+
+    loaded = load_splits(dataset, config)
+    config = loaded[0].config
+    found: dict[str, SplitCounts] = {}
+    for records in loaded:
+        found[records.split] = counts.SplitCounts()
+        for table in counts.video_tables(records.rows):
+            counts.add_video(found[records.split], table)
+    leakage = _leakage(loaded, found, on_progress)
+    skipped, warnings = read_skipped(dataset, config, {r.split: len(r) for r in loaded})
+    return {
+        "format": FORMAT,
+        "dataset": dataset,
+        "config": config,
+        "versions": {"cotasks": VERSION},
+        "definitions": {
+            "outside_pixels": counts.OUTSIDE_PIXELS,
+            "tiny_share": counts.TINY_SHARE,
+            "frozen_frames": counts.FROZEN_FRAMES,
+            "confidence": metrics.CONFIDENCE,
+            "resamples": chance.RESAMPLES,
+            "seed": metrics.SEED,
+        },
+        "warnings": warnings,
+        "skipped": skipped,
+        "splits": {r.split: {"fingerprint": r.fingerprint, **_split_summary(found[r.split])} for r in loaded},
+        "leakage": leakage.rows(),
+    }
+
+
+def load_splits(dataset: str, config: str | None) -> list[Records]:
+    """Every split of a config. Raises InputError as `load_records` does."""
+    from cotasks.dataset import SPLITS, load_records
+
+    try:
+        first = load_records(dataset, None, config)
+    except InputError as error:
+        try:
+            first = load_records(dataset, "train", config)  # train and test, and no validation
+        except InputError:
+            raise error from None
+    names = [name for name in SPLITS if name in first.rows.info.splits]
+    return [first if name == first.split else load_records(dataset, name, config) for name in names]
+
+
+def _leakage(
+    loaded: list[Records], found: Mapping[str, SplitCounts], on_progress: Callable[[str, int, int], None]
+) -> Leakage:
+    from cotasks.audit import chance, counts
+    from cotasks.audit.leakage import Question, Vocabulary
+
+    vocabulary = Vocabulary(
+        categories=frozenset(name for f in found.values() for name in f.entity_categories["scene"]),
+        predicates=frozenset(name for f in found.values() for p in f.predicates.values() for name in p["scene"]),
+    )
+    questions = [
+        Question.of(records.split, row) for records in loaded for row in records.rows.select_columns(Question.columns())
+    ]
+    leakage = chance.Leakage(questions, vocabulary)
+    number = 0
+    for records in loaded:
+        done = 0
+        for table in counts.video_tables(records.rows):
+            for record in counts.light_records(table):
+                leakage.measure(number, record)
+                number, done = number + 1, done + 1
+            on_progress(records.split, done, len(records))
+    return leakage
+
+
+def _split_summary(found: SplitCounts) -> dict[str, Any]:
+    from cotasks.audit.counts import summarise_sizes
+    from cotasks.schema import CATEGORY_OF_TYPE, ORIGINS, SOURCES
+
+    order = [*SOURCES, *CATEGORY_OF_TYPE, *CATEGORY_OF_TYPE.values(), *ORIGINS]
+    labels = {
+        name: {label: counter[label] for label in sorted(counter, key=order.index)}
+        for name, counter in found.labels.items()
+    }
+    origins = [
+        {"category": category, "span_origin": span, "entity_origin": entity, "records": number}
+        for (category, span, entity), number in sorted(
+            found.origins.items(), key=lambda item: [order.index(name) for name in item[0]]
+        )
+    ]
+    return {
+        "records": found.records,
+        "videos": found.videos,
+        "used_answer": found.used_answer,
+        **labels,
+        "origins": origins,
+        "sizes": {name: summarise_sizes(arrays) for name, arrays in found.sizes.items()},
+        "entity_categories": _name_rows(found.entity_categories),
+        "predicates": {step: _name_rows(counters) for step, counters in found.predicates.items()},
+        "boxes": _box_summary(found.boxes),
+    }
+
+
+def _name_rows(counters: Mapping[str, Counter[str]]) -> list[dict[str, Any]]:
+    """Rows of all names, the most frequent in steps first."""
+    names = sorted(counters["scene"], key=lambda n: (-counters["steps"][n], -counters["scene"][n], n))
+    return [{"name": name, **{key: counter[name] for key, counter in counters.items()}} for name in names]
+
+
+def _box_summary(boxes: BoxCounts) -> dict[str, Any]:
+    numbers = {k: v for k, v in vars(boxes).items() if k not in ("area", "longest_run", "examples")}
+    return {
+        **numbers,
+        "area_histogram": [{"log10_area_share": b, "boxes": n} for b, n in sorted(boxes.area.items())],
+        "longest_run_histogram": [{"frames": f, "tracks": n} for f, n in sorted(boxes.longest_run.items())],
+        "examples": {kind: items for kind, items in sorted(boxes.examples.items()) if items},
+    }
+
+
+def read_skipped(dataset: str, config: str, records: Mapping[str, int]) -> tuple[dict[str, Any] | None, list[str]]:
+    """(`skipped` of `audit.json`, warnings) from a built folder; `records` are those that were loaded of each split.
+
+    Raises InputError where `build.json` or `skipped.jsonl` is damaged.
+    """
+    folder = Path(dataset) / config
+    if dataset == "sample" or not (folder / "build.json").is_file():
+        return None, []
+    path = folder / "build.json"
+    build = read_json(path)
+    splits = build.get("splits") if isinstance(build, dict) else None
+    if not isinstance(splits, dict) or not all(_has_counts(found) for found in splits.values()):
+        raise InputError(f"{path}: splits is {shorten(splits)}; expected questions and records of each split")
+    reasons: dict[str, Counter[str]] = {split: Counter() for split in splits}
+    path = folder / "skipped.jsonl"
+    for number, row in enumerate(read_jsonl(path) if path.is_file() else (), 1):
+        if row.get("split") not in reasons or not isinstance(row.get("reason"), str):
+            raise InputError(f"{path}:{number}: {shorten(row)}; expected a split of build.json and a reason")
+        reasons[row["split"]][row["reason"]] += 1
+    skipped = {
+        split: {
+            "questions": found["questions"],
+            "records": found["records"],
+            "reasons": dict(sorted(reasons[split].items(), key=lambda item: (-item[1], item[0]))),
+        }
+        for split, found in splits.items()
+    }
+    warnings = [
+        f"{split}: {found['questions']} questions, but {found['records']} records and "
+        f"{reasons[split].total()} lines of skipped.jsonl"
+        for split, found in skipped.items()
+        if found["questions"] != found["records"] + reasons[split].total()
+    ]
+    warnings += [
+        f"{split}: {records.get(split, 0)} records were loaded, build.json counts {found['records']}"
+        for split, found in skipped.items()
+        if records.get(split, 0) != found["records"]
+    ]
+    return skipped, warnings
+
+
+def _has_counts(found: Any) -> bool:
+    return isinstance(found, dict) and all(type(found.get(name)) is int for name in ("questions", "records"))
