@@ -2,8 +2,8 @@
 
     python tests/benchmarks/load_sample.py
 
-Each in processes of its own, imports included, the best of REPEATS, taken in turn; beside them a bare `import datasets` in
-the same folders, for Python itself lists the folder it runs in. The full folder is to cost under 2 s more, and
+Each in processes of its own, imports included, the best of REPEATS, taken in turn; beside them a bare `import datasets`
+in the same folders, for Python itself lists the folder it runs in. The full folder is to cost under 2 s more, and
 `import cotasks` under 0.3 s more than `import datasets`.
 """
 
