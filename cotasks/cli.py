@@ -136,31 +136,23 @@ def show(
     id: Annotated[str | None, typer.Option(help="The record with this id.")] = None,
     index: Annotated[int | None, typer.Option(help="The record at this position of the split, from 0.", min=0)] = None,
     videos: Videos = None,
-    out: Annotated[
-        Path | None, typer.Option(help="PNG file for the contact sheet: the frames with their boxes.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="PNG: a contact sheet; MP4 or GIF: moving boxes.")] = None,
 ) -> None:
-    """Print a record readably; with --out, draw its grid frames with boxes, track colours and labels.
+    """Print a record readably; with --out, draw its grid frames with boxes, track colours and labels, or write them as
+    a short clip.
 
     Reads DATASET and, for the sheet, the record's video. Without a video the boxes are drawn on blank frames.
     """
-    from cotasks.drawing import contact_sheet, describe
-    from cotasks.video import read_frames
+    from cotasks.drawing import describe
+    from cotasks.looking import write
 
     if id is not None and index is not None:
         raise InputError("--id and --index exclude each other")
     records, record = _find(dataset, config, split, id, index)
     print(describe(record))
-    if out is None:
-        return
-    if out.suffix.lower() != ".png":
-        raise InputError(f"--out {out}: expected a file name that ends with .png")
-    folder = records.video_folder(videos)
-    path = folder / record.video_path if folder is not None else None
-    pixels = read_frames(path, [frame.index for frame in record.frames]) if path is not None else None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(record, pixels).save(out)
-    print(f"Drew {out}")
+    if out is not None:
+        write(record, out, records.video_folder(videos))
+        print(f"Drew {out}")
 
 
 @app.command()

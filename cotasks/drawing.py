@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from cotasks.boxes import CoordinateFormat, Size, Xyxy
 from cotasks.errors import InputError, MissingExtra
-from cotasks.schema import Frame, Record
+from cotasks.schema import Frame, Record, Track
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
-from cotasks.steps.context import NOTHING, StepContext
+from cotasks.steps.context import NOTHING, StepContext, entity_names
 from cotasks.timeline import uniform_grid
 
 if TYPE_CHECKING:
@@ -59,9 +59,22 @@ def draw_boxes(image: NDArray[np.uint8], boxes: Sequence[LabelledBox]) -> Image:
 
 def track_styles(tids: Iterable[int]) -> dict[int, tuple[str, bool]]:
     """Entity id -> (colour, dashed): the palette in order of id, dashed from the second time through."""
-    return {
-        tid: (PALETTE[place % len(PALETTE)], place >= len(PALETTE)) for place, tid in enumerate(sorted(set(tids)))
-    }
+    return {tid: (PALETTE[place % len(PALETTE)], place >= len(PALETTE)) for place, tid in enumerate(sorted(set(tids)))}
+
+
+def boxes_by_frame(record: Record, tracks: Iterable[Track], source: Size, target: Size) -> dict[int, list[LabelledBox]]:
+    """Frame number -> its boxes, labelled as in prompts, scaled from (width, height) `source` to `target`."""
+    names = entity_names(record.scene.entities)
+    styles = track_styles(entity.tid for entity in record.scene.entities)
+    across, down = target[0] / source[0], target[1] / source[1]
+    boxes: dict[int, list[LabelledBox]] = {}
+    for track in tracks:
+        colour, dashed = styles[track.tid]
+        for box in track.boxes:
+            x1, y1, x2, y2 = box.xyxy
+            scaled = (x1 * across, y1 * down, x2 * across, y2 * down)
+            boxes.setdefault(box.frame, []).append(LabelledBox(scaled, names[track.tid], colour, dashed))
+    return boxes
 
 
 def contact_sheet(
@@ -92,19 +105,10 @@ def contact_sheet(
     if frames is not None and (frames.ndim != 4 or frames.shape[0] != len(shown) or frames.shape[3] != 3):
         raise InputError(f"frames have shape {frames.shape}; expected ({len(shown)}, height, width, 3)")
     context = _context(record)
-    styles = track_styles(entity.tid for entity in record.scene.entities)
     width, height = _size(record, frames)
     panel = (panel_width, max(1, round(panel_width * height / width)))
-    scale = (panel[0] / width, panel[1] / height)
-
     tracks = record.scene.entity_tracking if steps == "scene" else record.entity_tracking
-    boxes: dict[int, list[LabelledBox]] = {}
-    for track in tracks:
-        colour, dashed = styles[track.tid]
-        for box in track.boxes:
-            x1, y1, x2, y2 = box.xyxy
-            scaled = (x1 * scale[0], y1 * scale[1], x2 * scale[0], y2 * scale[1])
-            boxes.setdefault(box.frame, []).append(LabelledBox(scaled, context.names[track.tid], colour, dashed))
+    boxes = boxes_by_frame(record, tracks, (width, height), panel)
 
     places = _choose(shown, set(record.frame_localization.frames), max_panels)
     columns = max(1, min(columns, len(places)))

@@ -229,6 +229,12 @@ class Record:
         record: Record = _from_plain(cls, row)
         return record
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the steps, and the frames with their boxes (`cotasks.looking`)."""
+        from cotasks.looking import to_html
+
+        return to_html(self)
+
     def to_row(self) -> dict[str, Any]:
         """Nested dicts and lists, class labels as names: what `Features.encode_example` takes."""
         row: dict[str, Any] = _to_plain(self)
