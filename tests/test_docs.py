@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
@@ -57,3 +58,14 @@ def test_every_family_and_module_is_named() -> None:
 @pytest.mark.parametrize("name", ["README.md", "dataset_card.md", "cotasks", "builders", "examples", "tests"])
 def test_the_top_level_is_as_agreed(name: str) -> None:
     assert (ROOT / name).exists()
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "examples/look_at_records.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 4
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec(compile(cell, "look_at_records.ipynb", "exec"), names)
+    assert (tmp_path / "record.gif").stat().st_size > 1000
