@@ -1,12 +1,12 @@
 """The `datasets` builder behind `load_dataset("cotasks")`.
 
-    import cotasks
-    from datasets import load_dataset
+import cotasks
+from datasets import load_dataset
 
-    load_dataset("cotasks")                                    # the embedded sample
-    load_dataset("cotasks", "nextqa_oe")                         # NExT-QA, open-ended; the annotation is downloaded
-    load_dataset("cotasks", "nextqa_oe", data_dir="annotation")  # the same from a folder of one's own
-    load_dataset("cotasks", "star", data_dir="annotation", num_frames=32)
+load_dataset("cotasks")                                    # the embedded sample
+load_dataset("cotasks", "nextqa_oe")                         # NExT-QA, open-ended; the annotation is downloaded
+load_dataset("cotasks", "nextqa_oe", data_dir="annotation")  # the same from a folder of one's own
+load_dataset("cotasks", "star", data_dir="annotation", num_frames=32)
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ VIDEOS_A_TABLE = 16
 class CoTasksConfig(datasets.BuilderConfig):
     """What `load_dataset("cotasks", name, ...)` takes; see `BuildOptions` for each."""
 
-    version: Any = datasets.Version(VERSION)
+    version: Any = VERSION
     vidor: str | Sequence[str] = ()
     videos: str | None = None
     localization: str = "auto"

@@ -208,7 +208,7 @@ def build_folder(
                 summaries[split] = summary
                 if not summary.records:
                     left_out[split] = no_record_line(summary.skipped)
-        if splits and left_out or not any(summary.records for summary in summaries.values()):
+        if (splits and left_out) or not any(summary.records for summary in summaries.values()):
             lines = "; ".join(f"split {split}: {reason}" for split, reason in left_out.items())
             raise InputError(f"config {options.config}: {lines}", "no record")
         dump_json(part / "build.json", _build_json(options, plans, summaries, left_out))

@@ -57,17 +57,24 @@ PLAIN_PREDICATES = "have_it_on_the_back on at"
 # Words, parted by blanks, with "_" inside a phrase -> categories: VidOR's 80 and STAR's 37, "a b > c" as in rule 5.
 NOUNS: tuple[tuple[str, str], ...] = (
     # people
-    ("man men guy gentleman gentlemen lady woman women adult mother mum mom mommy father dad daddy parent grandmother "
-     "grandma grandfather grandpa husband wife elderly", "adult person"),
-    ("male female singer dancer performer musician guitarist drummer pianist violinist vocalist trumpeter artist "
-     "conductor driver rider biker cyclist skier surfer skater skateboarder snowboarder swimmer diver fencer "
-     "athlete player climber hiker runner golfer boxer audience crowd spectator bride groom couple priest teacher "
-     "instructor coach trainer nurse doctor police policeman policemen officer soldier guard fireman firemen "
-     "worker chef waiter waitress host presenter reporter referee owner passenger pedestrian photographer cowboy "
-     "clown magician contestant participant",
-     "adult person > child"),
-    ("person people human someone somebody everyone everybody anyone anybody individual friend student teenager",
-     "adult child baby person"),
+    (
+        "man men guy gentleman gentlemen lady woman women adult mother mum mom mommy father dad daddy parent grandmother "
+        "grandma grandfather grandpa husband wife elderly",
+        "adult person",
+    ),
+    (
+        "male female singer dancer performer musician guitarist drummer pianist violinist vocalist trumpeter artist "
+        "conductor driver rider biker cyclist skier surfer skater skateboarder snowboarder swimmer diver fencer "
+        "athlete player climber hiker runner golfer boxer audience crowd spectator bride groom couple priest teacher "
+        "instructor coach trainer nurse doctor police policeman policemen officer soldier guard fireman firemen "
+        "worker chef waiter waitress host presenter reporter referee owner passenger pedestrian photographer cowboy "
+        "clown magician contestant participant",
+        "adult person > child",
+    ),
+    (
+        "person people human someone somebody everyone everybody anyone anybody individual friend student teenager",
+        "adult child baby person",
+    ),
     ("kid child children youngster daughter sibling", "child person > baby"),
     ("boy girl brother sister son", "child person > baby adult"),
     ("toddler", "child baby person"),
@@ -93,8 +100,10 @@ NOUNS: tuple[tuple[str, str], ...] = (
     ("antelope deer", "antelope > toy"),
     ("chicken hen rooster chick", "chicken > bird toy"),
     ("duck duckling goose geese swan", "duck > bird toy"),
-    ("bird parrot parakeet pigeon seagull eagle owl peacock sparrow flamingo ostrich cockatoo",
-     "bird > duck chicken toy"),
+    (
+        "bird parrot parakeet pigeon seagull eagle owl peacock sparrow flamingo ostrich cockatoo",
+        "bird > duck chicken toy",
+    ),
     ("turtle tortoise", "turtle > toy"),
     ("snake python", "snake > toy"),
     ("crocodile alligator", "crocodile > toy"),
@@ -161,54 +170,80 @@ NOUNS: tuple[tuple[str, str], ...] = (
     ("bottle flask", "bottle"),
     ("cup mug glass tumbler teacup goblet wine_glass glasses_of", "cup"),
     ("dish plate bowl saucer", "dish"),
-    ("toy doll teddy teddy_bear plush plushie stuffed_animal soft_toy lego robot puppet figurine action_figure "
-     "building_block wooden_block toy_block puzzle rattle dinosaur barbie mickey_mouse minnie_mouse rubber_duck",
-     "toy"),
+    (
+        "toy doll teddy teddy_bear plush plushie stuffed_animal soft_toy lego robot puppet figurine action_figure "
+        "building_block wooden_block toy_block puzzle rattle dinosaur barbie mickey_mouse minnie_mouse rubber_duck",
+        "toy",
+    ),
     # food
     ("food", _FOOD),
     ("bread toast loaf bagel", "bread"),
     ("sandwich", "bread sandwich"),
     ("cake cupcake", "cake"),
-    ("fruit banana apple oranges strawberry grape watermelon lemon mango pineapple cherry peach melon berry",
-     "fruits"),
-    ("vegetable carrot potato tomato cabbage lettuce cucumber broccoli onion mushroom pumpkin corn cauliflower",
-     "vegetables"),
+    ("fruit banana apple oranges strawberry grape watermelon lemon mango pineapple cherry peach melon berry", "fruits"),
+    (
+        "vegetable carrot potato tomato cabbage lettuce cucumber broccoli onion mushroom pumpkin corn cauliflower",
+        "vegetables",
+    ),
     # nothing
-    ("glasses sun_glasses glass_door glass_doors glass_wall glass_window glass_windows glass_panel glass_tank "
-     "glass_surface piece_of_glass magnifying_glass", ""),
-    ("at_the_camera to_the_camera into_the_camera towards_the_camera toward_the_camera facing_the_camera "
-     "from_the_camera on_camera camera_man camera_person", ""),
-    ("black_board white_board cutting_board chopping_board sign_board notice_board key_board board_the "
-     "baseball_cap baseball_hat ball_pit", ""),
-    ("hot_dog couch_down train_track train_tracks train_station table_tennis bus_stop bus_station number_plate "
-     "license_plate computer_mouse bean_bag sleeping_bag punching_bag duck_down snow_man dish_washer tail_light", ""),
+    (
+        "glasses sun_glasses glass_door glass_doors glass_wall glass_window glass_windows glass_panel glass_tank "
+        "glass_surface piece_of_glass magnifying_glass",
+        "",
+    ),
+    (
+        "at_the_camera to_the_camera into_the_camera towards_the_camera toward_the_camera facing_the_camera "
+        "from_the_camera on_camera camera_man camera_person",
+        "",
+    ),
+    (
+        "black_board white_board cutting_board chopping_board sign_board notice_board key_board board_the "
+        "baseball_cap baseball_hat ball_pit",
+        "",
+    ),
+    (
+        "hot_dog couch_down train_track train_tracks train_station table_tennis bus_stop bus_station number_plate "
+        "license_plate computer_mouse bean_bag sleeping_bag punching_bag duck_down snow_man dish_washer tail_light",
+        "",
+    ),
 )
 
 # Phrases, parted by blanks, with "_" between words and "/" between words of which one is there -> predicates: VidOR's
 # 50, and STAR's relations and verbs.
 VERBS: tuple[tuple[str, str], ...] = (
     # STAR's relations and verbs stand beside VidOR's of the same meaning
-    ("watch/watches/watching/watched look/looks/looking/looked/stare/stares/staring/stared/gaze/gazes/gazing/gazed_at "
-     "look/looks/looking/looked/stare/stares/staring/stared_into/towards/toward observe/observes/observing/observed",
-     "watch"),
+    (
+        "watch/watches/watching/watched look/looks/looking/looked/stare/stares/staring/stared/gaze/gazes/gazing/gazed_at "
+        "look/looks/looking/looked/stare/stares/staring/stared_into/towards/toward observe/observes/observing/observed",
+        "watch",
+    ),
     ("bite/bites/biting/bit/bitten/chew/chews/chewing/chewed/gnaw/gnawing/nibble/nibbling", "bite"),
     ("eat/eats/eating/ate/eaten", "bite eat eating"),
     ("kiss/kisses/kissing/kissed", "kiss"),
     ("lick/licks/licking/licked", "lick"),
     ("smell/smells/smelling/smelled/smelt/sniff/sniffs/sniffing/sniffed", "smell"),
-    ("caress/caresses/caressing/caressed/carressed/stroke/strokes/stroking/stroked/petting/petted "
-     "rub/rubs/rubbing/rubbed", "caress"),
+    (
+        "caress/caresses/caressing/caressed/carressed/stroke/strokes/stroking/stroked/petting/petted "
+        "rub/rubs/rubbing/rubbed",
+        "caress",
+    ),
     ("pet/pets_the/his/her/its/it", "caress"),
     ("pat/pats/patting/patted", "pat caress"),
     ("knock/knocks/knocking/knocked", "knock"),
-    ("point/points_at/to/towards/toward/his/her/its/their/the/finger/fingers/out/around pointing/pointed "
-     "pointing/pointed_at/to/towards/toward", "point_to"),
+    (
+        "point/points_at/to/towards/toward/his/her/its/their/the/finger/fingers/out/around pointing/pointed "
+        "pointing/pointed_at/to/towards/toward",
+        "point_to",
+    ),
     ("squeeze/squeezes/squeezing/squeezed/squish/squishing", "squeeze"),
     ("hold/holds/holding/held", "hold holding"),
     ("press/presses/pressing/pressed push/pushes/pushing/pushed_*_button/buttons", "press"),
     ("touch/touches/touching/touched", "touch touching"),
-    ("hit/hits/hitting/beat/beats/beating/slap/slaps/slapping/slapped/punch/punches/punching/punched/smack/smacks/"
-     "smacking/strike/strikes/striking/struck/whack/whacking", "hit"),
+    (
+        "hit/hits/hitting/beat/beats/beating/slap/slaps/slapping/slapped/punch/punches/punching/punched/smack/smacks/"
+        "smacking/strike/strikes/striking/struck/whack/whacking",
+        "hit",
+    ),
     ("kick/kicks/kicking/kicked", "kick"),
     ("lift/lifts/lifting/lifted", "lift"),
     ("pick/picks/picking/picked", "lift grab take"),
@@ -219,8 +254,10 @@ VERBS: tuple[tuple[str, str], ...] = (
     ("carry/carries/carrying/carried", "carry hug carrying"),
     ("grab/grabs/grabbing/grabbed/grasp/grasps/grasping/grasped/snatch/snatches/snatching/snatched", "grab grasp"),
     ("catch/catches/catching/caught", "grab"),
-    ("release/releases/releasing/released/drop/drops/dropping/dropped let/lets/letting_*_go "
-     "put/puts/putting_*_down", "release put"),
+    (
+        "release/releases/releasing/released/drop/drops/dropping/dropped let/lets/letting_*_go put/puts/putting_*_down",
+        "release put",
+    ),
     ("pull/pulls/pulling/pulled/drag/drags/dragging/dragged/tug/tugs/tugging/tugged", "pull"),
     ("push/pushes/pushing/pushed/shove/shoves/shoving/shoved", "push"),
     ("hug/hugs/hugging/hugged/embrace/embraces/embracing/embraced/cuddle/cuddles/cuddling/cuddled", "hug"),
@@ -230,32 +267,47 @@ VERBS: tuple[tuple[str, str], ...] = (
     ("rest/rests/resting/rested_*_on/against", "lean_on"),
     ("ride/rides/riding/rode/ridden/cycle/cycles/cycling/cycled/pedal/pedals/pedalling/pedaling", "ride"),
     ("chase/chases/chasing/chased/follow/follows/following/followed run/runs/running/ran_after", "chase"),
-    ("get/gets/getting/got/climb/climbs/climbing/climbed/hop/hops/hopped_up_on/onto mount/mounts/mounting/mounted "
-     "get/gets/getting/got/climb/climbs/climbing/climbed/hop/hops/hopped_on/onto board/boards/boarding/boarded_the",
-     "get_on"),
-    ("get/gets/getting/got/climb/climbs/climbing/climbed/jump/jumps/jumping/jumped/hop/hops/hopped_off "
-     "get/gets/getting/got/climb/climbs/climbing/climbed_down/out alight/alights/alighted/dismount/dismounts",
-     "get_off"),
-    ("hold/holds/holding/held_*_hand/hands hold/holds/holding/held_onto_*_hand/hands "
-     "hold/holds/holding/held_on_to_*_hand/hands", "hold_hand_of"),
+    (
+        "get/gets/getting/got/climb/climbs/climbing/climbed/hop/hops/hopped_up_on/onto mount/mounts/mounting/mounted "
+        "get/gets/getting/got/climb/climbs/climbing/climbed/hop/hops/hopped_on/onto board/boards/boarding/boarded_the",
+        "get_on",
+    ),
+    (
+        "get/gets/getting/got/climb/climbs/climbing/climbed/jump/jumps/jumping/jumped/hop/hops/hopped_off "
+        "get/gets/getting/got/climb/climbs/climbing/climbed_down/out alight/alights/alighted/dismount/dismounts",
+        "get_off",
+    ),
+    (
+        "hold/holds/holding/held_*_hand/hands hold/holds/holding/held_onto_*_hand/hands "
+        "hold/holds/holding/held_on_to_*_hand/hands",
+        "hold_hand_of",
+    ),
     ("shake/shakes/shaking/shook/shaked_hand/hands handshake handshakes", "shake_hand_with"),
-    ("talk/talks/talking/talked/speak/speaks/speaking/spoke/spoken/converse/converses/conversing/conversed/chat/chats/"
-     "chatting/chatted/conversation/communicate/communicates/communicating/communicated/tell/tells/telling/told/say/says/"
-     "saying/said/interview/interviews/interviewing", "speak_to"),
+    (
+        "talk/talks/talking/talked/speak/speaks/speaking/spoke/spoken/converse/converses/conversing/conversed/chat/chats/"
+        "chatting/chatted/conversation/communicate/communicates/communicating/communicated/tell/tells/telling/told/say/says/"
+        "saying/said/interview/interviews/interviewing",
+        "speak_to",
+    ),
     ("shout/shouts/shouting/shouted/yell/yells/yelling/yelled/scream/screams/screaming/screamed", "shout_at"),
     ("feed/feeds/feeding/fed", "feed"),
     ("open/opens/opening/opened", "open"),
     ("closes/closing/closed shut/shuts/shutting close_the/his/her/its/it/up", "close"),
     ("use/uses/using/used", "use"),
     ("cut/cuts/cutting/slice/slices/slicing/sliced/chop/chops/chopping/chopped", "cut"),
-    ("clean/cleans/cleaning/cleaned/wash/washes/washing/washed/sweep/sweeps/sweeping/swept/mop/mops/mopping/mopped",
-     "clean wash"),
+    (
+        "clean/cleans/cleaning/cleaned/wash/washes/washing/washed/sweep/sweeps/sweeping/swept/mop/mops/mopping/mopped",
+        "clean wash",
+    ),
     ("wipe/wipes/wiping/wiped", "clean wiping"),
     ("drive/drives/driving/drove/driven/steer/steers/steered", "drive"),
-    ("play/plays/playing/played_*_guitar/guitars/piano/drum/drums/keyboard/violin/flute/saxophone/accordion/trumpet/"
-     "harmonica/cello/ukulele/tambourine/xylophone/banjo/harp/instrument/instruments/music/song/songs "
-     "play/plays/playing/played_on_*_guitar/piano/drum/drums/keyboard strum/strums/strumming/strummed "
-     "perform/performs/performing/performed", "play(instrument)"),
+    (
+        "play/plays/playing/played_*_guitar/guitars/piano/drum/drums/keyboard/violin/flute/saxophone/accordion/trumpet/"
+        "harmonica/cello/ukulele/tambourine/xylophone/banjo/harp/instrument/instruments/music/song/songs "
+        "play/plays/playing/played_on_*_guitar/piano/drum/drums/keyboard strum/strums/strumming/strummed "
+        "perform/performs/performing/performed",
+        "play(instrument)",
+    ),
     # VidOR's spatial predicates
     ("above on_top on_top_of", "above"),
     ("away", "away"),
@@ -279,13 +331,16 @@ VERBS: tuple[tuple[str, str], ...] = (
     ("turn/turns/turning/turned", "turn"),
     ("walk/walks/walking/walked", "walk"),
     # nothing
-    ("on at close a/the/his/her/wrist_watch a_bit bit_of near/nearing_*_end/ending/beginning/start/middle near_end "
-     "in_between used_to use/uses/using/used_*_hand/hands/finger/fingers/leg/legs/foot/mouth/paw/paws "
-     "use/uses/using/used_*_body_language open/opens/opening/opened/closes/closing/closed_*_mouth/mouths/eye/eyes "
-     "look/looks/looking/looked/turn/turns/turning/turned/put/puts/take/takes/took/throw/throws/give_away "
-     "react/reacts/reacted/affection/feel/feels/turn/turns/turned_towards/toward crew/hair_cut cutting_board "
-     "steering_wheel the_cut the_rest follow/followed/following_by speaking_of catch/catches/caught_up/attention "
-     "caught_on_camera follow_command", ""),
+    (
+        "on at close a/the/his/her/wrist_watch a_bit bit_of near/nearing_*_end/ending/beginning/start/middle near_end "
+        "in_between used_to use/uses/using/used_*_hand/hands/finger/fingers/leg/legs/foot/mouth/paw/paws "
+        "use/uses/using/used_*_body_language open/opens/opening/opened/closes/closing/closed_*_mouth/mouths/eye/eyes "
+        "look/looks/looking/looked/turn/turns/turning/turned/put/puts/take/takes/took/throw/throws/give_away "
+        "react/reacts/reacted/affection/feel/feels/turn/turns/turned_towards/toward crew/hair_cut cutting_board "
+        "steering_wheel the_cut the_rest follow/followed/following_by speaking_of catch/catches/caught_up/attention "
+        "caught_on_camera follow_command",
+        "",
+    ),
 )
 
 _Entry = tuple[tuple[str, ...], tuple[str, ...], Tiers]
@@ -295,10 +350,29 @@ _Index = Mapping[str, tuple[_Entry, ...]]
 
 _WORD = re.compile(r"[^\W_]+")
 _GAP = 3
-_GAP_ENDS = frozenset({
-    "in", "on", "onto", "into", "with", "to", "of", "at", "from", "by", "for", "over", "and", "or", "as", "while",
-    "after", "before", "when",
-})
+_GAP_ENDS = frozenset(
+    {
+        "in",
+        "on",
+        "onto",
+        "into",
+        "with",
+        "to",
+        "of",
+        "at",
+        "from",
+        "by",
+        "for",
+        "over",
+        "and",
+        "or",
+        "as",
+        "while",
+        "after",
+        "before",
+        "when",
+    }
+)
 
 
 def words(text: str) -> tuple[str, ...]:

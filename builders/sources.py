@@ -1,9 +1,9 @@
 """Which files a build reads: where they lie under `data_dir`, where to get them, and their fingerprints.
 
-    nextqa/{oe,mc}/{train,val,test}.csv   nextqa/map_vid_vidorID.json   nextqa/add_reference_answer_test.json
-    nextgqa/gsub_{val,test}.json
-    vidor/                                VidOR annotation: folders or zips, in any layout `vidor.py` knows
-    star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
+nextqa/{oe,mc}/{train,val,test}.csv   nextqa/map_vid_vidorID.json   nextqa/add_reference_answer_test.json
+nextgqa/gsub_{val,test}.json
+vidor/                                VidOR annotation: folders or zips, in any layout `vidor.py` knows
+star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
 """
 
 from __future__ import annotations
@@ -72,11 +72,12 @@ class BuildOptions:
         if self.config == "sample" and (self.data_dir or self.vidor or self.videos):
             raise InputError("the sample is part of the package; it takes no data_dir, vidor or videos")
         if self.localization == "human" and self.config == "star":
-            raise InputError("localization is 'human'; STAR has no human spans, expected auto, lexical, whole or a file")
+            raise InputError("localization: STAR has no human spans; expected auto, lexical, whole or a .jsonl file")
         if self.localization.endswith(".jsonl") and not os.path.isfile(self.localization):
             raise InputError(f"localization: {self.localization}: no such file")
         if self.localization not in ("auto", "human", "lexical", "whole") and not os.path.isfile(self.localization):
-            raise InputError(f"localization is {self.localization!r}; expected auto, human, lexical, whole or a .jsonl file")
+            known = "auto, human, lexical, whole or a .jsonl file"
+            raise InputError(f"localization is {self.localization!r}; expected {known}")
 
     @property
     def downloads(self) -> bool:

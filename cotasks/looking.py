@@ -114,5 +114,5 @@ def _write_mp4(images: list[Image], rate: int, out: Path) -> None:
         stream = container.add_stream("libx264", rate=Fraction(rate))
         stream.width, stream.height, stream.pix_fmt = *images[0].size, "yuv420p"
         for image in images:
-            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")))
         container.mux(stream.encode())
