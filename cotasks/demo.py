@@ -33,6 +33,7 @@ def run_demo(out: Path) -> tuple[ReportPaths, bool]:
     print(f"built {out / 'data'}: {counts} records", flush=True)
     records = load_records(str(out / "data"), "validation")
     conditions = [parse_condition(name) for name in CONDITIONS]
-    result = generate(records, conditions, "tiny", out / "run", videos=Path(DATA_DIR) / "videos", max_new_tokens=16)
+    videos = Path(DATA_DIR) / "videos"
+    result = generate(records, conditions, "tiny", out / "run", videos=videos, max_new_tokens=16)
     judge_run(out / "run", "exact")
-    return write_report([out / "run"]), result.complete
+    return write_report([out / "run"], videos=videos), result.complete

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
@@ -226,7 +226,7 @@ class Record:
 
         Raises KeyError where a column is missing.
         """
-        record: Record = _from_plain(cls, row)
+        record: Record = _read_record(row)
         return record
 
     def _repr_html_(self) -> str:
@@ -265,16 +265,21 @@ FEATURES: Features = Features(_feature(Record))
 """The typed features of a record, as `load_dataset` returns them."""
 
 
-def _from_plain(hint: Any, value: Any) -> Any:
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """Type hint -> function from the value of a `datasets` row. Made once a field, for a record has thousands of values."""
     if _is_struct(hint):
-        return hint(**{name: _from_plain(h, value[name]) for name, h in _fields(hint)})
+        readers = [(name, _reader(h)) for name, h in _fields(hint)]
+        return lambda value: hint(*[read(value[name]) for name, read in readers])
     if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
-        return tuple(_from_plain(item, v) for v in value)
+        read_item = _reader(typing.get_args(hint)[0])
+        return lambda value: tuple([read_item(item) for item in value])
     feature = hint.__metadata__[0]
     if isinstance(feature, ClassLabel):
-        return feature.int2str(value) if isinstance(value, int) else value
-    return tuple(value) if isinstance(feature, List) else value
+        return lambda value: feature.int2str(value) if isinstance(value, int) else value
+    return tuple if isinstance(feature, List) else lambda value: value
+
+
+_read_record = _reader(Record)
 
 
 def _to_plain(value: Any) -> Any:

@@ -62,7 +62,7 @@ def test_generate_judge_report(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert f"Answered {len(answers)} of {len(answers)} (0 now)" in capsys.readouterr().out
     assert main(["judge", str(run)]) == 0
     assert main(["report", str(run)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"Report {run / 'report.md'}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"Report {run / 'report.html'}"
     summary = json.loads((run / "summary.json").read_text())
     overall = [row for row in summary["means"] if row["level"] == "micro"]
     assert {row["condition"] for row in overall} == {"baseline", "cotasks"}
@@ -174,7 +174,7 @@ RECORD_FAULTS: list[tuple[str, Callable[[Path], object], str, str]] = [
         "two boxes of one thing on a frame",
         lambda s: edit(s / "star/STAR_train.json", lambda t: t.replace('["o001","o000"]', '["o001","o001"]', 1)),
         "star",
-        "twice",
+        "two boxes of one label",
     ),
     (
         "unknown code",
@@ -221,7 +221,7 @@ def test_a_damaged_record_is_skipped_under_its_reason_and_the_others_are_built(
         (["show", "nowhere"], ["nowhere", "no such folder"]),
         (["show", "sample", "--index", "9999"], ["9999"]),
         (["show", "sample", "--id", "sample/train/none"], ["sample/train/none"]),
-        (["show", "sample", "--out", "sheet.jpg"], ["sheet.jpg", ".png"]),
+        (["show", "sample", "--out", "sheet.jpg"], ["sheet.jpg", ".png", ".gif"]),
         (["generate", "sample", "--model", "no/such-model", "--run", "r"], ["no/such-model"]),
         (["generate", "sample", "--model", "tiny", "--run", "r", "--condition", "hope"], ["'hope'", "baseline"]),
         (["generate", "sample", "--model", "tiny", "--run", "r", "--videos", "gone"], ["gone", "no such folder"]),
@@ -278,7 +278,7 @@ def test_a_video_that_is_no_video_is_skipped_by_name(tmp_path: Path, sources: Pa
     assert all("video" in row["reason"] for row in skipped)
 
 
-@pytest.mark.parametrize("command", ["", "demo", "build", "show", "generate", "judge", "report"])
+@pytest.mark.parametrize("command", ["", "demo", "build", "show", "audit", "generate", "judge", "report", "push"])
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,193 @@
+"""Commands on runs: demo, generate, judge, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cotasks.commands.arguments import Config, Dataset, Split, Videos
+
+if TYPE_CHECKING:
+    from cotasks.report import ReportPaths
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to; a second run goes on where the first stopped.")] = Path(
+        "cotasks-demo"
+    ),
+) -> None:
+    """Run the main job on the embedded sample: build, generate with a tiny random model, judge, report.
+
+    Writes DIR/data (the built folder), DIR/run (the run folder with its report). Needs no network. The tiny model has
+    random weights, so its answers and scores mean nothing.
+    """
+    from cotasks.demo import run_demo
+
+    paths, complete = run_demo(out)
+    _print_tables(paths)
+    print(f"Report {paths.html}")
+    if not complete:
+        raise typer.Exit(1)
+
+
+def generate(
+    dataset: Dataset,
+    model: Annotated[str, typer.Option(help="Model folder, Hub id, or `tiny` (random weights).", show_default=False)],
+    run: Annotated[Path, typer.Option(help="Run folder; an interrupted run goes on there.", show_default=False)],
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(help="baseline, blind, cotasks, blind-cotasks, cotasks-12, cotasks:frames=16,...; repeatable."),
+    ] = None,
+    config: Config = None,
+    split: Split = None,
+    videos: Videos = None,
+    num_frames: Annotated[int | None, typer.Option(help="Frames shown, where a condition says nothing else.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="About so many questions: whole videos in a fixed random order.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Most prompts at once.", min=1)] = 64,
+    batch_tokens: Annotated[
+        int | None, typer.Option(help="Most tokens at once, those of videos included; by default what memory suggests.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 64,
+    samples: Annotated[int, typer.Option(help="Answers a prompt; more than one needs a temperature.", min=1)] = 1,
+    temperature: Annotated[float, typer.Option(help="0 for greedy decoding.", min=0)] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Sample from the fewest tokens with this probability.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Sample from that many tokens at most; 0 for all.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str | None, typer.Option(help="cuda, cpu, ...; the best there is by default.")] = None,
+    device_map: Annotated[
+        str | None, typer.Option(help="Spread one model over the devices of this machine: auto, balanced, ...")
+    ] = None,
+    attention: Annotated[str | None, typer.Option(help="sdpa, flash_attention_2 or eager.")] = None,
+    torch_compile: Annotated[bool, typer.Option("--torch-compile", help="Compile the model.")] = False,
+    vision_reuse: Annotated[bool, typer.Option(help="Run the vision tower once a clip, not once a prompt.")] = True,
+    prefix_reuse: Annotated[
+        bool, typer.Option(help="Run the language model over system text and video once a clip.")
+    ] = True,
+    workers: Annotated[int | None, typer.Option(help="Threads that decode videos ahead.", min=1)] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint.")
+    ] = False,
+    retry_failures: Annotated[bool, typer.Option("--retry-failures", help="Try again what failed before.")] = False,
+) -> None:
+    """Ask a model every question under every condition (baseline and cotasks unless named).
+
+    On several devices or machines: `accelerate launch -m cotasks generate ...`; the processes share the videos.
+
+    Reads DATASET and its videos. Appends answers to RUN/generations, failures with their reasons to RUN/failures, and
+    writes RUN/run.json and RUN/questions.jsonl. Ends with exit code 1 if anything failed.
+    """
+    from cotasks.dataset import load_records
+    from cotasks.generate import generate as generate_answers
+    from cotasks.prompts import parse_condition
+    from cotasks.sampling import Sampling
+
+    records = load_records(dataset, split, config, limit)
+    result = generate_answers(
+        records,
+        [parse_condition(text) for text in dict.fromkeys(condition or ["baseline", "cotasks"])],
+        model,
+        run,
+        videos=videos,
+        num_frames=num_frames,
+        batch_size=batch_size,
+        batch_tokens=batch_tokens,
+        max_new_tokens=max_new_tokens,
+        sampling=Sampling(samples, temperature, top_p, top_k, seed),
+        dtype=dtype,
+        device=device,
+        device_map=device_map,
+        attention=attention,
+        torch_compile=torch_compile,
+        trust_remote_code=trust_remote_code,
+        vision_reuse=vision_reuse,
+        prefix_reuse=prefix_reuse,
+        workers=workers,
+        retry_failures=retry_failures,
+    )
+    for reason, count in result.failures.items():
+        print(f"{count} failed: {reason}")
+    print(f"Answered {result.done} of {result.total} ({result.new} now) in {run}")
+    if not result.complete:
+        raise typer.Exit(1)
+
+
+def judge(
+    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
+    judge: Annotated[str, typer.Option(help="exact, f1, or openai:MODEL for a model behind a server.")] = "exact",
+    base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server; OpenAI's by default.")] = None,
+    rubric: Annotated[Path | None, typer.Option(help="Text file in place of the shipped rubric.")] = None,
+    temperature: Annotated[float, typer.Option(help="Of the judge's sampling; below 0 leaves it to the server.")] = 0.0,
+    max_tokens: Annotated[int, typer.Option(help="Longest reply of the judge.", min=1)] = 1024,
+    repeats: Annotated[int, typer.Option(help="Times each answer is judged.", min=1)] = 1,
+    concurrency: Annotated[int, typer.Option(help="Most calls at once.", min=1)] = 32,
+    timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 120.0,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="US dollars for a million tokens in, and out.", show_default=False),
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option(help="US dollars after which no call is made.")] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Use OpenAI's Batch API: half the price, slower.")] = False,
+    retry_unscored: Annotated[
+        bool, typer.Option("--retry-unscored", help="Ask again where an earlier call ended without a score.")
+    ] = False,
+) -> None:
+    """Score the answers of a run.
+
+    Reads RUN/questions.jsonl and RUN/generations, and for a model behind a server the key in OPENAI_API_KEY. Appends
+    verdicts to RUN/verdicts; what is there already is not judged again. What cannot be measured stays unscored and is
+    never counted as 0. The judge sees question, references and answer; never context, condition or model.
+    """
+    from cotasks.judge import judge_run
+
+    counts = judge_run(
+        run,
+        judge,
+        base_url=base_url,
+        rubric=rubric,
+        temperature=temperature if temperature >= 0 else None,
+        max_tokens=max_tokens,
+        repeats=repeats,
+        concurrency=concurrency,
+        timeout=timeout,
+        price=price,
+        max_cost=max_cost,
+        batch=batch,
+        retry_unscored=retry_unscored,
+    )
+    print(f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored: {counts.path}")
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+    baseline: Annotated[str, typer.Option(help="Condition that the others are compared with.")] = "baseline",
+    judge: Annotated[str | None, typer.Option(help="Whose verdicts; by default every judge's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; the first run's by default.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The records, where they are not where run.json says.")] = None,
+    videos: Videos = None,
+    frames: Annotated[bool, typer.Option(help="Show frames on the page.")] = True,
+) -> None:
+    """Write the tables of one or several runs, and a page to read their answers on.
+
+    Reads run.json, questions, generations, failures and verdicts, and for the page the records and videos. Writes
+    summary.json, report.md, report.tex and report.html, one file that opens without a network.
+    """
+    from cotasks.report import write_report
+
+    paths = write_report(runs, baseline=baseline, judge=judge, out=out, dataset=dataset, videos=videos, frames=frames)
+    _print_tables(paths)
+    print(f"Report {paths.html}")
+
+
+def _print_tables(paths: ReportPaths) -> None:
+    """The main tables of a report; in plain text they line up."""
+    from cotasks.report.markdown import main_tables
+    from cotasks.runs import read_json
+
+    summary = read_json(paths.summary)
+    for judge in dict.fromkeys(judge for run in summary["runs"] for judge in run["judges"]):
+        print("\n\n".join(main_tables(summary, judge)))

@@ -1,0 +1,295 @@
+"""What an answer was an answer to: the prompt as sent, and the frames with their boxes, rebuilt from the records.
+
+A run folder holds answers and questions, not prompts or videos. Where the records are at hand, and are the very ones
+that the run asked (their fingerprint says), prompts are built again by the code that built them then, and some frames
+of each question are read from its video.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotasks.errors import InputError
+from cotasks.families import FAMILIES, Family, Limits
+from cotasks.progress import progress_bar
+from cotasks.prompts import Condition
+from cotasks.report.rebuild import (
+    choose_frames,
+    jpeg_address,
+    pillow,
+    prompt_text,
+    rebuild_prompt,
+    record_size,
+    scene_of,
+)
+from cotasks.report.summary import Row, Scored
+from cotasks.schema import Record
+
+if TYPE_CHECKING:
+    from cotasks.dataset import Records
+
+MAX_IMAGE_BYTES = 32_000_000
+"""Of the frames in one page, as they stand in it."""
+MAX_TEXT_BYTES = 32_000_000
+"""Of the prompts and boxes in one page."""
+PANELS = 6
+"""Frames shown of a question."""
+PANEL_WIDTH = 320
+"""Most pixels across a frame."""
+
+Place = tuple[int, str, str]
+"""(number of the run, condition, record id)"""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where to look for records and videos; see `cotasks.report.write_report`."""
+
+    dataset: str | None = None
+    videos: Path | None = None
+    frames: bool = True
+    max_image_bytes: int = MAX_IMAGE_BYTES
+
+
+@dataclass
+class Evidence:
+    """What could be found."""
+
+    texts: list[str] = field(default_factory=list)
+    """Prompts, each once."""
+    prompts: dict[Place, int] = field(default_factory=dict)
+    """Which of the texts was sent."""
+    scenes: list[Row] = field(default_factory=list)
+    """As `rebuild.scene_of` gives them."""
+    scene_of: dict[tuple[int, str], int] = field(default_factory=dict)
+    """(number of the run, record id) -> which of the scenes belongs to it."""
+    images: list[str] = field(default_factory=list)
+    """Frames as `data:` addresses, each once."""
+    notes: list[str] = field(default_factory=list)
+    """What is missing, and why."""
+
+
+def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]]) -> Evidence:
+    """Prompts, boxes and frames of all questions of all runs, as far as they are at hand and have room.
+
+    Args:
+        scored: The runs.
+        sources: Where to look, and how much room there is for frames.
+        first: For each run, the ids of the records that come first where there is no room for all.
+
+    Raises InputError where records or videos are not at the place given for them; what `run.json` names may be gone.
+    """
+    if sources.videos is not None and not sources.videos.is_dir():
+        raise InputError(f"{sources.videos}: no such folder; expected the folder of the videos")
+    found = Evidence()
+    loaded: dict[tuple[Any, ...], Records] = {}
+    asked: dict[int, list[_Asked]] = {}
+    for number, one in enumerate(scored):
+        dataset = one.run.settings.get("dataset")
+        if not isinstance(dataset, dict) or not {"name", "config", "split", "fingerprint"} <= dataset.keys():
+            found.notes.append(f"{one.name}: no prompts and no frames: run.json does not say which records it asked.")
+            continue
+        try:
+            records = _records(dataset, sources, loaded)
+        except InputError as error:
+            if sources.dataset is not None:
+                raise
+            found.notes.append(f"{one.name}: no prompts and no frames: {error}.")
+            continue
+        if records.fingerprint != dataset["fingerprint"]:
+            what = f"the records of {records.dataset} are not those that the run asked (other fingerprint)"
+            found.notes.append(f"{one.name}: no prompts and no frames: {what}.")
+            continue
+        try:
+            conditions = _conditions(one.run.settings)
+        except InputError as error:
+            found.notes.append(f"{one.name}: no prompts: {error}.")
+            conditions = {}
+        rows = {(id_, condition): row for (id_, condition, _), row in one.run.generations.items()}
+        videos = _videos(records, dataset, sources)
+        run = _Asked(number, one.name, set(one.run.questions), rows, conditions, videos, first[number])
+        asked.setdefault(id(records), []).append(run)
+    collector = _Collector(found, sources)
+    for records in loaded.values():
+        collector.add(records, asked.get(id(records), []))
+    return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A run whose records are at hand."""
+
+    number: int
+    name: str
+    questions: set[str]
+    rows: Mapping[tuple[str, str], Row]
+    """{(record id, condition): a row of its answers}"""
+    conditions: Mapping[str, tuple[Condition, Family, Limits]]
+    videos: Path | None
+    first: set[str]
+    """Ids of the records that come first where there is no room for all."""
+
+
+def _records(dataset: Row, sources: Sources, loaded: dict[tuple[Any, ...], Records]) -> Records:
+    """The records that `run.json` names, or those of the place given. Raises InputError where they are not there."""
+    from cotasks.dataset import load_records
+
+    place = (sources.dataset or dataset["name"], dataset["split"], dataset["config"], dataset.get("limit"))
+    if place not in loaded:
+        loaded[place] = load_records(*place)
+    return loaded[place]
+
+
+def _videos(records: Records, dataset: Row, sources: Sources) -> Path | None:
+    """The folder of the videos: the one given, the one that `run.json` names, or the sample's own."""
+    named = sources.videos or dataset.get("videos")
+    folder = records.video_folder(named)
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _conditions(settings: Row) -> dict[str, tuple[Condition, Family, Limits]]:
+    """{name: how its prompts are built}. Raises InputError where `run.json` does not say."""
+    try:
+        family = FAMILIES[settings["model"]["family"]]
+        limits = dict(settings["frames"]["limits"])
+        limits["fixed"] = tuple(limits["fixed"]) if limits["fixed"] else None
+        return {
+            name: (Condition(**{**values, "steps": tuple(values["steps"])}), family, Limits(**limits))
+            for name, values in settings["conditions"].items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"run.json does not say how prompts were built ({error}); a different version?") from None
+
+
+class _Collector:
+    """Fills an `Evidence` and minds its size."""
+
+    def __init__(self, found: Evidence, sources: Sources) -> None:
+        self.found, self.sources = found, sources
+        self.text_numbers: dict[str, int] = {}
+        self.image_numbers: dict[tuple[Path, int], int] = {}
+        self.text_bytes = self.image_bytes = 0
+
+    def add(self, records: Records, asked: Sequence[_Asked]) -> None:
+        """The evidence of all runs over the same records."""
+        if not asked:
+            return
+        counts = {run.number: Counter[str]() for run in asked}
+        questions = set[str]().union(*(run.questions for run in asked))
+        first = set[str]().union(*(run.first for run in asked))
+        wanted = [i for i, id_ in enumerate(records.ids) if id_ in questions]
+        wanted.sort(key=lambda i: records.ids[i] not in first)
+        videos = next((run.videos for run in asked if run.videos is not None), None)
+        done = 0
+        with progress_bar("questions") as update:
+            for _, group in groupby(wanted, key=records.video_ids.__getitem__):
+                together = [records.at(i) for i in group]
+                path = videos / together[0].video_path if videos is not None else None
+                for record in together:
+                    for run in asked:
+                        self._prompts(run, record, path, counts[run.number])
+                self._scenes(asked, together, path, counts)
+                done += len(together)
+                update("page", done, len(wanted))
+        for run in asked:
+            here = counts[run.number]
+            here["questions without a record"] = len(run.questions) - len(run.questions & set(records.ids))
+            self._note(run.name, len(run.questions), here, videos)
+
+    def _note(self, name: str, questions: int, counts: Counter[str], videos: Path | None) -> None:
+        notes = self.found.notes
+        if not self.sources.frames:
+            notes.append(f"{name}: frames are left out, as asked; boxes are drawn on blank frames.")
+        elif videos is None:
+            notes.append(f"{name}: the videos are not at hand; boxes are drawn on blank frames.")
+        full = counts.pop("frames: no room", 0)
+        if full:
+            size = f"{self.sources.max_image_bytes / 1e6:g} MB"
+            notes.append(
+                f"{name}: frames of {questions - full} of {questions} questions fit into {size}; those whose score "
+                "differs from the baseline's come first. The others have boxes on blank frames."
+            )
+        notes += [f"{name}: {what}: {count}." for what, count in counts.items() if count]
+
+    def _prompts(self, run: _Asked, record: Record, path: Path | None, counts: Counter[str]) -> None:
+        """The prompts of a record under each condition that has an answer; all its samples had the same."""
+        for name, (condition, family, limits) in run.conditions.items():
+            row = run.rows.get((record.id, name))
+            if row is None:
+                continue
+            try:
+                text = prompt_text(rebuild_prompt(record, condition, family, limits, path, row.get("cut_items") or 0))
+            except InputError as error:
+                counts[f"prompts not rebuilt ({error.reason})"] += 1
+                continue
+            if text not in self.text_numbers:
+                size = len(text.encode())
+                if self.text_bytes + size > MAX_TEXT_BYTES:
+                    counts[f"prompts without room in {MAX_TEXT_BYTES / 1e6:g} MB"] += 1
+                    continue
+                self.text_bytes += size
+                self.text_numbers[text] = len(self.found.texts)
+                self.found.texts.append(text)
+            self.found.prompts[run.number, name, record.id] = self.text_numbers[text]
+
+    def _scenes(
+        self, asked: Sequence[_Asked], records: Sequence[Record], path: Path | None, counts: dict[int, Counter[str]]
+    ) -> None:
+        """The frames to show of a video's records, with their boxes, and their pictures where there is room."""
+        chosen = [choose_frames(record, PANELS) for record in records]
+        pixels: dict[int, Any] = {}
+        video_size = (0, 0)
+        fault = ""
+        if path is not None and self.sources.frames and self.image_bytes < self.sources.max_image_bytes:
+            try:
+                pillow()
+                pixels, video_size = self._decode(path, {frame.index for frames in chosen for frame in frames})
+            except InputError as error:
+                fault = f"questions whose frames cannot be read ({error.reason})"
+        for record, frames in zip(records, chosen, strict=True):
+            images = dict.fromkeys((frame.index for frame in frames), -1)
+            what = fault
+            if self.text_bytes > MAX_TEXT_BYTES:
+                what = f"boxes without room in {MAX_TEXT_BYTES / 1e6:g} MB"
+            elif not fault and path is not None and self.sources.frames and not self._embed(path, pixels, images):
+                what = "frames: no room"
+            here = [run for run in asked if record.id in run.questions]
+            for run in here:
+                counts[run.number][what] += bool(what)
+            if self.text_bytes > MAX_TEXT_BYTES:
+                continue
+            size = record_size(record)
+            scene = scene_of(record, frames, images, size if size != (0, 0) else video_size)
+            self.text_bytes += 40 + 30 * sum(len(panel["boxes"]) for panel in scene["panels"])
+            self.found.scene_of.update({(run.number, record.id): len(self.found.scenes) for run in here})
+            self.found.scenes.append(scene)
+
+    def _decode(self, path: Path, indices: set[int]) -> tuple[dict[int, Any], tuple[int, int]]:
+        """({frame: pixels} of frames that are not embedded yet, (width, height) of the video)."""
+        from cotasks.video import probe, read_frames
+
+        info = probe(path)
+        missing = sorted(index for index in indices if (path, index) not in self.image_numbers)
+        width = min(PANEL_WIDTH, info.width)
+        frames = read_frames(path, missing, (width, max(1, round(width * info.height / info.width))))
+        return dict(zip(missing, frames, strict=True)), (info.width, info.height)
+
+    def _embed(self, path: Path, pixels: Mapping[int, Any], images: dict[int, int]) -> bool:
+        """Put the positions of the frames' pictures into `images`; False where there is no room for all of them."""
+        added = {i: jpeg_address(pixels[i]) for i in images if (path, i) not in self.image_numbers and i in pixels}
+        size = sum(map(len, added.values()))
+        if self.image_bytes + size > self.sources.max_image_bytes or any(
+            (path, i) not in self.image_numbers and i not in added for i in images
+        ):
+            return False
+        self.image_bytes += size
+        for index, address in added.items():
+            self.image_numbers[path, index] = len(self.found.images)
+            self.found.images.append(address)
+        images.update({index: self.image_numbers[path, index] for index in images})
+        return True

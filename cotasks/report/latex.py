@@ -1,0 +1,146 @@
+r"""`summary.json` as LaTeX: the main tables, for `\input` in a paper that loads booktabs, or to compile alone.
+
+Only booktabs is needed, and any of the engines will do: what is not plain text is written as a command, and a
+character that pdfLaTeX has no glyph for as its code point, `[U+4F60]`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cotasks.report import tables
+from cotasks.report.tables import Cell, Interval, Line, Table, Unscored
+
+_COMMANDS = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedblright{}",
+    "`": r"\textasciigrave{}",
+    "[": r"{[}",  # a row that begins with one would be read as the option of the line break before it
+    "*": r"{*}",
+    "-": r"-{}",  # no dashes from hyphens
+    "'": r"'{}",
+    ",": r",{}",
+    "?": r"?{}",
+    "!": r"!{}",
+}
+_LETTERS = frozenset(
+    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿĀāĂăĆćČčĎďĒēĚěĞğĪīŁłŃńŇňŌōŐőŒœŘřŚśŞşŠšŢţŤťŪūŮůŰűŸŹźŻżŽž"
+)
+"""Letters that pdfLaTeX has in every common font encoding."""
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
+
+_HEAD = r"""% Scores of a run, with their intervals. In a paper: \usepackage{booktabs}, and \input this file.
+% It also compiles by itself.
+\expandafter\ifx\csname @twoclasseserror\endcsname\documentclass
+  \let\cotasksend\relax
+\else
+  \documentclass[a4paper,landscape]{article}
+  \usepackage[T1]{fontenc}
+  \usepackage[utf8]{inputenc}
+  \usepackage[margin=15mm]{geometry}
+  \usepackage{booktabs}
+  \def\cotasksend{\end{document}}
+  \begin{document}
+\fi
+"""
+
+
+def escape(value: object, limit: int = 300) -> str:
+    """Text that LaTeX sets as it is, on one line; cut to `limit` characters."""
+    text = " ".join("".join(" " if unicodedata.category(c) in _UNSEEN else c for c in str(value)).split())
+    text = text if len(text) <= limit else text[: limit - 3] + "..."
+    return "".join(map(_character, unicodedata.normalize("NFC", text)))
+
+
+def _character(character: str) -> str:
+    if character in _COMMANDS:
+        return _COMMANDS[character]
+    if character.isascii() or character in _LETTERS:
+        return character
+    return f"{{[}}U+{ord(character):04X}]"
+
+
+def render(summary: Mapping[str, Any]) -> str:
+    """The main tables, one `table` environment for each judge and group of questions.
+
+    Args:
+        summary: As `report.summarise_runs` returns it, or as read from `summary.json`.
+    """
+    parts = [_HEAD]
+    for judge in tables.judges_in(summary):
+        parts += [_table(table, judge, summary["confidence"]) for table in tables.main_tables(summary, judge)]
+    return "\n".join(parts) + "\n\\cotasksend\n"
+
+
+def _table(table: Table, judge: str, confidence: float) -> str:
+    title = f"{table.title}, judge {judge}"
+    caption = escape(
+        f"{title}. Scores from 0 to 100; in brackets the {confidence:.0%} interval, with the video as its unit. "
+        "Bold: a difference whose interval does not hold 0."
+    )
+    label = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    header = table.header[1:]  # a model stands on a line of its own
+    columns = "l" + "r" * (len(header) - 1)
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        r"  \small",
+        rf"  \caption{{{caption}}}",
+        rf"  \label{{tab:{label}}}",
+        rf"  \begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        r"    \toprule",
+        f"    {_row(map(escape, header))}",
+    ]
+    for line in table.lines:
+        if line.starts_model:
+            model = escape(line.cells[0])
+            lines += [r"    \midrule", rf"    \multicolumn{{{len(header)}}}{{@{{}}l@{{}}}}{{{model}}} \\[2pt]"]
+        lines += [f"    {row}" for row in _rows(line)]
+    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return rf"{' & '.join(cells)} \\"
+
+
+def _rows(line: Line) -> list[str]:
+    """A row of numbers, and below it one of their intervals."""
+    _, condition, *numbers = line.cells
+    indent = r"\qquad" if line.is_difference else r"\quad"
+    first = _row([f"{indent} {escape(condition)}", *map(_number, numbers)])
+    return [first, _row(["", *map(_below, numbers)]) + "[2pt]"]
+
+
+def _number(cell: Cell) -> str:
+    if not isinstance(cell, Interval):
+        return escape(cell.share if isinstance(cell, Unscored) else cell)
+    if cell.mean is None:
+        return "--"
+    number = f"${cell.number}$"
+    return rf"\boldmath {number}" if cell.sign else number
+
+
+def _below(cell: Cell) -> str:
+    """The interval; for unscored answers, the averages that they allow."""
+    if isinstance(cell, Unscored) and cell.bounds:
+        low, high = cell.bounds.split(" to ")
+        return rf"\scriptsize ${low}$ to ${high}$"
+    if not isinstance(cell, Interval) or not cell.ends:
+        return ""
+    ends = "n/a" if cell.low is None else ", ".join(f"${end}$" for end in cell.ends.split(", "))
+    return rf"\scriptsize {{[}}{ends}{{]}}"

@@ -1,0 +1,157 @@
+"""One record -> the prompt that was sent for it, and the frames and boxes that the page shows of it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cotasks.errors import InputError, MissingExtra
+from cotasks.families import Family, Limits, frame_size
+from cotasks.prompts import STEP_TITLES, Condition, Prompt, build_prompt, select_frames
+from cotasks.report.summary import Row
+from cotasks.schema import Frame, Record
+
+JPEG_QUALITY = 70
+
+
+def rebuild_prompt(
+    record: Record, condition: Condition, family: Family, limits: Limits, path: Path | None, cut_items: int
+) -> Prompt:
+    """The prompt that was sent.
+
+    Args:
+        record: What was asked.
+        condition: Under which.
+        family: Of the model.
+        limits: Of the model's processor.
+        path: The video, read where the record does not give its frame size; None where it is not at hand.
+        cut_items: Lines that the condition's token budget cut, as the answer's row says. They stand in for the
+            model's tokenizer, which is not at hand.
+
+    Raises InputError where the frame size is needed and unknown, or the record's grid is too small.
+    """
+    if condition.num_frames is not None:
+        condition = dataclasses.replace(condition, num_frames=min(condition.num_frames, len(record.frames)))
+    source = record_size(record)
+    if source == (0, 0) and path is not None:
+        from cotasks.video import probe
+
+        info = probe(path)
+        source = info.width, info.height
+    if source == (0, 0):
+        if condition.steps:
+            raise InputError(f"{record.id}: no frame size in the record, and no video", "frame size unknown")
+        source = 1, 1
+    size = frame_size(family, *source, num_frames=len(select_frames(record, condition)), limits=limits)
+
+    def build(condition: Condition) -> Prompt:
+        return build_prompt(record, condition, family, size, source, _count_items)
+
+    if condition.context_tokens is None:
+        return build(condition)
+    whole = build(dataclasses.replace(condition, context_tokens=None))
+    kept = _count_items(whole.context) - cut_items
+    if not cut_items:
+        return whole
+    if kept < 1:
+        return dataclasses.replace(build(dataclasses.replace(condition, steps=())), cut_items=cut_items)
+    return build(dataclasses.replace(condition, context_tokens=kept))
+
+
+def _count_items(text: str) -> int:
+    """Lines of a context block that are items: neither its first line nor a title."""
+    return sum(line not in STEP_TITLES.values() for line in text.splitlines()[1:])
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """The messages as one text; for a video, how many frames it has and when the first and the last are."""
+    parts = []
+    for message in prompt.messages:
+        if message["role"] != "user":
+            parts.append(f"[{message['role']}]")
+        for part in message["content"]:
+            if part["type"] == "text":
+                parts.append(part["text"])
+            else:
+                first, last = prompt.frames[0].seconds, prompt.frames[-1].seconds
+                parts.append(f"[video: {len(prompt.frames)} frames, {first:.2f} s to {last:.2f} s of the file]")
+    return "\n".join(parts)
+
+
+def choose_frames(record: Record, number: int) -> list[Frame]:
+    """At most `number` frames of a record's grid: an even choice of step 1's, then of the others; ascending."""
+    marked = set(record.frame_localization.frames)
+    chosen: list[Frame] = []
+    for wanted in (True, False):
+        frames = [frame for frame in record.frames if (frame.index in marked) is wanted]
+        room = min(number - len(chosen), len(frames))
+        chosen += [frames[(2 * i + 1) * len(frames) // (2 * room)] for i in range(room)]
+    return sorted(chosen, key=lambda frame: frame.index)
+
+
+def scene_of(record: Record, frames: Sequence[Frame], images: Mapping[int, int], size: tuple[int, int]) -> Row:
+    """What the page draws.
+
+    Args:
+        record: Whose scene it is.
+        frames: Of the record, to show.
+        images: {frame number: position of its picture in the list of them, -1 for none}
+        size: (width, height) that the boxes refer to; (0, 0) for the boxes' own extent.
+
+    Returns:
+        {size [width, height], tracks [[name, colour, dashed]], panels [{frame, seconds, image, a1 (whether step 1
+        holds the frame), boxes [[track, x1, y1, x2, y2]]}]}; boxes in pixels of size.
+    """
+    from cotasks.drawing import track_styles
+    from cotasks.steps.context import entity_names
+
+    styles = track_styles(entity.tid for entity in record.scene.entities)
+    names = entity_names(record.scene.entities)
+    marked = set(record.frame_localization.frames)
+    boxes: dict[int, list[list[float]]] = {}
+    for number, track in enumerate(record.entity_tracking):
+        for box in track.boxes:
+            boxes.setdefault(box.frame, []).append([number, *(round(value, 1) for value in box.xyxy)])
+    if size == (0, 0):  # neither the record nor a video says: the boxes' own extent
+        corners = [box[3:] for found in boxes.values() for box in found]
+        size = max([640, *(math.ceil(x) for x, _ in corners)]), max([360, *(math.ceil(y) for _, y in corners)])
+    return {
+        "size": list(size),
+        "tracks": [[names[track.tid], *styles[track.tid]] for track in record.entity_tracking],
+        "panels": [
+            {
+                "frame": frame.index,
+                "seconds": round(frame.seconds, 2),
+                "image": images[frame.index],
+                "a1": frame.index in marked,
+                "boxes": boxes.get(frame.index, []),
+            }
+            for frame in frames
+        ],
+    }
+
+
+def jpeg_address(pixels: Any) -> str:
+    """An RGB image, (height, width, 3), as the `data:` address of a JPEG. Raises MissingExtra without Pillow."""
+    buffer = io.BytesIO()
+    pillow().fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def pillow() -> Any:
+    """The module `PIL.Image`. Raises MissingExtra where it is not installed."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtra("Pillow", "video") from None
+    return Image
+
+
+def record_size(record: Record) -> tuple[int, int]:
+    """(width, height) that the record's boxes refer to; (0, 0) where it does not say."""
+    return (record.width, record.height) if record.width and record.height else (0, 0)

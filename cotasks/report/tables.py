@@ -1,0 +1,375 @@
+"""`summary.json` -> the tables and notes of a report, the same for Markdown, LaTeX and the page.
+
+Rows are a model under a condition, columns the categories of a data set's questions, as in the CoTasks paper's main
+table; under each condition stands its difference from the baseline. Texts are as they came: who writes them escapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cotasks.metrics import GROUPS
+from cotasks.schema import CATEGORY_OF_TYPE
+
+Row = Mapping[str, Any]
+
+GROUP_TITLES = {"nextqa": "NExT-QA questions", "star": "STAR questions", "all": "All questions"}
+TYPE_TITLES = {
+    "CW": "CW (causal, why)",
+    "CH": "CH (causal, how)",
+    "TN": "TN (temporal, next)",
+    "TC": "TC (temporal, current)",
+    "TP": "TP (temporal, previous)",
+    "DC": "DC (descriptive, count)",
+    "DL": "DL (descriptive, location)",
+    "DO": "DO (descriptive, other)",
+    "DB": "DB (descriptive, yes or no)",
+}
+"""NExT-QA's type codes in words (Xiao et al. 2021, section 3). STAR's types are its categories."""
+JUDGE_NOTES = {
+    "exact": "Judge exact: 100 where the answer equals a reference after both are normalised (case, "
+    "punctuation, articles, numerals), for multiple choice where it names the right option by letter or "
+    "text; else 0.",
+    "f1": "Judge f1: the F1 of the answer's words against those of the best reference, times 100; multiple "
+    "choice as under exact.",
+}
+MODEL_NOTE = (
+    "Judge {}: a language model's score by the rubric that the settings name; right where it finds that the answer "
+    "means the same as a reference. Another version of the model may score the same answers otherwise."
+)
+NOTHING = "-"
+MOST_REASONS = 30
+"""Reasons of unscored answers that the report lists; `summary.json` has all."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean or a difference with its interval."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    unscored: int = 0
+    """Answers that are not in it."""
+    is_difference: bool = False
+
+    @property
+    def number(self) -> str:
+        """`62.5`, `+3.0`, `-`"""
+        return NOTHING if self.mean is None else self._text(self.mean)
+
+    @property
+    def ends(self) -> str:
+        """`51.2, 73.0`; `n/a` where there is a mean without an interval, nothing where there is none."""
+        if self.mean is None:
+            return ""
+        return "n/a" if self.low is None or self.high is None else f"{self._text(self.low)}, {self._text(self.high)}"
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the whole interval of a difference lies above or below 0, else 0."""
+        if not self.is_difference or self.low is None or self.high is None:
+            return 0
+        return (self.low > 0) - (self.high < 0)
+
+    def __str__(self) -> str:
+        """`62.5 [51.2, 73.0] (1 unscored)`"""
+        note = f" ({self.unscored} unscored)" if self.unscored else ""
+        return self.number + (f" [{self.ends}]" if self.ends else "") + note
+
+    def _text(self, value: float) -> str:
+        return number(value, "+" if self.is_difference else "")
+
+
+@dataclass(frozen=True)
+class PValue:
+    """Of the hypothesis that a difference is 0."""
+
+    value: float | None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return NOTHING
+        return "< 0.001" if self.value < 0.001 else f"{self.value:.3f}"
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """How many answers a mean lacks, and what that could do to it."""
+
+    unscored: int
+    answers: int
+    lowest: float | None
+    """The mean if every unscored answer had scored 0."""
+    highest: float | None
+    """The mean if every unscored answer had scored 100."""
+
+    @property
+    def share(self) -> str:
+        """`1 of 48`"""
+        return f"{self.unscored} of {self.answers}"
+
+    @property
+    def bounds(self) -> str:
+        """`20.8 to 22.9`; nothing where none is unscored."""
+        if not self.unscored or self.lowest is None or self.highest is None:
+            return ""
+        return f"{number(self.lowest)} to {number(self.highest)}"
+
+    def __str__(self) -> str:
+        """`1 of 48: average 20.8 to 22.9`"""
+        return self.share + (f": average {self.bounds}" if self.bounds else "")
+
+
+Cell = str | Interval | PValue | Unscored
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table."""
+
+    cells: list[Cell]
+    is_difference: bool = False
+    starts_model: bool = False
+    """Whether the row is the first of its model."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; texts are not escaped."""
+
+    header: list[str]
+    lines: list[Line]
+    text_columns: int = 1
+    """The first so many columns hold text, the others numbers."""
+    title: str = ""
+
+
+def number(value: float, sign: str = "") -> str:
+    """`62.5`; with sign "+", `+3.0`."""
+    return f"{round(value, 1) + 0.0:{sign}.1f}"  # + 0.0 turns -0.0 into 0.0
+
+
+def judges_in(summary: Row) -> list[str]:
+    """The judges of all runs."""
+    return list(dict.fromkeys(judge for run in summary["runs"] for judge in run["judges"]))
+
+
+def main_tables(summary: Row, judge: str) -> list[Table]:
+    """One table for each group of questions that a run has."""
+    means = {_key(m): m for m in summary["means"] if m["judge"] == judge}
+    gains = {_key(d): d for d in summary["differences"] if d["judge"] == judge}
+    groups = [group for group in GROUPS if any(m["group"] == group for m in means.values())]
+    tables = []
+    for group in [*groups, "all"] if len(groups) > 1 else groups:
+        categories = GROUPS.get(group, ())
+        columns = [("category", c) for c in categories] + [("micro", "average"), ("macro", "average")]
+        lines: list[Line] = []
+        last = ""
+        for run, model, condition in rows_in_order(summary, judge):
+            average = means.get((run, condition, group, "micro", "average"))
+            if average is None:
+                continue
+            cells: list[Cell] = [interval(means.get((run, condition, group, *column))) for column in columns]
+            unscored = Unscored(*(average[field] for field in ("unscored", "answers", "lowest", "highest")))
+            shown = [model, condition, *cells, unscored, _unreadable(average)]
+            lines.append(Line(shown, starts_model=run != last))
+            if (run, condition, group, "micro", "average") in gains:
+                cells = [interval(gains.get((run, condition, group, *column))) for column in columns]
+                name = minus(condition, summary["baseline"])
+                lines.append(Line(["", name, *cells, "", ""], is_difference=True))
+            last = run
+        names = [category.capitalize() for category in categories]
+        header = ["Model", "Condition", *names, "Average", "Macro average", "Unscored", "Unreadable"]
+        tables.append(Table(header, lines, 2, GROUP_TITLES[group]))
+    return tables
+
+
+def rows_in_order(summary: Row, judge: str) -> Iterator[tuple[str, str, str]]:
+    """(run, label of its model, condition) in the order of the report: the baseline first."""
+    labels = model_labels(summary)
+    for run in summary["runs"]:
+        if judge in run["judges"]:
+            for condition in sorted(run["conditions"], key=lambda c: c != summary["baseline"]):
+                yield run["run"], labels[run["run"]], condition
+
+
+def model_labels(summary: Row) -> dict[str, str]:
+    """{run: its model}, with the run's name where two have the same model."""
+    models = [run["model"] for run in summary["runs"]]
+    return {
+        run["run"]: run["model"] if models.count(run["model"]) == 1 else f"{run['model']} ({run['run']})"
+        for run in summary["runs"]
+    }
+
+
+def _key(row: Row) -> tuple[str, str, str, str, str]:
+    return row["run"], row["condition"], row["group"], row["level"], row["name"]
+
+
+def minus(condition: str, baseline: str) -> str:
+    """`cotasks minus baseline`"""
+    return f"{condition} minus {baseline}"
+
+
+def type_tables(summary: Row, judge: str) -> list[Table]:
+    """A table of question types for each run."""
+    means = {_key(m): m for m in summary["means"] if m["judge"] == judge}
+    gains = {_key(d): d for d in summary["differences"] if d["judge"] == judge}
+    group_of = {category: group for group, categories in GROUPS.items() for category in categories}
+    tables = []
+    for run in summary["runs"]:
+        conditions = [condition for name, _, condition in rows_in_order(summary, judge) if name == run["run"]]
+        compared = [c for c in conditions if any(key[:2] == (run["run"], c) for key in gains)]
+        lines = []
+        for type_, category in CATEGORY_OF_TYPE.items():
+            cell = (group_of[category], "question_type", type_)
+            found = [mean for c in conditions if (mean := means.get((run["run"], c, *cell)))]
+            if found:
+                cells: list[Cell] = [str(found[0]["questions"]), *map(interval, found)]
+                cells += [interval(gains.get((run["run"], c, *cell))) for c in compared]
+                lines.append(Line([TYPE_TITLES.get(type_, type_), *cells]))
+        if lines:
+            header = ["Type", "Questions", *conditions, *(minus(c, summary["baseline"]) for c in compared)]
+            tables.append(Table(header, lines, title=f"{run['model']}, run {run['run']}"))
+    return tables
+
+
+def difference_lines(summary: Row, judge: str) -> list[tuple[Row, list[str]]]:
+    """(difference, its model, conditions and questions in words) of every difference but those by question type."""
+    labels = model_labels(summary)
+    return [
+        (d, [labels[d["run"]], minus(d["condition"], d["baseline"]), f"{GROUP_TITLES[d['group']]}, {part_name(d)}"])
+        for d in summary["differences"]
+        if d["judge"] == judge and d["level"] != "question_type"
+    ]
+
+
+def part_name(row: Row) -> str:
+    """What a mean or difference is over, within its group."""
+    return {"micro": "average", "macro": "macro average"}.get(row["level"]) or str(row["name"])
+
+
+def difference_table(summary: Row, judge: str) -> Table | None:
+    """Every difference with its p value, but for those by question type; None where there is none."""
+    lines = [
+        Line([*label, str(d["questions"]), str(d["videos"]), interval(d), PValue(d["p_value"])])
+        for d, label in difference_lines(summary, judge)
+    ]
+    header = ["Model", "Conditions", "Over", "Questions", "Videos", "Difference", "p"]
+    return Table(header, lines, 3) if lines else None
+
+
+def outcome_table(summary: Row, judge: str) -> Table | None:
+    """Answers that won and lost against the baseline's; None where nothing is compared."""
+    labels = model_labels(summary)
+    fields = ("won", "lost", "tied", "not_compared")
+    lines = [
+        Line([labels[o["run"]], minus(o["condition"], o["baseline"]), *(str(o[field]) for field in fields)])
+        for o in summary["outcomes"]
+        if o["judge"] == judge
+    ]
+    return Table(["Model", "Conditions", "Won", "Lost", "Same", "Not compared"], lines, 2) if lines else None
+
+
+def between_runs_table(summary: Row, judge: str) -> Table | None:
+    """Averages of every two runs compared; None with a single run."""
+    labels = model_labels(summary)
+    lines = [
+        Line(
+            [
+                f"{labels[d['run']]} minus {labels[d['reference_run']]}",
+                d["condition"],
+                f"{GROUP_TITLES[d['group']]}, {part_name(d)}",
+                str(d["questions"]),
+                str(d["videos"]),
+                interval(d, is_difference=True),
+                PValue(d["p_value"]),
+            ]
+        )
+        for d in summary["between_runs"]
+        if d["judge"] == judge and d["level"] == "micro"
+    ]
+    header = ["Models", "Condition", "Over", "Questions", "Videos", "Difference", "p"]
+    return Table(header, lines, 3) if lines else None
+
+
+def interval(row: Row | None, is_difference: bool | None = None) -> Interval:
+    """A row of `means` or `differences` as a cell."""
+    if row is None:
+        return Interval(None, None, None)
+    signed = "baseline" in row if is_difference is None else is_difference
+    return Interval(row["mean"], row["low"], row["high"], row.get("unscored", 0), signed)
+
+
+def _unreadable(row: Row) -> str:
+    return f"{row['unreadable']} ({row['unreadable'] / row['scored']:.1%})" if row["scored"] else NOTHING
+
+
+def unscored_table(summary: Row) -> tuple[Table | None, str]:
+    """The reasons of unscored answers, the most frequent first, and a line on those left out."""
+    header = ["Run", "Judge", "Condition", "Reason", "Answers"]
+    most = sorted(summary["unscored"], key=lambda row: -row["answers"])
+    lines = [Line([str(row[field.lower()]) for field in header]) for row in most[:MOST_REASONS]]
+    if not lines:
+        return None, ""
+    left = most[MOST_REASONS:]
+    answers = sum(row["answers"] for row in left)
+    rest = f"{len(left)} more reasons, of {answers} answers, are in `summary.json`." if left else ""
+    return Table(header, lines, 4), rest
+
+
+def generation_table(summary: Row) -> Table:
+    """How the answers came about."""
+    header = ["Run", "Condition", "Answers", "Failures", "Cut answers", "Cut contexts", "Cut items"]
+    fields = ["run", "condition", "answers", "failures", "cut_answers", "cut_contexts", "cut_items"]
+    return Table(header, [Line([str(row[field]) for field in fields]) for row in summary["generation"]], 2)
+
+
+def settings_tables(summary: Row) -> list[Table]:
+    """`run.json` of each run, a line a field."""
+    tables = []
+    for run in summary["runs"]:
+        judges = ", ".join(f"{judge} (rule {rule})" for judge, rule in run["judges"].items())
+        fields = {"questions": run["questions"], "videos": run["videos"], "judges": judges}
+        values = [*fields.items(), *_flat(run["settings"])]
+        lines = [Line([name, str(value)]) for name, value in values]
+        tables.append(Table(["Setting", "Value"], lines, 2, f"Run {run['run']}"))
+    return tables
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of the leaves of nested objects; lists as JSON."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def notes(summary: Row, judges: Sequence[str]) -> list[str]:
+    """How to read the numbers."""
+    won = (
+        "Won and lost: answers that score more or less than the baseline's to the same question. Not compared: "
+        "one of the two is unscored."
+    )
+    return [
+        *(JUDGE_NOTES.get(judge, MODEL_NOTE.format(judge)) for judge in judges),
+        "Scores run from 0 to 100. Average is over questions; macro average is the mean of the categories' means.",
+        f"In brackets: the {summary['confidence']:.0%} interval. Its unit is the video, for the questions of "
+        f"one video are not independent. From {summary['few_videos']} videos on it is a bootstrap's "
+        f"({summary['resamples']} resamples, seed {summary['seed']}), below that Student's on the videos' "
+        "sums; where all videos have the same mean, the rule of three gives it; n/a with a single video.",
+        "Differences are over the questions that both conditions have scored, with interval and p value of "
+        "the paired differences. The p values are not adjusted for the number of comparisons.",
+        "Unscored answers are those whose measurement failed. They are in no mean; the range beside their "
+        "number is the average if all of them were wrong, and if all were right.",
+        *([won] if summary["outcomes"] else []),
+        "Cut answers reached the longest allowed length. Cut contexts are prompts whose budget left out items of "
+        "the steps.",
+        "Unreadable answers are empty, refuse, or name no single option. They score 0; the share is of the scored.",
+    ]
