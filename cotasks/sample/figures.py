@@ -251,10 +251,12 @@ def _baby(pose: str, phase: int) -> list[Shape]:
     reach = (
         stroke("skin", (0.2, 0.6), (0.72, 0.72), 0.15) if pose == "reach" else rect("skin", 0.16 - lean, 0.6, 0.32, 1.0)
     )
+    raised = [stroke("skin", (0.08, 0.6), (-0.14, 0.12), 0.15)] if pose == "up" else []
     return [
         rect("dark", -0.62 + lean, 0.78, -0.1, 1.0),
         oval("main", -0.58, 0.34, 0.34, 0.92),
         reach,
+        *raised,
         oval("skin", 0.08, 0.0, 0.6, 0.54),
         poly("hair", 0.08, 0.22, 0.14, 0.06, 0.34, 0.0, 0.34, 0.12),
         oval("ink", 0.42, 0.2, 0.5, 0.29),
@@ -346,8 +348,8 @@ def _still(kind: str, pose: str) -> list[Shape]:
             rect("ink", 0.96, 0.86, 1.1, 1.0),
         ],
         "bench": [
-            rect("main", -1.1, 0.0, 1.1, 0.2),
-            rect("main", -1.1, 0.46, 1.1, 0.62),
+            rect("dark", -0.95, 0.1, 0.95, 0.94),
+            *(rect("main", -1.1, y, 1.1, y + 0.2) for y in (0.0, 0.3, 0.6)),
             rect("dark", -0.95, 0.2, -0.83, 1.0),
             rect("dark", 0.83, 0.2, 0.95, 1.0),
         ],

@@ -57,7 +57,22 @@ class Plot:
 
 PLOTS = (
     Plot("AB1CD", "train", "kitchen", "10", 50, 160, 120, "man", "blue", "cup", "red", "open", "box", "orange"),
-    Plot("EF2GH", "train", "office", "12", 60, 176, 112, "lady", "green", "book", "purple", "open", "laptop", "grey"),
+    Plot(
+        "EF2GH",
+        "train",
+        "office",
+        "15000/1001",
+        90,
+        176,
+        112,
+        "lady",
+        "green",
+        "book",
+        "purple",
+        "open",
+        "laptop",
+        "grey",
+    ),
     Plot(
         "IJ3KL",
         "train",
@@ -83,7 +98,7 @@ PLOTS = (
         "validation",
         "living room",
         "12",
-        60,
+        96,
         176,
         112,
         "man",
@@ -209,6 +224,19 @@ def _the(thing: str) -> str:
     return f"The {thing}."
 
 
+def _bare(choice: str) -> str:
+    """A choice as programs name it: "The cup." is "cup"."""
+    return choice.removeprefix("The ").removesuffix(".")
+
+
+def _program(kind: str, verb: str) -> list[dict[str, Any]]:
+    """A question as a program, in the source's form; nothing here runs it. Only Interaction's is spelled out."""
+    steps: list[tuple[str, list[str]]] = [("Situations", []), ("Actions", [])]
+    if kind == "Interaction":
+        steps += [("Filter_Actions_with_Verb", [verb]), ("Unique", []), ("Query_Objs", [])]
+    return [{"function": name, "value_input": values} for name, values in steps]
+
+
 def _wrong(right: str, pool: tuple[str, ...], shift: int) -> list[str]:
     """Three others of the pool, going round from a place that `shift` sets."""
     others = [item for item in pool if item != right]
@@ -288,7 +316,8 @@ def questions(split: str, numbers: dict[str, int]) -> list[dict[str, Any]]:
             number = numbers.setdefault(kind, 0)
             numbers[kind] += 1
             first, last = plot.at(begin), plot.at(end)
-            # what comes after the clip is annotated too where the question looks ahead, as in the real files
+            # where the question looks ahead, what comes after the clip is annotated too: whoever reads past its end
+            # finds the answer there
             until = plot.at(END) if kind in ("Prediction", "Feasibility") else last + 1
             texts = _wrong(answer, options, index + number)
             texts.insert((index + number) % 4, answer)
@@ -301,15 +330,12 @@ def questions(split: str, numbers: dict[str, int]) -> list[dict[str, Any]]:
                     "start": int(start) if start == int(start) else round(start, 1),
                     "end": round(last / rate, 1),
                     "answer": answer,
-                    "question_program": [
-                        {"function": "Situations", "value_input": []},
-                        {"function": "Actions", "value_input": []},
-                    ],
+                    "question_program": _program(kind, "take" if template == "T1" else plot.verb),
                     "choices": [
                         {
                             "choice_id": i,
                             "choice": text,
-                            "choice_program": [{"function": "Equal", "value_input": [text]}],
+                            "choice_program": [{"function": "Equal", "value_input": [_bare(text)]}],
                         }
                         for i, text in enumerate(texts)
                     ],

@@ -251,6 +251,13 @@ def fetch(s: Stage, thrower: str, thing: str, colour: str, pet: str, pet_colour:
             (f"kick the {pet}", "ride a bicycle", "hug a child", "sit on a sofa"),
             when=s.when(0.25, 0.58),
         ),
+        Asked(
+            "CH",
+            f"how did the {pet} reach the {thing}",
+            "ran after it",
+            ("rode a bicycle", "was carried to it", "jumped off a sofa", "swam to it"),
+            when=s.when(0.25, 0.58),
+        ),
     )
 
 
@@ -307,6 +314,13 @@ def take(s: Stage, who: str, colour: str, thing: str, thing_colour: str, other: 
         _where(s),
         Asked("DO", "what stays on the table", f"the {other}", (f"the {thing}", "the dog", "the ball", "the guitar")),
         Asked("DC", "how many things are on the table at the start", "two", ("one", "three", "four", "none")),
+        Asked(
+            "TN",
+            f"what did the {who} do after grabbing the {thing}",
+            "walk away from the table",
+            (f"grab the {other}", "sit down on a bench", "kick a ball", "hug a child"),
+            when=s.when(0.52, 0.95),
+        ),
     )
 
 
@@ -371,6 +385,7 @@ def meet(s: Stage, left: str, right: str, left_colour: str, right_colour: str, w
 
 def push(s: Stage, who: str, colour: str, thing: str, thing_colour: str, wrong: str) -> Story:
     """Someone pushes a thing to the right, lets go and waves."""
+    goes = "crawl" if who == "baby" else "walk"
     actors = [
         s.actor(
             3,
@@ -385,7 +400,7 @@ def push(s: Stage, who: str, colour: str, thing: str, thing_colour: str, wrong: 
     ]
     relations = [
         s.during(3, "push", 4, 0.25, 0.75),
-        s.during(3, "touch", 4, 0.22, 0.76),
+        s.during(3, "touch", 4, 0.25, 0.76),
         s.during(3, "release", 4, 0.76, 0.8),
         s.during(3, "behind", 4, 0.0, 1.0),
     ]
@@ -403,9 +418,11 @@ def push(s: Stage, who: str, colour: str, thing: str, thing_colour: str, wrong: 
             when=s.when(0.76, 1.0),
         ),
         Asked(
-            "TP", f"what did the {who} do before pushing the {thing}", f"walk to the {thing}", when=s.when(0.0, 0.25)
+            "TP", f"what did the {who} do before pushing the {thing}", f"{goes} to the {thing}", when=s.when(0.0, 0.25)
         ),
-        Asked("TC", f"what is the {thing} doing while the {who} walks", "moving to the right", when=s.when(0.25, 0.75)),
+        Asked(
+            "TC", f"what is the {thing} doing while the {who} {goes}s", "moving to the right", when=s.when(0.25, 0.75)
+        ),
         *_colour_question(thing, thing_colour, wrong),
         _where(s),
         Asked("DO", f"what does the {who} push", f"a {thing}", ("a sofa", "a dog", "a horse", "a table")),
@@ -415,7 +432,7 @@ def push(s: Stage, who: str, colour: str, thing: str, thing_colour: str, wrong: 
 def kick(s: Stage, kicker: str, colour: str, catcher: str, catcher_colour: str, ball_colour: str, wrong: str) -> Story:
     """A ball is kicked across, picked up and lifted."""
     actors = [
-        s.actor(0, kicker, colour, (0.1, 0.1), (0.28, 0.2)),
+        s.actor(0, kicker, colour, (0.1, 0.1), (0.28, 0.225)),
         s.actor(
             1,
             catcher,
@@ -463,6 +480,13 @@ def kick(s: Stage, kicker: str, colour: str, catcher: str, catcher_colour: str, 
             "lifting the ball",
             ("kicking the ball", "sitting on a bench", "riding a bicycle", "feeding a duck"),
             when=s.when(0.85, 1.0),
+        ),
+        Asked(
+            "TP",
+            f"what did the {catcher} do before lifting the ball",
+            "bend down",
+            ("ride a bicycle", "sit on a bench", "throw a frisbee", "walk away"),
+            when=s.when(0.62, 0.72),
         ),
     )
 
@@ -559,7 +583,7 @@ def feed(
     same = first == second
     one = f"{animal_colour} {first}" if same else first
     actors = [
-        s.actor(2, who, colour, (0.1, 0.1), (0.4, 0.3), poses=((0.0, "stand"), (0.42, "reach"), (0.7, "crouch"))),
+        s.actor(2, who, colour, (0.1, 0.1), (0.4, 0.33), poses=((0.0, "stand"), (0.42, "reach"), (0.7, "crouch"))),
         s.actor(4, first, animal_colour, (0.0, 0.56), facing=-1),
         s.actor(7, second, other_colour, (0.0, 0.86), facing=-1),
     ]
@@ -611,6 +635,13 @@ def feed(
             "on the right",
             ("on the left", "on the table", "in the water", "behind the sofa"),
         ),
+        Asked(
+            "CW",
+            f"why did the {who} bend down at the end",
+            f"to caress the {one}",
+            ("to pick up a ball", "to hide behind a sofa", "to sit on a bench", "to open a suitcase"),
+            when=s.when(0.7, 1.0),
+        ),
     )
 
 
@@ -647,7 +678,7 @@ TOLD: tuple[Told, ...] = (
     (
         "train",
         hide,
-        Stage("2808080808", "living room", 160, 120, "10", 48),
+        Stage("2808080808", "living room", 160, 120, "10", 80),
         ("cat", "orange", "sofa", "blue", "black", "boy"),
     ),
     (
@@ -677,7 +708,7 @@ TOLD: tuple[Told, ...] = (
     (
         "validation",
         kick,
-        Stage("4303030303", "beach", 176, 112, "12", 48),
+        Stage("4303030303", "beach", 176, 112, "12", 84),
         ("girl", "yellow", "lady", "blue", "green", "red"),
     ),
     (
