@@ -58,7 +58,8 @@ PLAIN_PREDICATES = "have_it_on_the_back on at"
 NOUNS: tuple[tuple[str, str], ...] = (
     # people
     (
-        "man men guy gentleman gentlemen lady woman women adult mother mum mom mommy father dad daddy parent grandmother "
+        "man men guy gentleman gentlemen lady woman women adult mother mum mom mommy father dad daddy parent "
+        "grandmother "
         "grandma grandfather grandpa husband wife elderly",
         "adult person",
     ),
@@ -213,7 +214,8 @@ NOUNS: tuple[tuple[str, str], ...] = (
 VERBS: tuple[tuple[str, str], ...] = (
     # STAR's relations and verbs stand beside VidOR's of the same meaning
     (
-        "watch/watches/watching/watched look/looks/looking/looked/stare/stares/staring/stared/gaze/gazes/gazing/gazed_at "
+        "watch/watches/watching/watched look/looks/looking/looked/stare/stares/staring/stared/"
+        "gaze/gazes/gazing/gazed_at "
         "look/looks/looking/looked/stare/stares/staring/stared_into/towards/toward observe/observes/observing/observed",
         "watch",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,9 +112,23 @@ def collate_for_generation(
     """
     if len(prompts) != len(frames) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(frames)} clips; expected equally many, at least one")
-    texts = [
-        _render(processor, row, prompt, clip) for row, (prompt, clip) in enumerate(zip(prompts, frames, strict=True))
-    ]
+    texts = [render(processor, prompt.messages, add_generation_prompt=True) for prompt in prompts]
+    for row, (text, clip) in enumerate(zip(texts, frames, strict=True)):
+        check_placeholders(processor, f"row {row}", text, clip)
+    return run_processor(processor, family, texts, frames, padding_side="left")
+
+
+def run_processor(
+    processor: Any,
+    family: Family,
+    texts: Sequence[str],
+    frames: Sequence[Clip | None],
+    padding_side: Literal["left", "right"],
+) -> BatchFeature:
+    """Rendered prompts and their clips -> one padded batch; see `collate_for_generation`.
+
+    Raises InputError where frames are not of a size the processor leaves alone, or clips cannot be stacked.
+    """
     clips = [clip for clip in frames if clip is not None]
     options: dict[str, Any] = {}
     if clips:
@@ -127,34 +141,45 @@ def collate_for_generation(
         }
         if getattr(processor.video_processor, "cap_pixels_per_frame", False) is None:
             options["cap_pixels_per_frame"] = False  # without effect, as nothing is resized; spares a warning
-    # as transformers does: a template that writes the first token itself must not get it twice
-    bos = processor.tokenizer.bos_token
     batch: BatchFeature = processor(
-        text=texts,
+        text=list(texts),
         padding=True,
-        padding_side="left",
-        add_special_tokens=not (bos and texts[0].startswith(bos)),
+        padding_side=padding_side,
+        add_special_tokens=adds_special_tokens(processor, texts[0]),
         return_tensors="pt",
         **options,
     )
     return batch
 
 
-def _render(processor: Any, row: int, prompt: HasMessages, clip: Clip | None) -> str:
-    """One prompt as text, with exactly as many video placeholders as there are clips."""
+def adds_special_tokens(processor: Any, text: str) -> bool:
+    """Whether the tokenizer is to add its own tokens: as in transformers, a template that writes the first token
+    itself must not get it twice."""
+    bos = processor.tokenizer.bos_token
+    return not (bos and text.startswith(bos))
+
+
+def render(processor: Any, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = False) -> str:
+    """Chat messages as text. Raises InputError where the processor has no chat template."""
     if not getattr(processor, "chat_template", None):
         raise InputError(
             f"{type(processor).__name__} has no chat template; expected a processor with chat_template.jinja",
             "no chat template",
         )
-    text: str = processor.apply_chat_template(list(prompt.messages), tokenize=False, add_generation_prompt=True)
+    text: str = processor.apply_chat_template(
+        list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+    )
+    return text
+
+
+def check_placeholders(processor: Any, name: str, text: str, clip: Clip | None) -> None:
+    """Raises InputError that begins with `name` where a rendered prompt has not one video placeholder a clip."""
     expected, found = int(clip is not None), text.count(processor.video_token)
     if found != expected:
         raise InputError(
-            f"row {row}: rendered prompt holds {found} of {processor.video_token}; expected {expected}, one a clip",
+            f"{name}: rendered prompt holds {found} of {processor.video_token}; expected {expected}, one a clip",
             "video placeholders",
         )
-    return text
 
 
 def _check_clips(processor: Any, family: Family, frames: Sequence[Clip | None]) -> None:

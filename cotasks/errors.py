@@ -20,9 +20,7 @@ class MissingExtra(InputError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"{package} is not installed; run: pip install 'cotasks[{extra}]'", "missing package"
-        )
+        super().__init__(f"{package} is not installed; run: pip install 'cotasks[{extra}]'", "missing package")
 
 
 def shorten(value: object, limit: int = 80) -> str:

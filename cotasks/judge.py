@@ -7,55 +7,46 @@ empty, refuses or cannot be read is still an answer: it scores 0 and is flagged 
 
 `key` is a hash of all that could change the verdict. A row counts as long as its key is the one that the
 answer has now; a changed answer, reference or rule is judged again, and nothing is judged twice.
+
+The judges of `RULES` are rules and need nothing; `openai:MODEL` is a language model, see `cotasks.llm_judge`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from cotasks import runs
-from cotasks.answers import is_blank, is_refusal, normalise, open_answer, read_choice
-from cotasks.errors import InputError, shorten
+from cotasks.errors import InputError, MissingExtra, shorten
+from cotasks.rules import NO_GENERATION, RULES, Verdict, judge_answer, token_f1, verdict_key
 from cotasks.runs import Key
 from cotasks.schema import CATEGORY_OF_TYPE
 
+__all__ = [
+    "NOT_JUDGED",
+    "NO_GENERATION",
+    "RULES",
+    "JudgeCounts",
+    "Run",
+    "Verdict",
+    "judge_answer",
+    "judge_run",
+    "judges_of",
+    "read_run",
+    "read_verdicts",
+    "repeats_of",
+    "rule_of",
+    "token_f1",
+    "verdict_key",
+    "verdicts_of",
+]
+
 Row = dict[str, Any]
 
-RULES = {"exact": 1, "f1": 1}
-"""The local judges and the version of each one's rule: raise it with every change that could move a verdict,
-in `cotasks.answers` too.
-
-- `exact`: 100 where the answer equals a reference in normal form (`answers.normalise`), else 0. Multiple
-  choice: 100 where the option that the answer names (`answers.read_choice`) has the right option's text,
-  else 0.
-- `f1`: 100 times the F1 of the answer's words against a reference's, each counted as often as it occurs
-  (Rajpurkar et al. 2016), the best over the references. Multiple choice is judged as by `exact`.
-"""
-
-NO_GENERATION = "no answer generated"
 NOT_JUDGED = "not judged"
-UNKNOWN_ID = "no such question in the run"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a judge says of one answer."""
-
-    score: float | None
-    """0 to 100; None where unscored."""
-    correct: bool | None
-    """Whether `exact` holds the answer for right, under every local judge; None where unscored."""
-    unreadable: bool
-    """True where the answer is empty, a refusal, or names no single option; it then scores 0."""
-    reason: str
-    """Why, in a short phrase without values of the data."""
 
 
 @dataclass(frozen=True)
@@ -76,86 +67,16 @@ class JudgeCounts:
     """Scored answers that could not be read."""
     missing: int
     """Answers that the run's settings ask for and that were not generated."""
-
-
-def references_of(question: Mapping[str, Any]) -> list[str]:
-    """The reference answers that hold a letter or a digit: `answer`, then `additional_answers`."""
-    return [text for text in (question["answer"], *question["additional_answers"]) if text and not is_blank(text)]
-
-
-def token_f1(prediction: str, reference: str) -> float:
-    """F1 of two texts' words as multisets, 0 to 1. Both in normal form."""
-    ours, theirs = Counter(prediction.split()), Counter(reference.split())
-    common = (ours & theirs).total()
-    return 2 * common / (ours.total() + theirs.total()) if common else 0.0
-
-
-def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) -> Verdict:
-    """The verdict of a local judge.
-
-    Args:
-        judge: A key of `RULES`.
-        answer: What the model said; anything but a text is unscored.
-        question: Row of `questions.jsonl`; None where the run has no such question.
-    """
-    if question is None:
-        return Verdict(None, None, False, UNKNOWN_ID)
-    if not isinstance(answer, str):
-        return Verdict(None, None, False, NO_GENERATION)
-    if question["choices"]:
-        return _judge_choice(answer, question)
-    references = [normalise(text) for text in references_of(question)]
-    if not references:
-        return Verdict(None, None, False, "no reference answer")
-    prediction = open_answer(answer)
-    if prediction in references or normalise(answer) in references:
-        return Verdict(100.0, True, False, "equals a reference")
-    if is_blank(answer):
-        return Verdict(0.0, False, True, "blank")
-    if is_refusal(answer):
-        return Verdict(0.0, False, True, "refusal")
-    if judge == "f1":
-        score = 100 * max(token_f1(prediction, reference) for reference in references)
-        return Verdict(score, False, False, "shares words with a reference" if score else "shares no word")
-    return Verdict(0.0, False, False, "equals no reference")
-
-
-_CHOICE_REASONS = {
-    "ambiguous": "names two options",
-    "none": "names no option",
-    "blank": "blank",
-    "refusal": "refusal",
-    "letter": "option by letter",
-    "text": "option by text",
-}
-
-
-def _judge_choice(answer: str, question: Mapping[str, Any]) -> Verdict:
-    """The letter rule. An option with the right option's text is right, for nothing tells the two apart."""
-    choices, right = question["choices"], question["answer_index"]
-    if not 0 <= right < len(choices):
-        return Verdict(None, None, False, "no right option")
-    choice = read_choice(answer, choices)
-    reason = _CHOICE_REASONS[choice.how]
-    if choice.index is None:
-        return Verdict(0.0, False, True, reason)
-    correct = normalise(choices[choice.index]) == normalise(choices[right])
-    return Verdict(100.0 if correct else 0.0, correct, False, reason)
-
-
-def verdict_key(judge: str, answer: Any, question: Mapping[str, Any] | None) -> str:
-    """SHA-256, in hex, of all that could change a local judge's verdict."""
-    question = question or {}
-    parts = {
-        "rule": f"{judge}/{RULES[judge]}",
-        "question": question.get("question"),
-        "category": question.get("category"),
-        "references": [question.get("answer"), *question.get("additional_answers", ())],
-        "choices": question.get("choices"),
-        "answer_index": question.get("answer_index"),
-        "prediction": answer,
-    }
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    left: int = 0
+    """Answers that are still to be judged."""
+    stopped: str = ""
+    """Why some are left; empty where none is."""
+    calls: int = 0
+    """Completions asked for by this call of `judge_run`, and failed calls that may be billed."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+    """US dollars of these calls; None where there were none or the price is not known."""
 
 
 @dataclass(frozen=True)
@@ -235,51 +156,123 @@ def _read_questions(folder: Path) -> dict[str, Row]:
     return questions
 
 
-def _verdict_path(folder: Path, judge: str) -> Path:
-    if judge not in RULES:
-        raise InputError(f"unknown judge {judge!r}; known: {', '.join(RULES)}")
-    return folder / "verdicts" / f"{judge}.jsonl"
+def rule_of(folder: Path, judge: str) -> int | str:
+    """The version of the rule that a run's verdicts follow: a language model's is its rubric."""
+    if judge in RULES:
+        return RULES[judge]
+    from cotasks.llm_judge import read_llm_judge
+
+    return read_llm_judge(folder, judge).rule
 
 
-def judge_run(folder: Path, judge: str = "exact") -> JudgeCounts:
+def verdict_path(folder: Path, judge: str) -> Path:
+    """The verdict file of a judge. Raises InputError where there can be no such judge."""
+    if judge in RULES:
+        return folder / "verdicts" / f"{judge}.jsonl"
+    if not judge.startswith("openai:"):
+        raise InputError(f"unknown judge {judge!r}; known: {', '.join(RULES)}, openai:MODEL")
+    from cotasks.llm_judge import file_stem
+
+    return folder / "verdicts" / f"{file_stem(judge)}.jsonl"
+
+
+def judge_run(
+    folder: Path,
+    judge: str = "exact",
+    *,
+    base_url: str | None = None,
+    rubric: Path | None = None,
+    temperature: float | None = 0.0,
+    max_tokens: int = 1024,
+    structured: bool | None = None,
+    repeats: int = 1,
+    concurrency: int = 32,
+    timeout: float = 120.0,
+    price: tuple[float, float] | None = None,
+    max_cost: float | None = None,
+    batch: bool = False,
+    retry_unscored: bool = False,
+    progress: bool = True,
+) -> JudgeCounts:
     """Judge all answers of a run that have no verdict yet; appends to `verdicts/<judge>.jsonl`.
 
     May be killed and called again: what is on disk is not judged again. A row is written for every answer,
     scored or not; what was not generated gets none.
 
+    Args:
+        folder: Run folder.
+        judge: A key of `RULES`, or `openai:MODEL`, a model behind an OpenAI-compatible server. The rest is for models
+            only.
+        base_url: Of the server; by default the environment's OPENAI_BASE_URL, else OpenAI's. The key is OPENAI_API_KEY.
+        rubric: File to use in place of the shipped rubric, see `cotasks.rubric`; its name becomes part of the judge's:
+            `openai:MODEL#NAME`.
+        temperature: Of the judge's sampling; None leaves it to the server.
+        max_tokens: Longest reply; a model that reasons needs thousands.
+        structured: Whether the server is to hold replies to a JSON schema; by default it is asked to, and if it
+            refuses, replies must be that JSON by themselves.
+        repeats: How often each answer is judged; its score is the mean.
+        concurrency: Most calls at once; fewer while the server says that they are too many.
+        timeout: Seconds for one call.
+        price: US dollars for a million tokens in and out; by default OpenAI's list price where it is known.
+        max_cost: US dollars after which no call is made, those of earlier calls of this function included.
+        batch: Use OpenAI's Batch API: half the price, within 24 hours.
+        retry_unscored: Ask again where an earlier call ended without a score.
+        progress: Show estimate, progress and cost of a model's judging on standard error.
+
     Raises InputError where the judge is unknown, the folder no run folder or without any answer, a file of it
-    damaged, or another process is judging it.
+    damaged, another process is judging it, an argument out of range, or the server lets nothing be asked.
     """
-    path = _verdict_path(folder, judge)
-    run = read_run(folder)
-    if not run.generations and not run.failures:
-        raise InputError(f"{folder}: no answers to judge; write some with `cotasks generate`")
-    counts: Counter[str] = Counter()
+    path = verdict_path(folder, judge)
+    if judge not in RULES:
+        if find_spec("openai") is None:
+            raise MissingExtra("openai", "judge")
+        from cotasks import llm_loop
+
+        settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens, "repeats": repeats}
+        limits = llm_loop.Limits(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
+        return llm_loop.judge_by_model(folder, judge, rubric, structured, settings, limits)
+    run = run_with_answers(folder)
+    judged = kept = 0
     with runs.locked(folder, "judge"):
-        known = _read_verdicts(path)
+        known = {(key, hashed) for key, hashed, _, _ in read_verdicts(path)}
         with runs.Appender(path) as file:
             for key, row in run.generations.items():
                 answer, question = row.get("answer"), run.questions.get(key[0])
                 hashed = verdict_key(judge, answer, question)
-                verdict = known.get((key, hashed))
-                counts["kept" if verdict else "judged"] += 1
-                if verdict is None:
-                    verdict = judge_answer(judge, answer, question)
-                    file.append(_row(hashed, key, verdict))
-                counts["unscored" if verdict.score is None else "scored"] += 1
-                counts["unreadable"] += verdict.unreadable
+                if (key, hashed) in known:
+                    kept += 1
+                else:
+                    judged += 1
+                    file.append(verdict_row(hashed, key, judge_answer(judge, answer, question)))
+        return count(run, judge, judged=judged, kept=kept)
+
+
+def run_with_answers(folder: Path) -> Run:
+    """`read_run`; raises InputError also where there is no answer to judge."""
+    run = read_run(folder)
+    if not run.generations and not run.failures:
+        raise InputError(f"{folder}: no answers to judge; write some with `cotasks generate`")
+    return run
+
+
+def count(run: Run, judge: str, **known: Any) -> JudgeCounts:
+    """What the verdict file says of a run's answers, with what else is known of the call."""
+    verdicts = [verdict for key, verdict in verdicts_of(run, judge).items() if key in run.generations]
+    left = sum(verdict.reason == NOT_JUDGED for verdict in verdicts)
+    unscored = sum(verdict.score is None for verdict in verdicts) - left
     return JudgeCounts(
-        path=path,
-        judged=counts["judged"],
-        kept=counts["kept"],
-        scored=counts["scored"],
-        unscored=counts["unscored"],
-        unreadable=counts["unreadable"],
-        missing=sum(key not in run.generations for key in run.wanted),
+        path=verdict_path(run.folder, judge),
+        scored=len(verdicts) - unscored - left,
+        unscored=unscored,
+        unreadable=sum(verdict.unreadable for verdict in verdicts),
+        missing=len(run.wanted) - len(verdicts),
+        left=left,
+        **known,
     )
 
 
-def _row(hashed: str, key: Key, verdict: Verdict) -> Row:
+def verdict_row(hashed: str, key: Key, verdict: Verdict) -> Row:
+    """A row of a verdict file."""
     id_, condition, sample = key
     return {
         "key": hashed,
@@ -293,46 +286,82 @@ def _row(hashed: str, key: Key, verdict: Verdict) -> Row:
     }
 
 
-def _read_verdicts(path: Path) -> dict[tuple[Key, str], Verdict]:
-    """{((id, condition, sample), hash): verdict}; none where the file is missing.
+def read_verdicts(path: Path) -> Iterator[tuple[Key, str, Verdict, Row]]:
+    """((id, condition, sample), hash, verdict, row) of a verdict file in order; none where it is missing.
 
-    Raises InputError naming the line where a row is not a verdict.
+    Of rows with one key and hash, the last counts. Raises InputError naming the line where a row is not a verdict.
     """
-    known: dict[tuple[Key, str], Verdict] = {}
     if not path.exists():
-        return known
+        return
     for number, row in enumerate(runs.read_jsonl(path), 1):
         try:
-            verdict = Verdict(row["score"], row["correct"], row["unreadable"], row["reason"])
-            known[runs.key_of(row), row["key"]] = verdict
+            explanation = row.get("explanation") or ""
+            verdict = Verdict(row["score"], row["correct"], row["unreadable"], row["reason"], explanation)
+            key, hashed = runs.key_of(row), row["key"]
         except KeyError as error:
             raise InputError(f"{path}:{number}: a verdict without {error}") from None
         score = verdict.score
         if score is not None and not (isinstance(score, int | float) and 0 <= score <= 100):
             raise InputError(f"{path}:{number}: score {shorten(score)}; expected 0 to 100 or null")
-    return known
+        yield key, hashed, verdict, row
 
 
 def judges_of(folder: Path) -> list[str]:
-    """The known judges that a run has verdicts of, in the order of `RULES`."""
-    return [judge for judge in RULES if (folder / "verdicts" / f"{judge}.jsonl").exists()]
+    """The judges that a run has verdicts of: those of `RULES` in that order, then language models by file name."""
+    found = [judge for judge in RULES if (folder / "verdicts" / f"{judge}.jsonl").exists()]
+    models = sorted((folder / "verdicts").glob("openai-*.jsonl"))
+    if models:
+        from cotasks.llm_judge import judge_name
+
+        found += [judge for judge in (judge_name(path.stem) for path in models) if judge]
+    return found
+
+
+def repeats_of(run: Run, judge: str) -> dict[Key, list[Verdict]]:
+    """{key: the verdicts that count} for every generated answer: at most one, of a language model one for each repeat.
+
+    Of a language model, those count that were given under its last settings.
+    """
+    known = {(key, hashed): verdict for key, hashed, verdict, _ in read_verdicts(verdict_path(run.folder, judge))}
+    keys_of: Callable[[Any, Mapping[str, Any] | None], Sequence[str]]
+    if judge in RULES:
+        keys_of = lambda answer, question: [verdict_key(judge, answer, question)]  # noqa: E731
+    else:
+        from cotasks.llm_judge import read_llm_judge
+
+        keys_of = read_llm_judge(run.folder, judge).keys
+    found = {}
+    for key, row in run.generations.items():
+        hashes = keys_of(row.get("answer"), run.questions.get(key[0]))
+        found[key] = [known[key, hashed] for hashed in hashes if (key, hashed) in known]
+    return found
 
 
 def verdicts_of(run: Run, judge: str) -> dict[Key, Verdict]:
     """{key: verdict} for every answer that the run is to have (`Run.wanted`).
 
     Where there is none, the verdict is unscored and its reason says why: not generated, failed and why, or
-    not judged since the answer, the references or the rule changed.
+    not judged since the answer, the references, the rule or a language model's settings changed.
     """
-    known = _read_verdicts(_verdict_path(run.folder, judge))
+    repeats = repeats_of(run, judge)
     verdicts: dict[Key, Verdict] = {}
     for key in run.wanted:
-        if key in run.generations:
-            answer, question = run.generations[key].get("answer"), run.questions.get(key[0])
-            verdict = known.get((key, verdict_key(judge, answer, question)))
-            verdicts[key] = verdict or Verdict(None, None, False, NOT_JUDGED)
+        if key in repeats:
+            verdicts[key] = _combined(repeats[key])
         else:
             failure = run.failures.get(key)
             reason = f"failed: {failure.get('reason')}" if failure else NO_GENERATION
             verdicts[key] = Verdict(None, None, False, reason)
     return verdicts
+
+
+def _combined(repeats: Sequence[Verdict]) -> Verdict:
+    """One verdict of an answer's repeats: the mean score of those that have one."""
+    if len(repeats) == 1:
+        return repeats[0]
+    scored = [verdict for verdict in repeats if verdict.score is not None]
+    if not scored:
+        return repeats[0] if repeats else Verdict(None, None, False, NOT_JUDGED)
+    mean = sum(verdict.score or 0.0 for verdict in scored) / len(scored)
+    correct = 2 * sum(bool(verdict.correct) for verdict in scored) > len(scored)
+    return replace(scored[0], score=mean, correct=correct)

@@ -11,13 +11,13 @@ from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.families import Family, Limits, family_of, limits_of
+from cotasks.processes import LOCAL_RANK, environment_number
 from cotasks.version import VERSION
 
 TINY = "tiny"
 """The model name that stands for `cotasks.tiny`, even where a folder of that name exists."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-SAMPLING = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0}
-"""Greedy, whatever the checkpoint's generation_config.json says."""
+ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
 WEIGHTS_SAMPLED = 16
 """Numbers of each weight that enter the fingerprint of a model."""
 PACKAGES = ("torch", "transformers", "datasets", "numpy", "pillow", "av", "decord")
@@ -44,27 +44,41 @@ class Model:
         return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def generation_config(self, max_new_tokens: int) -> Any:
-        """What `generate` is told: `SAMPLING`, and when to stop."""
+        """What `generate` is told: to take the likeliest token (see `cotasks.sampling`), and when to stop."""
         from transformers import GenerationConfig
 
         tokenizer = self.processor.tokenizer
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end_tokens[0]
         return GenerationConfig(
-            **SAMPLING,
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
             max_new_tokens=max_new_tokens,
             eos_token_id=list(self.end_tokens),
             pad_token_id=pad,
         )
 
 
-def load_model(name: str, dtype: str = "auto", device: str | None = None, trust_remote_code: bool = False) -> Model:
+def load_model(
+    name: str,
+    dtype: str = "auto",
+    device: str | None = None,
+    trust_remote_code: bool = False,
+    attention: str | None = None,
+    device_map: str | None = None,
+    torch_compile: bool = False,
+) -> Model:
     """Load `tiny`, a model folder or a Hub id for inference.
 
     Args:
         name: `tiny` builds a model with random weights; anything else goes to `from_pretrained`.
         dtype: one of `DTYPES`; `auto` is the checkpoint's own, and float32 on a CPU.
-        device: as torch names it; by default cuda, else mps, else cpu.
+        device: as torch names it; by default cuda (each process of a launch one of its own), else mps, else cpu.
         trust_remote_code: run Python code that comes with the checkpoint.
+        attention: one of `ATTENTIONS`; by default what transformers takes, sdpa.
+        device_map: spread the weights over the devices of this machine as `from_pretrained` does: auto, balanced, ...;
+            instead of `device`.
+        torch_compile: compile the language model; the first batches take minutes, later ones less.
 
     Raises InputError where the model is not there, is of a family without a row in `cotasks.families`, or cannot
     be loaded as a model that takes images or video; MissingExtra where torch or transformers is not installed.
@@ -76,6 +90,10 @@ def load_model(name: str, dtype: str = "auto", device: str | None = None, trust_
         raise MissingExtra(str(error.name), "models") from None
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
+    if attention not in (None, *ATTENTIONS):
+        raise InputError(f"attention {attention!r}; expected one of {', '.join(ATTENTIONS)}")
+    if device_map and (device or name == TINY):
+        raise InputError(f"device_map {device_map!r} excludes a device, and the model `tiny`")
     try:
         where = torch.device(device or _best_device(torch))
         torch.empty(0, device=where)
@@ -85,21 +103,30 @@ def load_model(name: str, dtype: str = "auto", device: str | None = None, trust_
     if name == TINY:
         from cotasks.tiny import build_tiny
 
-        print("model tiny: random weights; its answers mean nothing")
         model, processor = build_tiny()
         model = model.to(torch.float32 if wanted == "auto" else getattr(torch, wanted))
+        if attention is not None:
+            model.set_attn_implementation(attention)
     else:
         options = {"trust_remote_code": trust_remote_code}
+        placed = {"attn_implementation": attention, "device_map": device_map}
+        placed = {name: value for name, value in placed.items() if value is not None}
         try:
             config = transformers.AutoConfig.from_pretrained(name, **options)
             family_of(config.model_type)  # before gigabytes are read
             processor = transformers.AutoProcessor.from_pretrained(name, **options)
-            model = transformers.AutoModelForImageTextToText.from_pretrained(name, dtype=wanted, **options)
+            model = transformers.AutoModelForImageTextToText.from_pretrained(name, dtype=wanted, **placed, **options)
         except InputError as error:
             raise InputError(f"model {name}: {error}", error.reason) from None
         except (OSError, ValueError, ImportError) as error:
             raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
-    model = model.to(where).eval()
+    if device_map is None:
+        model = model.to(where)
+    elif any(weight.is_meta for weight in model.parameters()):
+        raise InputError(f"model {name}: its weights do not fit into the devices by device_map {device_map!r}")
+    model = model.eval()
+    if torch_compile:
+        model.get_decoder().compile(dynamic=True)
     family = family_of(model.config.model_type)
     limits = limits_of(processor, family)
     ends = _end_tokens(model, processor)
@@ -125,20 +152,37 @@ def load_model(name: str, dtype: str = "auto", device: str | None = None, trust_
     )
 
 
+def check_template(model: Model) -> None:
+    """Raises InputError where the checkpoint's chat template is missing, or leaves a video out."""
+    name = model.settings["name"]
+    if not getattr(model.processor, "chat_template", None):
+        raise InputError(f"model {name}: no chat template; expected chat_template.jinja beside the weights")
+    content = [{"type": "video"}, {"type": "text", "text": "?"}]
+    text = model.processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+    if text.count(model.processor.video_token) != 1:
+        raise InputError(
+            f"model {name}: its chat template makes {text!r} of a message with a video; expected one "
+            f"{model.processor.video_token} in it"
+        )
+
+
 def versions(model: Model) -> dict[str, str | None]:
-    """Versions of the packages that take part, and the device; they may differ when a run goes on."""
+    """Versions of the packages that take part, the devices and the attention; they may differ when a run goes on."""
     found: dict[str, str | None] = {"cotasks": VERSION, "python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = None
-    return {**found, "device": str(model.model.device)}
+    devices = dict.fromkeys(str(weight.device) for weight in model.model.parameters())
+    return {**found, "device": ", ".join(devices), "attention": model.model.config._attn_implementation}
 
 
 def _best_device(torch: Any) -> str:
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):  # accelerate launch --cpu
+        return "cpu"
     if torch.cuda.is_available():
-        return "cuda"
+        return f"cuda:{environment_number(LOCAL_RANK, 0) % torch.cuda.device_count()}"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 

@@ -62,35 +62,40 @@ def prepare_video(
     pending: Set[Key],
     model: Model,
     folder: Path | None,
+    num_samples: int = 1,
 ) -> Iterator[Item | Row]:
     """Prompts with their frames, and failure rows: one or the other for each pending key of these records.
 
     Args:
-        records: of one video. All their frames are decoded together, once for each size they are shown in.
+        records: of one video. All their frames are decoded together, once for each size they are shown in, and
+            prompts that show the same frames share a `Clip`.
         conditions: of the run.
         pending: keys to prepare; others are passed over.
         model: what the prompts are for.
         folder: of the videos; needed where a condition shows them.
+        num_samples: answers a prompt; their keys differ in the last place.
     """
     look = cache(probe)
     asked: list[tuple[Record, Key, Prompt, Size]] = []
-    for condition in conditions:  # prompts of one condition are of like length: less padding
+    for condition in conditions:
         for record in records:
-            key = (record.id, condition.name, 0)
-            if key not in pending:
+            keys = [(record.id, condition.name, sample) for sample in range(num_samples)]
+            keys = [key for key in keys if key in pending]
+            if not keys:
                 continue
             path = folder / record.video_path if folder is not None else None
             try:
                 prompt, size = _prompt(record, condition, model, path, look)
             except Exception as error:  # one odd record must not stop the others
-                yield failure_row(key, record.video_id, error)
+                yield from (failure_row(key, record.video_id, error) for key in keys)
             else:
-                asked.append((record, key, prompt, size))
+                asked += [(record, key, prompt, size) for key in keys]
 
     indices: dict[tuple[str, Size], set[int]] = {}
     for record, _, prompt, size in asked:
         indices.setdefault((record.video_path, size), set()).update(f.index for f in prompt.frames)
     pixels: dict[tuple[str, Size], tuple[list[int], Image] | None] = {}
+    clips: dict[Any, Clip] = {}
     for record, key, prompt, size in asked:
         if not prompt.frames:
             yield Item(key, record.video_id, prompt, None)
@@ -100,14 +105,17 @@ def prepare_video(
         wanted = [f.index for f in prompt.frames]
         if place not in pixels:
             pixels[place] = _read(path, sorted(indices[place]), size)
+        same = (place, tuple(wanted), record.clip, record.fps, record.frame_count)
         try:
-            # where not all frames can be read, some records of the video may still have theirs
-            there, images = pixels[place] or (wanted, read_frames(path, wanted, size))
-            clip = _clip(record, wanted, images if there == wanted else images[np.searchsorted(there, wanted)])
+            if same not in clips:
+                # where not all frames can be read, some records of the video may still have theirs
+                there, images = pixels[place] or (wanted, read_frames(path, wanted, size))
+                images = images if there == wanted else images[np.searchsorted(there, wanted)]
+                clips[same] = _clip(record, wanted, images)
         except Exception as error:
             yield failure_row(key, record.video_id, error)
         else:
-            yield Item(key, record.video_id, prompt, clip)
+            yield Item(key, record.video_id, prompt, clips[same])
 
 
 def _read(path: Path, indices: list[int], size: Size) -> tuple[list[int], Image] | None:

@@ -266,7 +266,7 @@ FEATURES: Features = Features(_feature(Record))
 
 
 def _reader(hint: Any) -> Callable[[Any], Any]:
-    """Type hint -> function from the value of a `datasets` row. Made once a field, for a record has thousands of values."""
+    """Type hint -> function from the value of a `datasets` row, made once a field: a record has thousands of values."""
     if _is_struct(hint):
         readers = [(name, _reader(h)) for name, h in _fields(hint)]
         return lambda value: hint(*[read(value[name]) for name, read in readers])

@@ -218,7 +218,9 @@ def test_pillow_is_asked_for_only_where_needed(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_describe() -> None:
-    assert describe(record()) == """\
+    assert (
+        describe(record())
+        == """\
 nextqa/val/9/4
 nextqa, TN (temporal), video 1000/9.mp4
 50 frames, 10 frames a second, 200x100, clip 0.00s to 5.00s
@@ -243,6 +245,7 @@ Step 3, spatial relations
   (adult, in front of, dog 1): 2.00s
 Step 4, temporal relations
   none"""
+    )
 
 
 def test_describe_what_is_not_known() -> None:

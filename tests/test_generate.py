@@ -7,24 +7,31 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cotasks import ask, prepare
 from cotasks import generate as generate_module
-from cotasks import prepare
+from cotasks.ahead import Waited, ahead
+from cotasks.batching import Budget
 from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
 from cotasks.generate import GenerateResult, generate
 from cotasks.model import load_model
+from cotasks.processes import Processes
 from cotasks.prompts import parse_condition
 from cotasks.runs import locked, read_failures, read_generations, read_jsonl, read_questions, read_settings
+from cotasks.sampling import GREEDY, Sampling
 from cotasks.schema import Record, Span
 from cotasks.timeline import grid_frames
 from cotasks.video import read_frames
+from cotasks.vision import Reuse, reuse_of
 from tests.synthetic import FPS, make_record, number_of, write_folder, write_video
 
 torch = pytest.importorskip("torch")
@@ -65,6 +72,11 @@ def run(world: Path, out: Path, *names: str, records: Records | None = None, **o
 
 def answers(out: Path) -> dict[Any, str]:
     return {key: row["answer"] for key, row in read_generations(out).items()}
+
+
+def shard(out: Path) -> Path:
+    """The one file that a single process writes its answers to."""
+    return out / "generations" / Processes().shard
 
 
 def replace_records(world: Path, **changes: Any) -> Records:
@@ -111,18 +123,28 @@ def test_a_run_holds_every_answer_and_all_that_shaped_it(world: Path, tmp_path: 
 
 def test_answers_do_not_depend_on_the_batch(world: Path, tmp_path: Path) -> None:
     names = (*BOTH, "blind", "cotasks-12:frames=3")
-    for size in (1, 4, 7):
-        run(world, tmp_path / str(size), *names, batch_size=size)
-    assert len(answers(tmp_path / "1")) == 24
-    assert answers(tmp_path / "1") == answers(tmp_path / "4") == answers(tmp_path / "7")
-    assert len(set(answers(tmp_path / "1").values())) > 12  # else equality would say little
+    ways: list[dict[str, Any]] = [
+        {"batch_size": 1, "vision_reuse": False, "prefix_reuse": False},
+        {"batch_size": 1},
+        {"batch_size": 4, "vision_reuse": False, "prefix_reuse": False},
+        {"batch_size": 7, "prefix_reuse": False, "workers": 1},
+        {"batch_tokens": 1500, "workers": 3},
+        {},
+    ]
+    found = []
+    for i, way in enumerate(ways):
+        run(world, tmp_path / str(i), *names, **{"batch_size": 64, **way})
+        found.append(answers(tmp_path / str(i)))
+    assert len(found[0]) == 24
+    assert all(other == found[0] for other in found)
+    assert len(set(found[0].values())) > 12  # else equality would say little
 
 
 def test_a_finished_run_is_not_asked_again(world: Path, tmp_path: Path) -> None:
     run(world, tmp_path)
-    before = (tmp_path / "generations" / "00000.jsonl").read_bytes()
+    before = shard(tmp_path).read_bytes()
     assert run(world, tmp_path, batch_size=2).new == 0
-    assert (tmp_path / "generations" / "00000.jsonl").read_bytes() == before
+    assert shard(tmp_path).read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -190,28 +212,93 @@ def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path) -
     assert answers(tmp_path) == {key: text for key, text in expected.items() if key[0] != rows[2].id}
 
 
+def asking(world: Path, model: Any, **changes: Any) -> ask.Asking:
+    """All that `cotasks.ask` needs to ask the world's records under both conditions."""
+    records = load_records(str(world / "data"))
+    values = {
+        "records": records,
+        "conditions": [parse_condition(name) for name in BOTH],
+        "pending": {(i, c, 0) for i in records.ids for c in BOTH},
+        "folder": world / "videos",
+        "model": model,
+        "sampling": GREEDY,
+        "max_new_tokens": TOKENS,
+        "budget": Budget(100_000, 64, TOKENS),
+        "reuse": reuse_of(model),
+        "workers": 1,
+    }
+    return ask.Asking(**{**values, **changes})
+
+
+def ask_all(what: ask.Asking) -> tuple[list[Any], list[Any]]:
+    """All answers and failures."""
+    videos = iter([[0, 1], [2, 3], [4, 5]])
+    outcomes = list(ask.outcomes(what, videos, lambda: False))
+    return [row for rows, _ in outcomes for row in rows], [row for _, rows in outcomes for row in rows]
+
+
+@pytest.mark.parametrize("reuse", [Reuse(False, False), Reuse(True, False), Reuse(True, True)])
 def test_a_batch_too_large_for_the_memory_is_halved_for_good(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reuse: Reuse, world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = []
-    answer = generate_module._answer
+    sizes: list[tuple[int, int]] = []
+    answer = ask._answer
 
-    def small(model: Any, items: Any, max_new_tokens: int) -> Any:
-        sizes.append(len(items))
-        if len(items) > 2:
+    def small(what: Any, rows: Any) -> Any:
+        sizes.append((what.budget.cost(rows, reuse), len(rows)))
+        if len(rows) > 2:
             raise torch.cuda.OutOfMemoryError("out of memory")
-        return answer(model, items, max_new_tokens)
+        return answer(what, rows)
 
-    monkeypatch.setattr(generate_module, "_answer", small)
-    assert run(world, tmp_path, batch_size=4).complete
-    assert sizes == [4, 2, 2, 2, 2, 2, 2]
+    monkeypatch.setattr(ask, "_answer", small)
+    what = asking(world, tiny("tiny"), reuse=reuse, budget=Budget(100_000, 4, TOKENS))
+    done, failed = ask_all(what)
+    assert len(done) == 12
+    assert failed == []
+    assert [rows for _, rows in sizes[:3]] == [4, 2, 2]
+    tokens = what.budget.tokens
+    assert tokens == min(cost for cost, rows in sizes if rows > 2) // 2
+    assert len([cost for cost, rows in sizes if rows > 2]) <= 2  # of long prompts, and of short ones
+    for cost, rows in sizes[-4:]:
+        assert cost <= tokens or rows == 1
+
+
+def test_a_prompt_too_large_for_the_memory_is_a_failure(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = ask._answer
+
+    def small(what: Any, rows: Any) -> Any:
+        if any(row.item.key[1] == "cotasks" for row in rows):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes.")
+        return answer(what, rows)
+
+    monkeypatch.setattr(ask, "_answer", small)
+    done, failed = ask_all(asking(world, tiny("tiny")))
+    assert [row["condition"] for row in done] == ["baseline"] * 6
+    assert [row["reason"] for row in failed] == ["out of memory"] * 6
+
+
+def test_batches_fill_the_budget(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[Any] = []
+    answer = ask._answer
+    monkeypatch.setattr(ask, "_answer", lambda what, rows: batches.append(rows) or answer(what, rows))
+    for reuse in (Reuse(True, True), Reuse(True, False)):
+        batches.clear()
+        what = asking(world, tiny("tiny"), reuse=reuse, budget=Budget(2500, 64, TOKENS))
+        ask_all(what)
+        costs = [what.budget.cost(rows, reuse) for rows in batches]
+        assert sum(len(rows) for rows in batches) == 12
+        assert max(costs) <= 2500
+        full = batches[:-2]  # the last ones take what is left
+        needed = sum(row.tokens + TOKENS for rows in full for row in rows)
+        assert sum(costs[:-2]) < 1.1 * needed  # the rest is padding
+        assert all(cost > 1700 for cost in costs[:-2])
 
 
 def test_a_lost_device_stops_the_run(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(*_: Any) -> Any:
         raise RuntimeError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr(generate_module, "_answer", lost)
+    monkeypatch.setattr(ask, "_answer", lost)
     with pytest.raises(RuntimeError, match="CUDA error"):
         run(world, tmp_path)
     assert read_failures(tmp_path) == {}
@@ -219,13 +306,65 @@ def test_a_lost_device_stops_the_run(world: Path, tmp_path: Path, monkeypatch: p
 
 def test_a_prompt_longer_than_the_context_is_a_failure(world: Path) -> None:
     model = dataclasses.replace(tiny("tiny"), context_length=200)
-    records = list(load_records(str(world / "data")))[:2]
-    conditions = [parse_condition(name) for name in BOTH]
-    pending = {(r.id, c.name, 0) for r in records for c in conditions}
-    items: Any = list(prepare.prepare_video(records, conditions, pending, model, world / "videos"))
-    done, failures, _ = generate_module._run(model, items, TOKENS)
-    assert [row["condition"] for row in done] == ["baseline"] * 2
-    assert [row["reason"] for row in failures] == ["prompt too long"] * 2
+    done, failed = ask_all(asking(world, model))
+    assert [row["condition"] for row in done] == ["baseline"] * 6
+    assert [row["reason"] for row in failed] == ["prompt too long"] * 6
+
+
+def test_sampled_answers_depend_on_the_seed_and_the_key_alone(world: Path, tmp_path: Path) -> None:
+    hot = Sampling(num_samples=3, temperature=1.5, top_p=0.95, top_k=40)
+    result = run(world, tmp_path / "a", sampling=hot, batch_size=5)
+    assert result.complete
+    assert result.total == 36
+    found = answers(tmp_path / "a")
+    assert {key[2] for key in found} == {0, 1, 2}
+    assert len(set(found.values())) > 30
+    for size, out in ((1, tmp_path / "b"), (64, tmp_path / "c")):
+        run(world, out, sampling=hot, batch_size=size, prefix_reuse=size > 1)
+        assert answers(out) == found
+    run(world, tmp_path / "d", sampling=dataclasses.replace(hot, seed=1))
+    assert answers(tmp_path / "d") != found
+    assert read_settings(tmp_path / "d")["sampling"] == {
+        "do_sample": True,
+        "num_beams": 1,
+        "repetition_penalty": 1.0,
+        "num_samples": 3,
+        "temperature": 1.5,
+        "top_p": 0.95,
+        "top_k": 40,
+        "seed": 1,
+    }
+    with pytest.raises(InputError, match=r"sampling\.num_samples is 3, in this command 2"):
+        run(world, tmp_path / "a", sampling=dataclasses.replace(hot, num_samples=2))
+
+
+def test_sampling_draws_by_the_model_s_probabilities() -> None:
+    scores = torch.tensor([2.0, 1.0, 0.0, -1.0]).log_softmax(0)
+    keys = [(f"q{i}", "baseline", 0) for i in range(4000)]
+    (draw,) = Sampling(temperature=2.0, top_k=3, seed=7).logits_processors(keys, 2)
+    drawn = draw(torch.zeros((4000, 1), dtype=torch.long), scores.expand(4000, -1)).argmax(-1)
+    expected = (torch.tensor([2.0, 1.0, 0.0]) / 2).softmax(0) * 4000
+    counts = torch.bincount(drawn, minlength=4)
+    assert counts[3] == 0
+    assert (counts[:3] - expected).abs().max() < 4 * 4000**0.5 / 2  # four standard deviations at most
+    again = draw(torch.zeros((4000, 1), dtype=torch.long), scores.expand(4000, -1)).argmax(-1)
+    assert (again != drawn).float().mean() > 0.4  # each step has numbers of its own
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"num_samples": 0}, "num_samples 0"),
+        ({"num_samples": 2}, "would be equal"),
+        ({"temperature": -1.0}, "temperature -1.0"),
+        ({"temperature": 1.0, "top_p": 0.0}, "top_p 0.0"),
+        ({"temperature": 1.0, "top_k": -1}, "top_k -1"),
+        ({"top_k": 5}, "give a temperature"),
+    ],
+)
+def test_sampling_that_cannot_be_meant(wrong: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Sampling(**wrong)
 
 
 def test_a_video_is_decoded_once_for_all_questions_and_conditions(
@@ -296,6 +435,13 @@ def test_arguments_that_cannot_be_meant(world: Path, tmp_path: Path) -> None:
         run(world, tmp_path, dtype="int8")
     with pytest.raises(InputError, match="device 'nowhere'"):
         run(world, tmp_path, device="nowhere")
+    with pytest.raises(InputError, match="attention 'some'"):
+        run(world, tmp_path, attention="some")
+    with pytest.raises(InputError, match="excludes a device"):
+        run(world, tmp_path, device_map="auto")
+    for name in ("batch_size", "batch_tokens", "max_new_tokens", "workers"):
+        with pytest.raises(InputError, match=f"{name} 0; expected 1 or more"):
+            run(world, tmp_path, **{name: 0})
 
 
 def test_what_is_not_a_video_language_model(world: Path, tmp_path: Path) -> None:
@@ -326,6 +472,9 @@ def test_a_checkpoint_folder(family: str, world: Path, tmp_path: Path) -> None:
     if family == "qwen2_5_vl":
         run(world, tmp_path / "b", *names)
         assert answers(tmp_path / "a") == answers(tmp_path / "b")
+        run(world, tmp_path / "d", *names, model=str(folder), device_map="auto", attention="eager")
+        assert answers(tmp_path / "a") == answers(tmp_path / "d")
+        assert [read_settings(tmp_path / out)["versions"]["attention"] for out in "ad"] == ["sdpa", "eager"]
     # a checkpoint's own way of sampling is not used
     settings = json.loads((folder / "generation_config.json").read_text())
     settings |= {"do_sample": True, "temperature": 5.0, "repetition_penalty": 9.0, "no_repeat_ngram_size": 1}
@@ -333,6 +482,21 @@ def test_a_checkpoint_folder(family: str, world: Path, tmp_path: Path) -> None:
     tiny.cache_clear()
     run(world, tmp_path / "c", *names, model=str(folder))
     assert answers(tmp_path / "a") == answers(tmp_path / "c")
+
+
+def test_a_chat_template_without_video(world: Path, tmp_path: Path) -> None:
+    from cotasks.tiny import save_tiny
+
+    save_tiny(tmp_path / "model")
+    template = tmp_path / "model" / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|video_pad|>", ""))
+    with pytest.raises(InputError, match=r"its chat template makes .* expected one <\|video_pad\|>"):
+        run(world, tmp_path / "run", model=str(tmp_path / "model"))
+    assert run(world, tmp_path / "blind", "blind", model=str(tmp_path / "model")).complete
+    template.unlink()
+    tiny.cache_clear()
+    with pytest.raises(InputError, match="no chat template"):
+        run(world, tmp_path / "run", model=str(tmp_path / "model"))
 
 
 def test_weights_trained_further_are_another_model(tmp_path: Path) -> None:
@@ -348,8 +512,61 @@ def test_weights_trained_further_are_another_model(tmp_path: Path) -> None:
 def test_progress_is_plain_lines_where_nobody_looks(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(world, tmp_path, "blind", progress=True)
-    assert "generate: 6 of 6 answers" in capsys.readouterr().err
+    (world / "videos" / "v1.mp4").write_bytes(b"nothing")
+    run(world, tmp_path, progress=True)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("generate: ")]
+    assert len(lines) == 2
+    assert lines[0] == "generate: 0 of 12 answers, 0 of 3 videos"
+    assert "8 of 12 answers, 3 of 3 videos, 4 failed, " in lines[1]
+    assert " a second, waited for videos " in lines[1]
+
+
+# --- work done ahead ---------------------------------------------------------------------------------------------
+
+
+def work_ahead(function: Any, arguments: Any, **options: Any) -> Iterator[Any]:
+    options = {"workers": 3, "depth": 5, "waited": Waited(), "stopped": lambda: False, **options}
+    return ahead(lambda: function, arguments, **options)
+
+
+def test_work_is_done_ahead_in_order_and_bounded() -> None:
+    taken: list[int] = []
+    doing: list[str] = []
+
+    def arguments() -> Iterator[int]:
+        for i in range(30):
+            taken.append(i)
+            yield i
+
+    def work(i: int) -> int:
+        doing.append(threading.current_thread().name)
+        time.sleep(0.02 if i % 5 == 0 else 0)  # later ones are done before earlier ones
+        return i * i
+
+    found = []
+    for result in work_ahead(work, arguments()):
+        found.append(result)
+        assert len(taken) <= len(found) + 5
+    assert found == [i * i for i in range(30)]
+    assert len(set(doing)) > 1
+    assert threading.current_thread().name not in doing
+
+
+def test_an_error_ahead_comes_where_its_result_would() -> None:
+    results = work_ahead(lambda i: 1 // (i - 2), range(9))
+    assert [next(results), next(results)] == [-1, -1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_a_wait_for_work_can_be_given_up() -> None:
+    hold = threading.Event()
+    waited = Waited()
+    began = time.monotonic()
+    stopped = lambda: time.monotonic() - began > 0.3  # noqa: E731
+    assert list(work_ahead(lambda i: hold.wait(20), range(3), waited=waited, stopped=stopped)) == []
+    assert 0.3 < waited.seconds < 5
+    hold.set()
 
 
 # --- killed and interrupted ----------------------------------------------------------------------------------------
@@ -380,7 +597,7 @@ def start(world: Path, out: Path, tmp_path: Path) -> Any:
 
 
 def wait_for_answers(out: Path, count: int, process: Any) -> None:
-    path = out / "generations" / "00000.jsonl"
+    path = shard(out)
     while process.is_alive() and (not path.exists() or path.read_bytes().count(b"\n") < count):
         time.sleep(0.005)
 
@@ -396,14 +613,14 @@ def test_killed_at_random_moments_every_key_is_there_once(tmp_path: Path) -> Non
         assert process.is_alive()
         process.kill()
         process.join()
-    left = 40 - (out / "generations" / "00000.jsonl").read_bytes().count(b"\n")
+    left = 40 - shard(out).read_bytes().count(b"\n")
     assert 0 < left < 40
-    with (out / "generations" / "00000.jsonl").open("ab") as file:
+    with shard(out).open("ab") as file:
         file.write(b'{"id": "torn')
     process = start(world, out, tmp_path)
     process.join()
     assert process.exitcode == 0
-    keys = [(r["id"], r["condition"], r["sample"]) for r in read_jsonl(out / "generations" / "00000.jsonl")]
+    keys = [(r["id"], r["condition"], r["sample"]) for r in read_jsonl(shard(out))]
     assert len(keys) == len(set(keys)) == 40
     run(world, tmp_path / "whole")
     assert answers(out) == answers(tmp_path / "whole")
@@ -418,7 +635,7 @@ def test_a_signal_ends_the_run_after_the_batch_in_hand(number: int, tmp_path: Pa
     os.kill(process.pid, number)
     process.join(20)
     assert process.exitcode == 130
-    written = (out / "generations" / "00000.jsonl").read_bytes()
+    written = shard(out).read_bytes()
     assert written.endswith(b"\n")
     assert 4 <= written.count(b"\n") < 40
     assert written.count(b"\n") % 2 == 0

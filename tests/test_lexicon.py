@@ -199,7 +199,9 @@ names = st.sampled_from(vidor.OBJECTS) | st.text(max_size=8)
 def test_only_what_is_present_and_always_the_same(text: str, present: list[str]) -> None:
     assert match_categories(text, present) <= set(present)
     assert match_predicates(text, present) <= set(present)
-    assert match_categories(text, present) == match_categories(text.swapcase(), list(reversed(present)))
+    assert match_categories(text, present) == match_categories(text, list(reversed(present)))
+    if text.isascii():  # beyond ASCII, capitals do not always turn back: "ß" becomes "SS"
+        assert match_categories(text, present) == match_categories(text.swapcase(), present)
 
 
 def test_real_questions(realdata: Path) -> None:

@@ -1,0 +1,369 @@
+"""Records -> chat examples to learn from: each step, the chain of all steps, and the final answer.
+
+A task is one of
+
+    frame_localization, entity_tracking, spatial_relations, temporal_relations
+                   one step: the question and the true answers of the steps before it -> the step
+    chain          Q1 A1 Q2 A2 Q3 A3 Q4 A4 Q A, in turns
+    a condition    the prompt of `cotasks generate` under that condition (`baseline`, `cotasks`, `cotasks-12:frames=16`,
+                   see `cotasks.prompts.parse_condition`) -> the answer
+
+Step 1 is left out, as a task and in the chain, where A1's spans are `whole`: there is nothing to learn.
+
+    rows.map(cotasks.instructions, batched=True, remove_columns=rows.column_names, features=INSTRUCTION_FEATURES)
+
+Boxes, times and frames are written as the model family reads them, so examples belong to one family and, where
+boxes are pixels, to frames of `width` x `height`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Features, List, Value
+
+from cotasks.boxes import Size
+from cotasks.errors import InputError
+from cotasks.families import FAMILIES, Family, Limits, frame_size
+from cotasks.prompts import (
+    BOXES_PER_ENTITY,
+    LETTERS,
+    Condition,
+    build_prompt,
+    parse_condition,
+    question_text,
+    restrict,
+    select_frames,
+    step_context,
+    step_text,
+)
+from cotasks.schema import Record
+from cotasks.steps.context import NOTHING, StepContext
+
+STEP_TASKS = {1: "frame_localization", 2: "entity_tracking", 3: "spatial_relations", 4: "temporal_relations"}
+CHAIN = "chain"
+TASKS = (*STEP_TASKS.values(), CHAIN, "baseline", "cotasks")
+"""Tasks by default: an answerer with and without context, and a step predictor."""
+
+INSTRUCTION_FEATURES: Features = Features(
+    {
+        "id": Value("string"),  # of the record
+        "task": Value("string"),
+        "family": Value("string"),  # of models that the text is written for
+        # user and assistant by turns; content is {"type": "video", "text": null} or {"type": "text", "text": ...}
+        "messages": List(
+            {"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})}
+        ),
+        # what a token budget may leave out, first to go first: lines [begin, end) of the text of a turn
+        "cuts": List({"turn": Value("int32"), "begin": Value("int32"), "end": Value("int32")}),
+        "video_path": Value("string"),  # relative to the video folder
+        "frames": List(Value("int32")),  # frame numbers in the file; empty where no video is shown
+        "width": Value("int32"),  # of the frames as shown, in pixels; boxes in pixels are written in it
+        "height": Value("int32"),
+        "source_width": Value("int32"),  # that the record's boxes refer to; null where neither it nor a file says
+        "source_height": Value("int32"),
+        "fps": Value("float64"),  # of the file
+        "clip_begin": Value("int32"),  # number of the clip's first frame in the file
+        "clip_frames": Value("int32"),  # how many frames the clip has in the file, shown or not
+    }
+)
+"""The columns of `instructions`; hand them to `dataset.map` as `features`."""
+
+# The words that ask for a step. The final question of a chain is `prompts.question_text`, as under any condition.
+STEP_REQUESTS = {
+    1: "Step 1, frame localization: which frames and entities matter for this question? Answer with two lines that "
+    'begin with "Frames:" and "Entities:".',
+    2: "Step 2, entity tracking: where are the entities? Answer with one line an entity: its name, then up to "
+    "{boxes_per_entity} frames, each with the box [x1, y1, x2, y2] {unit}.",
+    3: "Step 3, spatial relations: what holds within a frame? Answer with one line a relation: (subject, relation, "
+    f'object), then the frames; or with "{NOTHING}".',
+    4: "Step 4, temporal relations: what happens over time? Answer with one line a relation: (subject, relation, "
+    f'object), then the seconds at which it begins and ends; or with "{NOTHING}".',
+}
+
+Row = dict[str, Any]
+Cut = tuple[int, int, int]
+"""(turn, begin, end): lines of the text of a turn."""
+
+
+def instructions(
+    record: Record | Mapping[str, Any],
+    tasks: Sequence[str] = TASKS,
+    *,
+    family: str = "qwen2_5_vl",
+    limits: Limits | None = None,
+    num_frames: int | None = None,
+    boxes_per_entity: int = BOXES_PER_ENTITY,
+    videos: str | Path | None = None,
+    count_tokens: Callable[[str], int] | None = None,
+) -> dict[str, list[Any]]:
+    """Chat examples of a record, one a task, as columns of `INSTRUCTION_FEATURES`.
+
+    Args:
+        record: a record, its row, or a batch of rows as `dataset.map(..., batched=True)` hands over.
+        tasks: see above. Step 1 of a record whose spans are `whole` gives no example.
+        family: a name from `cotasks.families.FAMILIES`.
+        limits: of the model's own processor (`cotasks.families.limits_of`); by default the family's.
+        num_frames: frames shown and spoken of where a condition does not say; by default the record's grid.
+        boxes_per_entity: at most so many boxes an entity in step 2; a condition has its own.
+        videos: folder of the videos; their headers are read where a record lacks its frame size.
+        count_tokens: the model's token count of a text; needed where a condition has a token budget.
+
+    Raises InputError for an unknown task or family, more frames asked for than a record's grid has, and a record
+    of unknown frame size.
+    """
+    if family not in FAMILIES:
+        raise InputError(f"family {family!r}; expected one of {', '.join(FAMILIES)}", "unknown model family")
+    parsed = [(task, parse_task(task, num_frames)) for task in tasks]
+    folder = Path(videos) if videos is not None else None
+    examples: list[Row] = []
+    for one in _records(record):
+        for task, condition in parsed:
+            shown = condition or Condition(task, (1, 2, 3, 4), num_frames=num_frames, boxes_per_entity=boxes_per_entity)
+            view = _view(one, shown, FAMILIES[family], limits, folder)
+            if condition is not None:
+                examples.append(_answer_example(view, one, count_tokens))
+            elif task == CHAIN:
+                examples.append(_chain_example(view))
+            elif task != STEP_TASKS[1] or _has_step_1(one):
+                examples.append(_step_example(view))
+    return {name: [example[name] for example in examples] for name in INSTRUCTION_FEATURES}
+
+
+def parse_task(task: str, num_frames: int | None = None) -> Condition | None:
+    """The condition that a task names, None for a step or the chain. Raises InputError that lists what is known."""
+    if task == CHAIN or task in STEP_TASKS.values():
+        return None
+    try:
+        condition = parse_condition(task)
+    except InputError as error:
+        known = ", ".join((*STEP_TASKS.values(), CHAIN))
+        raise InputError(f"unknown task {task!r}; expected one of {known}, or a condition: {error}") from None
+    return dataclasses.replace(condition, num_frames=condition.num_frames or num_frames)
+
+
+def examples_of(columns: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+    """Columns, such as `instructions` gives, as one dict an example."""
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def shorten_messages(
+    messages: Sequence[Mapping[str, Any]], cuts: Sequence[Mapping[str, int]], count: int
+) -> list[dict[str, Any]]:
+    """The messages without the lines of the first `count` cuts; they themselves are left as they are.
+
+    An answer of which nothing is left goes, and with it the question before it.
+    """
+    gone: dict[int, set[int]] = {}
+    for cut in cuts[:count]:
+        gone.setdefault(cut["turn"], set()).update(range(cut["begin"], cut["end"]))
+    kept: list[dict[str, Any]] = []
+    for turn, message in enumerate(messages):
+        if turn not in gone:
+            kept.append(dict(message))
+            continue
+        lines = message["content"][-1]["text"].split("\n")
+        left = [line for number, line in enumerate(lines) if number not in gone[turn]]
+        if left:
+            text = {"type": "text", "text": "\n".join(left)}
+            kept.append({**message, "content": [*message["content"][:-1], text]})
+        else:
+            kept.pop()
+    return kept
+
+
+def _records(record: Record | Mapping[str, Any]) -> list[Record]:
+    if isinstance(record, Record):
+        return [record]
+    if isinstance(record["id"], str):
+        return [Record.from_row(record)]
+    return [Record.from_row(row) for row in examples_of(record)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _View:
+    """A record on the frames of one task, and how the family writes it."""
+
+    record: Record
+    condition: Condition  # named as the task; says which frames and boxes
+    family: Family
+    size: Size  # (width, height) of the frames as shown
+    source_size: Size | None
+    context: StepContext
+
+    def step(self, step: int) -> str:
+        return step_text(self.record, step, self.context, self.condition.boxes_per_entity)
+
+    def request(self, step: int, opens: bool) -> str:
+        """The words that ask for a step; where they open the chat, with what the steps are about."""
+        form = self.context.coordinates
+        if form.kind == "pixels" and form.size is not None:
+            unit = f"in pixels of a frame {form.size[0]} wide and {form.size[1]} high"
+        elif form.kind == "thousandths":
+            unit = "from 0 to 1000 of the frame's width and height"
+        else:
+            unit = "as fractions of the frame's width and height"
+        most = self.condition.boxes_per_entity
+        words = STEP_REQUESTS[step].format(unit=unit, boxes_per_entity=most)
+        if not opens:
+            return words
+        if self.context.frame_reference == "position":
+            frames = f"Frames are numbered 1 to {len(self.context.frames)} in the order shown."
+        else:
+            frames = "Times are in seconds from the start of the video."
+        return f"Question: {self.record.question}\n{frames}\n{words}"
+
+    def example(self, messages: list[dict[str, Any]], cuts: list[Cut]) -> Row:
+        frames = [frame.index for frame in self.record.frames]
+        begin, count = clip_range(self.record, frames)
+        source = self.source_size or (None, None)
+        return {
+            "id": self.record.id,
+            "task": self.condition.name,
+            "family": self.family.name,
+            "messages": messages,
+            "cuts": [{"turn": turn, "begin": first, "end": end} for turn, first, end in cuts],
+            "video_path": self.record.video_path,
+            "frames": frames if self.condition.video else [],
+            "width": self.size[0],
+            "height": self.size[1],
+            "source_width": source[0],
+            "source_height": source[1],
+            "fps": self.record.fps,
+            "clip_begin": begin,
+            "clip_frames": count,
+        }
+
+
+def _view(record: Record, condition: Condition, family: Family, limits: Limits | None, folder: Path | None) -> _View:
+    # without frames and boxes nothing depends on the size
+    source = _source_size(record, folder) if condition.video or condition.steps else None
+    record = restrict(record, select_frames(record, condition))
+    size = frame_size(family, *(source or (1, 1)), num_frames=len(record.frames), limits=limits)
+    context = step_context(record, family, size, source or (1, 1))
+    return _View(record, condition, family, size, source, context)
+
+
+def _source_size(record: Record, folder: Path | None) -> Size:
+    """(width, height) that the record's boxes refer to: its own, else that of the video's header."""
+    if record.width and record.height:
+        return record.width, record.height
+    if folder is None:
+        raise InputError(
+            f"{record.id}: no frame size in the record; expected one, or the folder of the videos to read it from",
+            "frame size unknown",
+        )
+    from cotasks.video import probe
+
+    try:
+        info = probe(folder / record.video_path)
+    except InputError as error:
+        raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
+    return info.width, info.height
+
+
+def clip_range(record: Record, frames: Sequence[int]) -> tuple[int, int]:
+    """(number of the clip's first frame in the file, how many frames the clip has); it holds all of `frames`."""
+    first = min(frames[0], math.ceil(record.clip.start_seconds * record.fps - 1e-6))
+    last = math.floor(record.clip.end_seconds * record.fps + 1e-6)
+    if record.frame_count is not None:
+        last = min(last, record.frame_count - 1)
+    return first, max(last, frames[-1]) - first + 1
+
+
+def answer_text(record: Record) -> str:
+    """The reference answer as a prompt asks for it: the letter of the right option, or the answer itself."""
+    return LETTERS[record.answer_index] if record.choices else record.answer
+
+
+def _has_step_1(record: Record) -> bool:
+    return record.frame_localization.span_origin != "whole"
+
+
+def _turn(role: str, text: str, video: bool = False) -> dict[str, Any]:
+    content: list[dict[str, Any]] = [{"type": "video", "text": None}] if video else []
+    return {"role": role, "content": [*content, {"type": "text", "text": text}]}
+
+
+def _answer_example(view: _View, record: Record, count_tokens: Callable[[str], int] | None) -> Row:
+    condition = view.condition
+    prompt = build_prompt(record, condition, view.family, view.size, view.source_size or (1, 1), count_tokens)
+    text = prompt.messages[0]["content"][-1]["text"]
+    cuts = _context_cuts({step: view.step(step) for step in condition.steps}, prompt.cut_items)
+    return view.example(
+        [_turn("user", text, condition.video), _turn("assistant", answer_text(record))],
+        cuts,
+    )
+
+
+def _step_example(view: _View) -> Row:
+    step = next(number for number, name in STEP_TASKS.items() if name == view.condition.name)
+    given = {before: view.step(before) for before in range(1, step)}
+    block = ""
+    if given:
+        condition = dataclasses.replace(view.condition, steps=tuple(given), num_frames=None)
+        size = view.context.source_size
+        block = build_prompt(view.record, condition, view.family, view.size, size).context + "\n\n"
+    answer = view.step(step)
+    words = view.request(step, opens=not given)
+    request = f"{block}Question: {view.record.question}\n{words}" if given else words
+    cuts = _context_cuts(given)  # what is given goes before what is to be learned
+    if step > 1:
+        cuts += [(1, line, line + 1) for line in range(_items(answer) - 1, 0, -1)]
+    return view.example([_turn("user", request, video=True), _turn("assistant", answer)], cuts)
+
+
+def _chain_example(view: _View) -> Row:
+    messages: list[dict[str, Any]] = []
+    cuts: list[Cut] = []
+    for step in STEP_TASKS:
+        if step == 1 and not _has_step_1(view.record):
+            continue
+        messages.append(_turn("user", view.request(step, opens=not messages), video=not messages))
+        answer = view.step(step)
+        messages.append(_turn("assistant", answer))
+        if step > 1:
+            turn = len(messages) - 1
+            spared = int(turn == 1)  # the first question shows the video, so its answer stays, by a line
+            cuts = [(turn, line, line + 1) for line in range(_items(answer) - 1, spared - 1, -1)] + cuts
+    messages += [_turn("user", question_text(view.record)), _turn("assistant", answer_text(view.record))]
+    return view.example(messages, cuts)
+
+
+def _items(text: str) -> int:
+    """How many lines of a step's text are items."""
+    return 0 if text == NOTHING else text.count("\n") + 1
+
+
+def _context_cuts(texts: Mapping[int, str], already_cut: int = 0) -> list[Cut]:
+    """What may go of a context block at the head of turn 0: items of steps 2 to 4, the last one first.
+
+    The block is a line of preamble, for each step a title and its lines, and an empty line. The first item of a step
+    takes its title along; the last of all takes the whole block, where neither step 1 nor a step without items stays.
+
+    Args:
+        texts: step -> its text, in order.
+        already_cut: lines that are not in the block any more, from its end.
+    """
+    left = sum(text.count("\n") + 1 for text in texts.values()) - already_cut
+    cuts: list[Cut] = []
+    line, stays = 1, False
+    for step, text in texts.items():
+        lines = min(text.count("\n") + 1, left)
+        left -= lines
+        if lines == 0:
+            break
+        if step == 1 or not _items(text):
+            stays = True
+        else:
+            first = line + 1
+            cuts = [(0, n, n + 1) for n in range(first + lines - 1, first, -1)] + [(0, line, first + 1)] + cuts
+        line += 1 + lines
+    if cuts and not stays:
+        cuts[-1] = (0, 0, line + 1)
+    return cuts

@@ -1,0 +1,329 @@
+"""Fine-tune a video language model on CoTasks examples, with `accelerate` alone.
+
+    python examples/finetune_accelerate.py --model tiny --data sample --out runs/tiny --learning-rate 1e-3
+    accelerate launch --mixed_precision bf16 --num_processes 8 examples/finetune_accelerate.py \
+        --model Qwen/Qwen2.5-VL-3B-Instruct --data built --videos NExTVideo --out runs/3b \
+        --freeze-vision --gradient-checkpointing --accumulate 4
+
+All weights are trained (but those of the vision tower with --freeze-vision). OUT/model is a model folder for
+`cotasks generate --model`; OUT/log.jsonl has the loss of each step; OUT/report.jsonl says what was skipped or
+shortened. Run the same command again to go on from the last checkpoint, to the bit: weights, optimizer, random state
+and the place in the data. SIGTERM or Ctrl-C ends a run after the step in hand, with a checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from cotasks.errors import MissingExtra
+
+try:
+    import torch
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.utils import send_to_device, set_seed
+    from torch.utils.data import DataLoader, Dataset
+except ImportError as error:
+    sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
+
+from cotasks.finetuning import (
+    add_data_arguments,
+    answer_loss,
+    describe_report,
+    freeze_vision,
+    load_base,
+    run_main,
+    training_collator,
+    training_examples,
+    try_first,
+)
+from cotasks.progress import progress_bar
+from cotasks.runs import Appender, dump_json, dump_jsonl, read_json, read_jsonl, settle
+
+NOT_SETTINGS = ("out", "workers", "batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep")
+"""Options that may change when training goes on; examples a step may not."""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    group = parser.add_argument_group("training")
+    group.add_argument("--out", type=Path, required=True, help="folder to write to, or to go on with")
+    group.add_argument("--epochs", type=float, default=1.0)
+    group.add_argument("--max-steps", type=int, help="stop after so many steps, whatever --epochs says")
+    group.add_argument("--batch-size", type=int, default=1, help="examples at once, a process (default: 1)")
+    group.add_argument("--accumulate", type=int, default=1, help="batches of a process before a step (default: 1)")
+    group.add_argument("--learning-rate", type=float, default=1e-5)
+    group.add_argument("--warmup", type=float, default=0.03, help="share of the steps before the peak (default: 0.03)")
+    group.add_argument("--weight-decay", type=float, default=0.0)
+    group.add_argument("--max-grad-norm", type=float, default=1.0)
+    group.add_argument("--freeze-vision", action="store_true", help="leave the vision tower as it is")
+    group.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third more time")
+    group.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the weights in training")
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--log-every", type=int, default=10, help="steps between two lines on the screen")
+    group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations")
+    group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints")
+    group.add_argument("--keep", type=int, default=2, help="checkpoints kept")
+    args = parser.parse_args()
+    for name in ("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}; expected 1 or more")
+    return args
+
+
+class Rows(Dataset[Any]):
+    """A `datasets.Dataset` read one row at a time, so that a batch may be empty."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.rows[index]
+
+
+class Order:
+    """The batches of one process, from a step on.
+
+    All examples follow each other in one shuffled order after another, one an epoch. A step takes the next ones,
+    micro-batch by micro-batch, in each of them process by process: so a step holds the same examples whatever the
+    number of processes, as long as processes x accumulate stays.
+    """
+
+    def __init__(self, count: int, args: argparse.Namespace, process: int, processes: int, start: int, end: int):
+        self.count, self.seed, self.start, self.end = count, args.seed, start, end
+        self.batch, self.micro = args.batch_size, args.accumulate
+        self.process, self.processes = process, processes
+
+    def __len__(self) -> int:
+        return (self.end - self.start) * self.micro
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, order = -1, []
+        for number in range(self.start * self.micro, self.end * self.micro):
+            first = (number * self.processes + self.process) * self.batch
+            indices = []
+            for place in range(first, first + self.batch):
+                if place // self.count != epoch:
+                    epoch = place // self.count
+                    generator = torch.Generator().manual_seed(self.seed + epoch)
+                    order = torch.randperm(self.count, generator=generator).tolist()
+                indices.append(order[place % self.count])
+            yield indices
+
+
+def loader_of(rows: Any, batches: Any, collator: Any, workers: int) -> DataLoader[Any]:
+    """A loader that leaves torch's random state alone, which a resumed run has to meet again."""
+    return DataLoader(
+        Rows(rows),
+        batch_sampler=batches,
+        collate_fn=collator,
+        num_workers=workers,
+        multiprocessing_context="spawn" if workers else None,  # decoders do not survive a fork
+        generator=torch.Generator(),
+        worker_init_fn=ignore_interrupts,
+    )
+
+
+def ignore_interrupts(_: int) -> None:
+    """Ctrl-C reaches workers too; the main process tells them when to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def learning_rate(step: int, steps: int, args: argparse.Namespace) -> float:
+    """Linear warmup, then half a cosine down to 0. Steps count from 0."""
+    warmup = math.ceil(steps * args.warmup)
+    if step < warmup:
+        return float(args.learning_rate * (step + 1) / warmup)
+    return float(args.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
+
+
+@torch.no_grad()
+def evaluate(accelerator: Accelerator, model: Any, rows: Any, collator: Any, args: argparse.Namespace) -> float:
+    """Mean loss a label over all rows, each counted once."""
+    model.eval()
+    mine = list(range(accelerator.process_index, len(rows), accelerator.num_processes))
+    most = math.ceil(math.ceil(len(rows) / accelerator.num_processes) / args.batch_size)
+    # all processes take equally many batches together; where there are no rows left, blank ones without labels
+    batches = [mine[i * args.batch_size : (i + 1) * args.batch_size] for i in range(most)]
+    total = torch.zeros(2, device=accelerator.device, dtype=torch.float64)
+    for batch in loader_of(rows, batches, collator, args.workers):
+        loss, labels = answer_loss(model, send_to_device(batch, accelerator.device))
+        total += torch.stack([loss.double(), labels.double()])
+    model.train()
+    loss_sum, labels = accelerator.reduce(total, "sum").tolist()
+    return float(loss_sum / max(labels, 1))
+
+
+def train_step(
+    accelerator: Accelerator, model: Any, optimizer: Any, batches: list[Any], args: argparse.Namespace
+) -> tuple[float, int, float]:
+    """(mean loss a label, labels, gradient norm) of one step over all processes."""
+    batches = [send_to_device(batch, accelerator.device) for batch in batches]
+    labels = torch.stack([(batch["labels"][:, 1:] != -100).sum() for batch in batches]).sum()
+    labels = accelerator.reduce(labels, "sum")
+    total = torch.zeros((), device=accelerator.device)
+    for number, batch in enumerate(batches):
+        last = number == len(batches) - 1
+        accelerator.gradient_state._set_sync_gradients(last)
+        with nullcontext() if last else accelerator.no_sync(model):
+            loss, _ = answer_loss(model, batch)
+            # accelerate divides by the batches of a step, and gradients are averaged over processes; we want neither
+            scale = accelerator.gradient_accumulation_steps * accelerator.num_processes / labels.clamp(min=1)
+            accelerator.backward(loss * scale)
+        total += loss.detach()
+    norm = accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    mean = accelerator.reduce(total, "sum") / labels.clamp(min=1)
+    return mean.item(), int(labels), float(norm) if norm is not None else math.nan
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Finished checkpoints, oldest first."""
+    return sorted(path for path in (out / "checkpoints").glob("step-*") if path.suffix != ".part")
+
+
+def save_checkpoint(accelerator: Accelerator, args: argparse.Namespace, step: int) -> None:
+    """Write a checkpoint, whole or not at all, and drop the oldest beyond --keep."""
+    final = args.out / "checkpoints" / f"step-{step:08d}"
+    part = final.with_suffix(".part")
+    if accelerator.is_main_process:
+        shutil.rmtree(part, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    accelerator.save_state(str(part))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        dump_json(part / "step.json", {"step": step})
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)
+        for old in checkpoints(args.out)[: -args.keep]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def go_on(accelerator: Accelerator, out: Path) -> int:
+    """Load the last checkpoint; how many steps are done."""
+    done = 0
+    if saved := checkpoints(out):
+        done = read_json(saved[-1] / "step.json")["step"]
+        accelerator.load_state(str(saved[-1]))
+        accelerator.print(f"going on after step {done}")
+    log = out / "log.jsonl"
+    if accelerator.is_main_process and log.exists():  # what came after the checkpoint is done again
+        dump_jsonl(log, [row for row in read_jsonl(log) if row["step"] <= done])
+    return done
+
+
+def save_model(accelerator: Accelerator, model: Any, base: Any, folder: Path) -> None:
+    """Write what `cotasks generate --model` loads, in the number format that the base model was published in."""
+    dtype = getattr(torch, base.dtype)
+    weights = accelerator.get_state_dict(model)
+    inner = accelerator.unwrap_model(model)
+    if accelerator.is_main_process:
+        inner.config.dtype = dtype
+        weights = {name: value.to(dtype) if value.is_floating_point() else value for name, value in weights.items()}
+        inner.save_pretrained(folder, state_dict=weights)
+        base.processor.save_pretrained(folder)
+    accelerator.wait_for_everyone()
+
+
+def prepare_model(accelerator: Accelerator, base: Any, args: argparse.Namespace) -> tuple[Any, Any]:
+    """(model, optimizer), wrapped as the accelerate configuration says."""
+    model = base.model.train()
+    model.config.use_cache = False
+    if args.freeze_vision:
+        freeze_vision(model)
+    if args.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=args.learning_rate, weight_decay=args.weight_decay)
+    if (plugin := accelerator.state.deepspeed_plugin) is not None:  # it reads this off a loader, and gets none
+        plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = args.batch_size
+    # examples without video leave the vision tower without gradients, the LLaVA models its last layer
+    unused = base.family.limits.fixed is not None or any("blind" in task for task in args.tasks or ())
+    accelerator.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=unused)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    return model, optimizer
+
+
+def main() -> int:
+    """Train; 0 when done, 1 when stopped on the way."""
+    args = parse_arguments()
+    accelerator = Accelerator(gradient_accumulation_steps=args.accumulate)
+    set_seed(args.seed)
+    base = load_base(args.model, args.dtype)
+    with accelerator.main_process_first():
+        rows, folder = training_examples(args, base, args.split, args.limit)
+        held_out, _ = training_examples(args, base, args.eval_split, args.eval_limit) if args.eval_split else ([], None)
+    collator = training_collator(args, base, folder, args.out / "report.jsonl")
+    try_first(collator, rows)
+
+    step_size = args.batch_size * args.accumulate * accelerator.num_processes
+    steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in NOT_SETTINGS}
+    settings |= {"examples_a_step": step_size, "precision": accelerator.mixed_precision, "examples": len(rows)}
+    with accelerator.main_process_first():
+        settle(args.out, settings)
+    model, optimizer = prepare_model(accelerator, base, args)
+    done = go_on(accelerator, args.out)
+
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: stopped.append(received))
+    order = Order(len(rows), args, accelerator.process_index, accelerator.num_processes, done, steps)
+    batches = iter(loader_of(rows, order, collator, args.workers))
+    log_file = Appender(args.out / "log.jsonl") if accelerator.is_main_process else nullcontext()
+    with log_file as log, progress_bar("steps") as update:
+
+        def note(row: dict[str, Any]) -> None:
+            if log is not None:
+                log.append(row)
+
+        for step in range(done, steps):
+            began = time.perf_counter()
+            rate = learning_rate(step, steps, args)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            micro = [next(batches) for _ in range(args.accumulate)]
+            loss, labels, norm = train_step(accelerator, model, optimizer, micro, args)
+            seconds = time.perf_counter() - began
+            row = {"step": step + 1, "loss": loss, "learning_rate": rate, "labels": labels, "gradient_norm": norm}
+            note({**row, "epoch": (step + 1) * step_size / len(rows), "seconds": seconds})
+            if accelerator.is_main_process:
+                update("train", step + 1, steps)
+            if (step + 1) % args.log_every == 0:
+                accelerator.print(f"step {step + 1} of {steps}: loss {loss:.4f}, {step_size / seconds:.2f} examples/s")
+            last = step + 1 == steps
+            if held_out and (last or (step + 1) % args.eval_every == 0):
+                eval_loss = evaluate(accelerator, model, held_out, collator, args)
+                note({"step": step + 1, "eval_loss": eval_loss})
+                accelerator.print(f"step {step + 1} of {steps}: evaluation loss {eval_loss:.4f}")
+            # one process may hear of a signal before the others
+            halt = bool(accelerator.reduce(torch.tensor(len(stopped), device=accelerator.device), "sum"))
+            if last or halt or (step + 1) % args.save_every == 0:
+                save_checkpoint(accelerator, args, step + 1)
+            if halt and not last:
+                accelerator.print(f"stopped after step {step + 1} of {steps}; run the same command to go on")
+                accelerator.end_training()
+                return 1
+    save_model(accelerator, model, base, args.out / "model")
+    accelerator.print(f"{describe_report(args.out / 'report.jsonl')}\nmodel: {args.out / 'model'}")
+    accelerator.end_training()
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,201 @@
+"""Fine-tune a video language model on CoTasks examples with TRL's SFTTrainer and LoRA.
+
+    python examples/finetune_trl.py --model tiny --data sample --out runs/tiny --learning-rate 1e-2
+    accelerate launch --num_processes 8 examples/finetune_trl.py \
+        --model Qwen/Qwen2.5-VL-3B-Instruct --data built --videos NExTVideo --out runs/3b-lora --accumulate 4
+
+The adapter sits on the linear layers of the language model. OUT/adapter holds it; OUT/model is the base model with the
+adapter merged in, for `cotasks generate --model`; OUT/log.jsonl has the losses; OUT/report.jsonl says what was
+skipped or shortened. Run the same command again to go on from the last checkpoint: weights, optimizer, random state
+and the place in the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from pathlib import Path
+from typing import Any
+
+from cotasks.errors import MissingExtra
+
+try:
+    import torch
+    from accelerate import PartialState
+    from peft import LoraConfig, PeftModel
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+except ImportError as error:
+    sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
+
+from cotasks.finetuning import (
+    Base,
+    add_data_arguments,
+    describe_report,
+    load_base,
+    run_main,
+    training_collator,
+    training_examples,
+    try_first,
+    usable,
+)
+from cotasks.runs import Appender, dump_jsonl, read_json, read_jsonl, settle
+
+NOT_SETTINGS = ("out", "workers", "log_every", "eval_every", "save_every", "keep")
+"""Options that may change when training goes on."""
+TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+"""The linear layers of the language model, by the names they have in every family."""
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_data_arguments(parser)
+    group = parser.add_argument_group("training")
+    group.add_argument("--out", type=Path, required=True, help="folder to write to, or to go on with")
+    group.add_argument("--epochs", type=float, default=1.0)
+    group.add_argument("--max-steps", type=int, help="stop after so many steps, whatever --epochs says")
+    group.add_argument("--batch-size", type=int, default=1, help="examples at once, a process (default: 1)")
+    group.add_argument("--accumulate", type=int, default=1, help="batches of a process before a step (default: 1)")
+    group.add_argument("--learning-rate", type=float, default=1e-4)
+    group.add_argument("--warmup", type=float, default=0.03, help="share of the steps before the peak (default: 0.03)")
+    group.add_argument("--weight-decay", type=float, default=0.0)
+    group.add_argument("--max-grad-norm", type=float, default=1.0)
+    group.add_argument("--lora-rank", type=int, default=16)
+    group.add_argument("--lora-alpha", type=int, default=32)
+    group.add_argument("--lora-dropout", type=float, default=0.05)
+    group.add_argument("--no-gradient-checkpointing", action="store_true", help="faster, in more memory")
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--log-every", type=int, default=10, help="steps between two losses (default: 10)")
+    group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations (default: 200)")
+    group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints (default: 200)")
+    group.add_argument("--keep", type=int, default=2, help="checkpoints kept (default: 2)")
+    args = parser.parse_args()
+    for name in ("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep", "lora_rank"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}; expected 1 or more")
+    return args
+
+
+def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
+    """What the trainer is told; the examples and their labels are the collator's affair."""
+    on_gpu = torch.cuda.is_available()
+    return SFTConfig(
+        output_dir=str(args.out / "checkpoints"),
+        num_train_epochs=args.epochs,
+        max_steps=args.max_steps or -1,
+        per_device_train_batch_size=args.batch_size,
+        per_device_eval_batch_size=args.batch_size,
+        gradient_accumulation_steps=args.accumulate,
+        learning_rate=args.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=args.warmup,
+        weight_decay=args.weight_decay,
+        max_grad_norm=args.max_grad_norm,
+        bf16=on_gpu,
+        use_cpu=not on_gpu,
+        gradient_checkpointing=not args.no_gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=args.log_every,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=args.eval_every,
+        save_steps=args.save_every,
+        save_total_limit=args.keep,
+        seed=args.seed,
+        dataloader_num_workers=args.workers,
+        dataloader_persistent_workers=args.workers > 0,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        max_length=None,
+        report_to="none",
+    )
+
+
+class Log(TrainerCallback):
+    """Appends what the trainer logs to OUT/log.jsonl."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Called by the trainer."""
+        if state.is_world_process_zero:
+            with Appender(self.path) as log:
+                log.append({"step": state.global_step, **(logs or {})})
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last finished one: the trainer writes its state at the end."""
+    done = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return max(done, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def merge(base: Base, adapter: Path, folder: Path) -> None:
+    """Write the base model with the adapter merged in."""
+    model = PeftModel.from_pretrained(base.model, str(adapter)).merge_and_unload()
+    model.config.dtype = getattr(torch, base.dtype)
+    model.to(getattr(torch, base.dtype)).save_pretrained(folder)
+    base.processor.save_pretrained(folder)
+
+
+def main() -> int:
+    """Train, merge, save; 0 when done."""
+    args = parse_arguments()
+    if args.workers:
+        torch.multiprocessing.set_start_method("spawn")  # decoders do not survive a fork
+    state = PartialState(cpu=not torch.cuda.is_available())
+    dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+    base = load_base(args.model, dtype)
+    report = args.out / "report.jsonl"
+    with state.main_process_first():
+        rows, folder = training_examples(args, base, args.split, args.limit)
+        collator = training_collator(args, base, folder, report)
+        try_first(collator, rows)
+        held_out = None
+        if args.eval_split:
+            held_out, _ = training_examples(args, base, args.eval_split, args.eval_limit)
+            held_out = usable(collator, held_out)  # a batch without labels would count as a loss of 0
+        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in NOT_SETTINGS}
+        settle(args.out, {**settings, "processes": state.num_processes, "examples": len(rows)})
+
+    resumed = last_checkpoint(args.out / "checkpoints")
+    log_path = args.out / "log.jsonl"
+    if state.is_main_process:  # what came after the checkpoint is done again
+        done = read_json(resumed / "trainer_state.json")["global_step"] if resumed else 0
+        kept = [row for row in (read_jsonl(log_path) if log_path.exists() else ()) if row["step"] <= done]
+        dump_jsonl(log_path, kept)
+    trainer = SFTTrainer(
+        model=base.model,
+        args=trainer_config(args, held_out is not None),
+        data_collator=collator,
+        train_dataset=rows,
+        eval_dataset=held_out,
+        processing_class=base.processor,
+        peft_config=LoraConfig(
+            r=args.lora_rank,
+            lora_alpha=args.lora_alpha,
+            lora_dropout=args.lora_dropout,
+            target_modules=TARGETS,
+            task_type="CAUSAL_LM",
+        ),
+        callbacks=[Log(log_path)],
+    )
+    # each label weighs the same in a step, whatever batch and process it is in: some models say that their own loss
+    # cannot do that, but the trainer computes the loss itself
+    trainer.model_accepts_loss_kwargs = True
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    trainer.save_model(str(args.out / "adapter"))
+    trainer.accelerator.wait_for_everyone()
+    if state.is_main_process:
+        del trainer, base
+        gc.collect()
+        merge(load_base(args.model, dtype), args.out / "adapter", args.out / "model")
+        print(f"{describe_report(report)}\nmodel: {args.out / 'model'}")
+    state.wait_for_everyone()
+    state.destroy_process_group()
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
