@@ -231,6 +231,10 @@ def judge_run(
         settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens, "repeats": repeats}
         limits = llm_loop.Limits(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
         return llm_loop.judge_by_model(folder, judge, rubric, structured, settings, limits)
+    extra = {"base_url": base_url, "rubric": rubric, "price": price, "max_cost": max_cost, "batch": batch}
+    for name, value in {**extra, "repeats": repeats > 1, "retry_unscored": retry_unscored}.items():
+        if value:
+            raise InputError(f"{name} with judge {judge}, which is a rule; expected openai:MODEL beside it")
     run = run_with_answers(folder)
     judged = kept = 0
     with runs.locked(folder, "judge"):

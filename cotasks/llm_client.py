@@ -337,7 +337,7 @@ class Client:
         if _SCHEMA_WORDS.search(body):
             return Trouble(reason, detail=said, refuses_schema=True)
         if not self.worked and _UNSUPPORTED.search(said) and _SETTINGS.search(said):
-            hint = "change the setting, or leave the temperature to the server (temperature=None)"
+            hint = "change the setting, or leave the temperature to the server (None, or below 0)"
             return Trouble(reason, fatal=f"{self.base_url} refuses a setting (status {status}): {said}; {hint}")
         return Trouble(reason, detail=said)
 

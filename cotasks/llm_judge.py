@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -24,7 +25,7 @@ import orjson
 from cotasks import runs
 from cotasks.answers import clean
 from cotasks.errors import InputError, shorten
-from cotasks.judge import Row
+from cotasks.judge import Row, Run, read_verdicts, verdict_path
 from cotasks.rubric import DEFAULT_RUBRIC, REPLY_SCHEMA, Rubric, user_message
 from cotasks.rules import Verdict, judge_answer, references_of, verdict_key
 
@@ -150,6 +151,20 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     return found
 
 
+def served_models(run: Run, judge: str) -> Counter[str]:
+    """{model as the server named it: verdicts that count}: more than one where a name such as `gpt-4o` moved on, so
+    that the scores are those of different judges.
+    """
+    settings = read_llm_judge(run.folder, judge)
+    current = {
+        (key, hashed)
+        for key, row in run.generations.items()
+        for hashed in settings.keys(row.get("answer"), run.questions.get(key[0]))
+    }
+    rows = read_verdicts(verdict_path(run.folder, judge))
+    return Counter(row["served_model"] for *at, _, row in rows if tuple(at) in current and row.get("served_model"))
+
+
 def local_verdict(answer: Any, question: Mapping[str, Any] | None) -> Verdict | None:
     """The verdict that needs no judge, by the rule of `exact`; None where the judge is to be asked."""
     verdict = judge_answer("exact", answer, question)
@@ -178,8 +193,7 @@ def llm_judge(
     secret, sound = _examine(url)
     if secret:
         raise InputError(
-            f"base URL of {shorten(urlsplit(url).hostname)}: holds a password or a query; expected "
-            "http(s)://host/path, and the key in OPENAI_API_KEY"
+            "base URL: holds a password or a query; expected http(s)://host/path, the key in OPENAI_API_KEY"
         )
     if not sound:
         raise InputError(f"base URL {shorten(url)}; expected http(s)://host/path, such as {OPENAI_URL}")

@@ -18,7 +18,7 @@ from cotasks.errors import InputError
 from cotasks.judge import JudgeCounts, Row, Run, count, run_with_answers, verdict_path
 from cotasks.llm_batch import ask_in_batches
 from cotasks.llm_client import Client, Fatal, Reply, SchemaRefused, Trouble
-from cotasks.llm_judge import LlmJudge, api_key, llm_judge, read_llm_judge, settings_path
+from cotasks.llm_judge import LlmJudge, api_key, llm_judge, read_llm_judge, served_models, settings_path
 from cotasks.llm_work import Job, Work, describe_plan, plan, spent_before
 from cotasks.pricing import Budget, dollars, find_price
 from cotasks.progress import SECONDS_A_LINE, progress_bar
@@ -60,6 +60,10 @@ def judge_by_model(
                     raise InputError(f"{judge.base_url} refuses the reply schema; expected structured left open or off")
                 work.judge = replace(work.judge, structured=False)  # the keys change with the request
                 runs.dump_json(settings_path(folder, judge.name), work.judge.to_json())
+        served = served_models(run, judge.name)
+        if len(served) > 1 and limits.progress:
+            versions = ", ".join(f"{model} ({verdicts})" for model, verdicts in served.most_common())
+            print(f"{judge.name}: the verdicts are of different models: {versions}", file=sys.stderr)
         spent = budget.cost(work.prompt_tokens, work.completion_tokens)
         return count(
             run,

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from cotasks import llm_batch, llm_client, runs
 from cotasks.errors import InputError
 from cotasks.judge import JudgeCounts, Verdict, judge_run, judges_of, read_run, rule_of, verdicts_of
-from cotasks.llm_judge import file_stem, read_llm_judge
+from cotasks.llm_judge import file_stem, read_llm_judge, served_models
 from cotasks.pricing import find_price, most_tokens
 from cotasks.rubric import load_rubric, read_user_message
 from tests.judge_server import JudgeServer, Response, completion, fair, verdict
@@ -454,7 +454,7 @@ def stops(folder: Path, server: JudgeServer | str, **options: Any) -> str:
         (Response(b"", 429, {"retry-after": "7200"}), "asks to wait 7200 s"),
         (
             Response({"error": {"message": "Unsupported value: 'temperature' does not support 0", "code": "x"}}, 400),
-            r"refuses a setting.*temperature=None",
+            r"refuses a setting.*None, or below 0",
         ),
     ],
 )
@@ -676,6 +676,27 @@ def test_a_server_that_knows_no_schema_is_asked_without_from_then_on(tmp_path: P
         assert ask(folder, server).calls == 1
         assert len(server.completions) == asked + 1
         assert "refuses the reply schema" in stops(folder, server, structured=True)  # asked for, so not given up
+
+
+def test_a_judge_that_moves_on_under_its_name_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "run", many(3))
+    with JudgeServer(lambda number, request: {**fair(request), "model": f"m-{number // 3}"}) as server:
+        ask(folder, server, concurrency=1, progress=True)
+        assert "the verdicts are of different models: m-0 (2), m-1 (1)" in capsys.readouterr().err
+        assert served_models(read_run(folder), "openai:m") == {"m-0": 2, "m-1": 1}
+        ask(folder, server, concurrency=1, temperature=1, progress=True)
+        assert (
+            "different models: m-1 (2), m-2 (1)" in capsys.readouterr().err
+        )  # those under other settings do not count
+
+
+@pytest.mark.parametrize(
+    "option", [{"base_url": "http://h/v1"}, {"rubric": Path("x")}, {"max_cost": 1.0}, {"repeats": 2}, {"batch": True}]
+)
+def test_a_rule_takes_no_options_of_a_model(tmp_path: Path, option: dict[str, Any]) -> None:
+    folder = write_run(tmp_path / "run", many(1))
+    with pytest.raises(InputError, match=rf"{next(iter(option))} with judge exact, which is a rule"):
+        judge_run(folder, "exact", **option)
 
 
 # Repeats

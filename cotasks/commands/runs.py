@@ -66,7 +66,8 @@ def generate(
     torch_compile: Annotated[bool, typer.Option("--torch-compile", help="Compile the model.")] = False,
     vision_reuse: Annotated[bool, typer.Option(help="Run the vision tower once a clip, not once a prompt.")] = True,
     prefix_reuse: Annotated[
-        bool, typer.Option(help="Run the language model over system text and video once a clip.")
+        bool,
+        typer.Option(help="Run the language model over system text and video once a clip; off with FlashAttention."),
     ] = True,
     workers: Annotated[int | None, typer.Option(help="Threads that decode videos ahead.", min=1)] = None,
     trust_remote_code: Annotated[
@@ -109,6 +110,8 @@ def generate(
         workers=workers,
         retry_failures=retry_failures,
     )
+    if not result.main:  # another process of the same launch says how it went
+        return
     for reason, count in result.failures.items():
         print(f"{count} failed: {reason}")
     print(f"Answered {result.done} of {result.total} ({result.new} now) in {run}")

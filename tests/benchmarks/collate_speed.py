@@ -52,14 +52,18 @@ def rows_of(processor: Any, count: int, frames: int, tasks: tuple[str, ...]) -> 
     return [rows[i % len(rows)] for i in range(count)]
 
 
-def alternate(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
+Seconds = list[tuple[float, float]]
+"""(on the wall, of the processor) of each call."""
+
+
+def alternate(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> tuple[Seconds, Seconds]:
     """Seconds of each call, taken in turns so that both see the same machine."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+    seconds: tuple[Seconds, Seconds] = ([], [])
     for _ in range(rounds + 1):
         for times, call in zip(seconds, (first, second), strict=True):
-            start = time.perf_counter()
+            start = time.perf_counter(), time.process_time()
             call()
-            times.append(time.perf_counter() - start)
+            times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
     return seconds[0][1:], seconds[1][1:]  # the first round warms up
 
 
@@ -84,8 +88,12 @@ def main() -> None:
         bare_call = partial(run_processor, processor, family, texts, clips, "right")
         for name, collate in (("whole", plain), ("shortened to a budget", short)):
             bare, ours = alternate(bare_call, partial(collate, rows), args.rounds)
-            ratio = median(b / a for a, b in zip(bare, ours, strict=True))
-            print(f"  {name}: bare {median(bare):.3f} s, collator {median(ours):.3f} s, {ratio:.3f} times")
+            for kind, what in enumerate(("wall", "processor")):
+                ratio = median(b[kind] / a[kind] for a, b in zip(bare, ours, strict=True))
+                middles = (median(times[kind] for times in some) for some in (bare, ours))
+                print(
+                    "  {}, {} time: bare {:.3f} s, collator {:.3f} s, {:.3f} times".format(name, what, *middles, ratio)
+                )
 
 
 if __name__ == "__main__":
