@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cotasks.registration import register
 from cotasks.schema import FEATURES, Record
@@ -15,13 +16,21 @@ from cotasks.version import VERSION as __version__
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FEATURES", "Record", "__version__", "draw"]
+__all__ = ["FEATURES", "Record", "__version__", "draw", "instructions"]
 
 if not (Path(__file__).parent / "builders").is_dir():
     # in a source tree `builders/` lies beside this package; installed, it lies inside
     __path__.append(str(Path(__file__).parent.parent))
 
 register()
+
+
+def instructions(record: Record | Mapping[str, Any], **options: Any) -> dict[str, list[Any]]:
+    """Chat examples of a record for instruction tuning: `instructions(record, tasks=...)`; see
+    `cotasks.instruct.instructions` for the options."""
+    from cotasks.instruct import instructions as make_instructions
+
+    return make_instructions(record, **options)
 
 
 def draw(record: Record, videos: str | Path | None = None) -> Image:

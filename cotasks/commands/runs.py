@@ -126,6 +126,9 @@ def judge(
     rubric: Annotated[Path | None, typer.Option(help="Text file in place of the shipped rubric.")] = None,
     temperature: Annotated[float, typer.Option(help="Of the judge's sampling; below 0 leaves it to the server.")] = 0.0,
     max_tokens: Annotated[int, typer.Option(help="Longest reply of the judge.", min=1)] = 1024,
+    structured: Annotated[
+        bool | None, typer.Option(help="Hold replies to a JSON schema; by default where the server can.")
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Times each answer is judged.", min=1)] = 1,
     concurrency: Annotated[int, typer.Option(help="Most calls at once.", min=1)] = 32,
     timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 120.0,
@@ -154,6 +157,7 @@ def judge(
         rubric=rubric,
         temperature=temperature if temperature >= 0 else None,
         max_tokens=max_tokens,
+        structured=structured,
         repeats=repeats,
         concurrency=concurrency,
         timeout=timeout,
@@ -162,7 +166,11 @@ def judge(
         batch=batch,
         retry_unscored=retry_unscored,
     )
-    print(f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored: {counts.path}")
+    spent = "" if counts.cost is None else f", {counts.cost:.2f} US dollars"
+    print(f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored{spent}: {counts.path}")
+    if counts.left:
+        print(f"{counts.left} answers are left: {counts.stopped}; the same command goes on")
+        raise typer.Exit(1)
 
 
 def report(
