@@ -37,6 +37,15 @@ class CoordinateFormat:
         return (1000.0, 1000.0) if self.kind == "thousandths" else (1.0, 1.0)
 
     @property
+    def words(self) -> str:
+        """What a prompt calls them: "[x1, y1, x2, y2] ..."."""
+        if self.kind == "pixels" and self.size is not None:
+            return f"in pixels of a frame {self.size[0]} wide and {self.size[1]} high"
+        if self.kind == "thousandths":
+            return "from 0 to 1000 of the frame's width and height"
+        return "as fractions of the frame's width and height"
+
+    @property
     def decimals(self) -> int:
         return 3 if self.kind == "fractions" else 0
 

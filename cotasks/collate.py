@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from cotasks.errors import InputError
 from cotasks.families import Family, limits_of
+from cotasks.schema import Record
 
 if TYPE_CHECKING:
     from transformers import BatchFeature
@@ -51,6 +53,15 @@ class Clip:
             )
         if not self.fps > 0:
             raise InputError(f"fps is {self.fps}; expected more than 0")
+
+
+def clip_range(record: Record, frames: Sequence[int]) -> tuple[int, int]:
+    """(number of the clip's first frame in the file, how many frames the clip has); it holds all of `frames`."""
+    first = min(frames[0], math.ceil(record.clip.start_seconds * record.fps - 1e-6))
+    last = math.floor(record.clip.end_seconds * record.fps + 1e-6)
+    if record.frame_count is not None:
+        last = min(last, record.frame_count - 1)
+    return first, max(last, frames[-1]) - first + 1
 
 
 class HasMessages(Protocol):

@@ -19,7 +19,6 @@ boxes are pixels, to frames of `width` x `height`.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from typing import Any
 from datasets import Features, List, Value
 
 from cotasks.boxes import Size
+from cotasks.collate import clip_range
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES, Family, Limits, frame_size
 from cotasks.prompts import (
@@ -201,15 +201,8 @@ class _View:
 
     def request(self, step: int, opens: bool) -> str:
         """The words that ask for a step; where they open the chat, with what the steps are about."""
-        form = self.context.coordinates
-        if form.kind == "pixels" and form.size is not None:
-            unit = f"in pixels of a frame {form.size[0]} wide and {form.size[1]} high"
-        elif form.kind == "thousandths":
-            unit = "from 0 to 1000 of the frame's width and height"
-        else:
-            unit = "as fractions of the frame's width and height"
         most = self.condition.boxes_per_entity
-        words = STEP_REQUESTS[step].format(unit=unit, boxes_per_entity=most)
+        words = STEP_REQUESTS[step].format(unit=self.context.coordinates.words, boxes_per_entity=most)
         if not opens:
             return words
         if self.context.frame_reference == "position":
@@ -265,15 +258,6 @@ def _source_size(record: Record, folder: Path | None) -> Size:
     except InputError as error:
         raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
     return info.width, info.height
-
-
-def clip_range(record: Record, frames: Sequence[int]) -> tuple[int, int]:
-    """(number of the clip's first frame in the file, how many frames the clip has); it holds all of `frames`."""
-    first = min(frames[0], math.ceil(record.clip.start_seconds * record.fps - 1e-6))
-    last = math.floor(record.clip.end_seconds * record.fps + 1e-6)
-    if record.frame_count is not None:
-        last = min(last, record.frame_count - 1)
-    return first, max(last, frames[-1]) - first + 1
 
 
 def answer_text(record: Record) -> str:

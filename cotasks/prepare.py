@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cotasks.boxes import Size
-from cotasks.collate import Clip
+from cotasks.collate import Clip, clip_range
 from cotasks.errors import InputError
 from cotasks.families import frame_size
 from cotasks.model import Model
@@ -166,9 +165,5 @@ def _source_size(record: Record, condition: Condition, path: Path | None, look: 
 
 def _clip(record: Record, indices: list[int], pixels: Image) -> Clip:
     """Frames with their numbers counted from the clip's first frame."""
-    first = min(indices[0], math.ceil(record.clip.start_seconds * record.fps - 1e-6))
-    last = math.floor(record.clip.end_seconds * record.fps + 1e-6)
-    if record.frame_count is not None:
-        last = min(last, record.frame_count - 1)
-    last = max(last, indices[-1])
-    return Clip(pixels, [i - first for i in indices], record.fps, last - first + 1)
+    first, count = clip_range(record, indices)
+    return Clip(pixels, [i - first for i in indices], record.fps, count)

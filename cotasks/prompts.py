@@ -160,14 +160,7 @@ def _preamble(context: StepContext, steps: tuple[int, ...]) -> str:
     if context.frame_reference == "position" and set(steps) & {1, 2, 3}:
         parts.append(f"Frames are numbered 1 to {len(context.frames)} in the order shown.")
     if 2 in steps:
-        form = context.coordinates
-        if form.kind == "pixels" and form.size is not None:
-            unit = f"in pixels of a frame {form.size[0]} wide and {form.size[1]} high"
-        elif form.kind == "thousandths":
-            unit = "from 0 to 1000 of the frame's width and height"
-        else:
-            unit = "as fractions of the frame's width and height"
-        parts.append(f"Boxes are [x1, y1, x2, y2] {unit}.")
+        parts.append(f"Boxes are [x1, y1, x2, y2] {context.coordinates.words}.")
     return " ".join(parts)
 
 
