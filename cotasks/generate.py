@@ -26,17 +26,17 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cotasks.ask import Asking, outcomes
-from cotasks.batching import Budget, default_tokens
 from cotasks.dataset import Records
 from cotasks.errors import InputError, MissingExtra
+from cotasks.inference.ask import Asking, outcomes
+from cotasks.inference.batching import Budget, default_tokens
+from cotasks.inference.processes import Processes, Tally, join
+from cotasks.inference.progress import RunProgress, Standing, run_progress
+from cotasks.inference.sampling import GREEDY, Sampling
+from cotasks.inference.vision import reuse_of
 from cotasks.model import TINY, Model, check_template, load_model, versions
-from cotasks.processes import Processes, Tally, join
 from cotasks.prompts import Condition
-from cotasks.run_progress import RunProgress, Standing, run_progress
 from cotasks.runs import Appender, Key, key_of, read_folder, settle
-from cotasks.sampling import GREEDY, Sampling
-from cotasks.vision import reuse_of
 
 QUESTION_FIELDS = (
     "id",

@@ -8,7 +8,7 @@ empty, refuses or cannot be read is still an answer: it scores 0 and is flagged 
 `key` is a hash of all that could change the verdict. A row counts as long as its key is the one that the
 answer has now; a changed answer, reference or rule is judged again, and nothing is judged twice.
 
-The judges of `RULES` are rules and need nothing; `openai:MODEL` is a language model, see `cotasks.llm_judge`.
+The judges of `RULES` are rules and need nothing; `openai:MODEL` is a language model, see `cotasks.judging.llm`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from cotasks import runs
 from cotasks.errors import InputError, MissingExtra, shorten
-from cotasks.rules import NO_GENERATION, RULES, Verdict, judge_answer, token_f1, verdict_key
+from cotasks.judging.rules import NO_GENERATION, RULES, Verdict, judge_answer, token_f1, verdict_key
 from cotasks.runs import Key
 from cotasks.schema import CATEGORY_OF_TYPE
 
@@ -160,7 +160,7 @@ def rule_of(folder: Path, judge: str) -> int | str:
     """The version of the rule that a run's verdicts follow: a language model's is its rubric."""
     if judge in RULES:
         return RULES[judge]
-    from cotasks.llm_judge import read_llm_judge
+    from cotasks.judging.llm import read_llm_judge
 
     return read_llm_judge(folder, judge).rule
 
@@ -171,7 +171,7 @@ def verdict_path(folder: Path, judge: str) -> Path:
         return folder / "verdicts" / f"{judge}.jsonl"
     if not judge.startswith("openai:"):
         raise InputError(f"unknown judge {judge!r}; known: {', '.join(RULES)}, openai:MODEL")
-    from cotasks.llm_judge import file_stem
+    from cotasks.judging.llm import file_stem
 
     return folder / "verdicts" / f"{file_stem(judge)}.jsonl"
 
@@ -204,8 +204,8 @@ def judge_run(
         judge: A key of `RULES`, or `openai:MODEL`, a model behind an OpenAI-compatible server. The rest is for models
             only.
         base_url: Of the server; by default the environment's OPENAI_BASE_URL, else OpenAI's. The key is OPENAI_API_KEY.
-        rubric: File to use in place of the shipped rubric, see `cotasks.rubric`; its name becomes part of the judge's:
-            `openai:MODEL#NAME`.
+        rubric: File to use in place of the shipped rubric, see `cotasks.judging.rubric`; its name becomes part of
+            the judge's: `openai:MODEL#NAME`.
         temperature: Of the judge's sampling; None leaves it to the server.
         max_tokens: Longest reply; a model that reasons needs thousands.
         structured: Whether the server is to hold replies to a JSON schema; by default it is asked to, and if it
@@ -226,11 +226,11 @@ def judge_run(
     if judge not in RULES:
         if find_spec("openai") is None:
             raise MissingExtra("openai", "judge")
-        from cotasks import llm_loop
+        from cotasks.judging import loop
 
         settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens, "repeats": repeats}
-        limits = llm_loop.Limits(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
-        return llm_loop.judge_by_model(folder, judge, rubric, structured, settings, limits)
+        limits = loop.Limits(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
+        return loop.judge_by_model(folder, judge, rubric, structured, settings, limits)
     extra = {"base_url": base_url, "rubric": rubric, "price": price, "max_cost": max_cost, "batch": batch}
     for name, value in {**extra, "repeats": repeats > 1, "retry_unscored": retry_unscored}.items():
         if value:
@@ -315,7 +315,7 @@ def judges_of(folder: Path) -> list[str]:
     found = [judge for judge in RULES if (folder / "verdicts" / f"{judge}.jsonl").exists()]
     models = sorted((folder / "verdicts").glob("openai-*.jsonl"))
     if models:
-        from cotasks.llm_judge import judge_name
+        from cotasks.judging.llm import judge_name
 
         found += [judge for judge in (judge_name(path.stem) for path in models) if judge]
     return found
@@ -331,7 +331,7 @@ def repeats_of(run: Run, judge: str) -> dict[Key, list[Verdict]]:
     if judge in RULES:
         keys_of = lambda answer, question: [verdict_key(judge, answer, question)]  # noqa: E731
     else:
-        from cotasks.llm_judge import read_llm_judge
+        from cotasks.judging.llm import read_llm_judge
 
         keys_of = read_llm_judge(run.folder, judge).keys
     found = {}

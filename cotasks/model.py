@@ -11,7 +11,7 @@ from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.families import Family, Limits, family_of, limits_of
-from cotasks.processes import LOCAL_RANK, environment_number
+from cotasks.inference.processes import LOCAL_RANK, environment_number
 from cotasks.version import VERSION
 
 TINY = "tiny"
@@ -44,7 +44,7 @@ class Model:
         return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def generation_config(self, max_new_tokens: int) -> Any:
-        """What `generate` is told: to take the likeliest token (see `cotasks.sampling`), and when to stop."""
+        """What `generate` is told: to take the likeliest token (see `cotasks.inference.sampling`), and when to stop."""
         from transformers import GenerationConfig
 
         tokenizer = self.processor.tokenizer

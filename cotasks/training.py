@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The label that the loss passes over: `ignore_index` of torch's cross entropy."""
 ASPECT_TOLERANCE = 0.03
-"""As in `cotasks.prepare`: 854x480 stands for 16:9."""
+"""As in `cotasks.inference.prepare`: 854x480 stands for 16:9."""
 
 Messages = list[dict[str, Any]]
 Event = dict[str, Any]

@@ -16,22 +16,22 @@ from typing import Any
 
 import pytest
 
-from cotasks import ask, prepare
 from cotasks import generate as generate_module
-from cotasks.ahead import Waited, ahead
-from cotasks.batching import Budget
 from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
 from cotasks.generate import GenerateResult, generate
+from cotasks.inference import ask, prepare
+from cotasks.inference.ahead import Waited, ahead
+from cotasks.inference.batching import Budget
+from cotasks.inference.processes import Processes
+from cotasks.inference.sampling import GREEDY, Sampling
+from cotasks.inference.vision import Reuse, reuse_of
 from cotasks.model import load_model
-from cotasks.processes import Processes
 from cotasks.prompts import parse_condition
 from cotasks.runs import locked, read_failures, read_generations, read_jsonl, read_questions, read_settings
-from cotasks.sampling import GREEDY, Sampling
 from cotasks.schema import Record, Span
 from cotasks.timeline import grid_frames
 from cotasks.video import read_frames
-from cotasks.vision import Reuse, reuse_of
 from tests.synthetic import FPS, make_record, number_of, write_folder, write_video
 
 torch = pytest.importorskip("torch")
@@ -213,7 +213,7 @@ def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path) -
 
 
 def asking(world: Path, model: Any, **changes: Any) -> ask.Asking:
-    """All that `cotasks.ask` needs to ask the world's records under both conditions."""
+    """All that `cotasks.inference.ask` needs to ask the world's records under both conditions."""
     records = load_records(str(world / "data"))
     values = {
         "records": records,

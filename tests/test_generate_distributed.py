@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from cotasks import ask, processes
 from cotasks.errors import InputError
-from cotasks.processes import Processes, Tally
+from cotasks.inference import ask, processes
+from cotasks.inference.processes import Processes, Tally
 from cotasks.runs import key_of, locked, read_folder, read_settings
 from tests.test_generate import answers, make_world, run
 

@@ -14,6 +14,7 @@ from cotasks.collate import Clip
 from cotasks.dataset import load_records
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES, limits_of
+from cotasks.inference.prepare import Item, prepare_video
 from cotasks.instruct import (
     INSTRUCTION_FEATURES,
     TASKS,
@@ -23,7 +24,6 @@ from cotasks.instruct import (
     shorten_messages,
 )
 from cotasks.model import Model
-from cotasks.prepare import Item, prepare_video
 from cotasks.prompts import STEP_TITLES, Condition, build_prompt, parse_condition
 from cotasks.schema import Record, Span, records_to_table
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations

@@ -24,12 +24,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import llm_batch, llm_client, runs
+from cotasks import runs
 from cotasks.errors import InputError
 from cotasks.judge import JudgeCounts, Verdict, judge_run, judges_of, read_run, rule_of, verdicts_of
-from cotasks.llm_judge import file_stem, read_llm_judge, served_models
-from cotasks.pricing import find_price, most_tokens
-from cotasks.rubric import load_rubric, read_user_message
+from cotasks.judging import batch as llm_batch
+from cotasks.judging import client as llm_client
+from cotasks.judging.llm import file_stem, read_llm_judge, served_models
+from cotasks.judging.pricing import find_price, most_tokens
+from cotasks.judging.rubric import load_rubric, read_user_message
 from tests.judge_server import JudgeServer, Response, completion, fair, verdict
 from tests.test_judge import CHOICES, add_answers, question, write_run
 
@@ -330,7 +332,8 @@ def test_with_a_third_failing_every_answer_is_scored_or_says_why_not(tmp_path: P
 DRIVER = """
 import os, sys
 from pathlib import Path
-from cotasks import llm_client, llm_loop
+from cotasks.judging import client as llm_client
+from cotasks.judging import loop as llm_loop
 from cotasks.judge import judge_run
 llm_client.BACKOFF_SECONDS = 0.01
 for line in sys.stdin:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import prepare
 from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES, frame_size
+from cotasks.inference import prepare
 from cotasks.prompts import Condition, build_prompt, parse_condition
 from cotasks.report.evidence import PANELS, Evidence, Sources, collect
 from cotasks.report.rebuild import choose_frames, prompt_text, rebuild_prompt, scene_of

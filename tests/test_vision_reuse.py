@@ -13,13 +13,13 @@ import pytest
 
 from cotasks import generate as generate_module
 from cotasks.collate import Clip, collate_for_generation
-from cotasks.encode import Encoded, Encoder
 from cotasks.families import FAMILIES
+from cotasks.inference.encode import Encoded, Encoder
+from cotasks.inference.prepare import Item
+from cotasks.inference.vision import Reuse, model_inputs, reuse_of
 from cotasks.model import Model, load_model
-from cotasks.prepare import Item
 from cotasks.prompts import Prompt
 from cotasks.tiny import save_tiny
-from cotasks.vision import Reuse, model_inputs, reuse_of
 from tests.test_generate import BOTH, answers, make_world, run
 from tests.tiny_models import clip, prompt
 

@@ -84,8 +84,8 @@ def generate(
     """
     from cotasks.dataset import load_records
     from cotasks.generate import generate as generate_answers
+    from cotasks.inference.sampling import Sampling
     from cotasks.prompts import parse_condition
-    from cotasks.sampling import Sampling
 
     records = load_records(dataset, split, config, limit)
     result = generate_answers(

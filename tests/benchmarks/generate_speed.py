@@ -36,21 +36,21 @@ sys.path.insert(0, str(ROOT))
 import datasets  # noqa: E402
 import torch  # noqa: E402
 
-from cotasks import ask, encode, prepare, vision  # noqa: E402
 from cotasks import generate as generate_module  # noqa: E402
-from cotasks.ask import Asking  # noqa: E402
-from cotasks.batching import Budget, Window  # noqa: E402
 from cotasks.collate import collate_for_generation  # noqa: E402
 from cotasks.dataset import Records, load_records  # noqa: E402
-from cotasks.encode import Encoded, Encoder  # noqa: E402
 from cotasks.generate import generate  # noqa: E402
+from cotasks.inference import ask, encode, prepare, vision  # noqa: E402
+from cotasks.inference.ask import Asking  # noqa: E402
+from cotasks.inference.batching import Budget, Window  # noqa: E402
+from cotasks.inference.encode import Encoded, Encoder  # noqa: E402
+from cotasks.inference.prepare import Item  # noqa: E402
+from cotasks.inference.processes import Processes  # noqa: E402
+from cotasks.inference.sampling import GREEDY  # noqa: E402
+from cotasks.inference.vision import Reuse, model_inputs  # noqa: E402
 from cotasks.model import Model, load_model  # noqa: E402
-from cotasks.prepare import Item  # noqa: E402
-from cotasks.processes import Processes  # noqa: E402
 from cotasks.prompts import parse_condition  # noqa: E402
 from cotasks.runs import Appender, dump_jsonl, read_generations  # noqa: E402
-from cotasks.sampling import GREEDY  # noqa: E402
-from cotasks.vision import Reuse, model_inputs  # noqa: E402
 from tests.synthetic import make_record, write_folder, write_video  # noqa: E402
 
 CONDITIONS = ["baseline", "cotasks"]

@@ -24,8 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from cotasks import runs  # noqa: E402
 from cotasks.judge import judge_run  # noqa: E402
-from cotasks.llm_judge import llm_judge  # noqa: E402
-from cotasks.rubric import load_rubric  # noqa: E402
+from cotasks.judging.llm import llm_judge  # noqa: E402
+from cotasks.judging.rubric import load_rubric  # noqa: E402
 
 LATENCY = 0.2
 AT_ONCE = 64

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cotasks.encode import Encoded
+from cotasks.inference.encode import Encoded
+from cotasks.inference.vision import Reuse
 from cotasks.model import Model
-from cotasks.vision import Reuse
 
 CPU_TOKENS = 16_384
 """Budget where the device does not say how much memory it has."""

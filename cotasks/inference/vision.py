@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cotasks.encode import Encoded, Video
+from cotasks.inference.encode import Encoded, Video
 from cotasks.model import Model
 
 PIXELS = "pixel_values_videos"

@@ -98,7 +98,7 @@ def load_rubric(path: Path | None = None) -> Rubric:
 
     Raises InputError where the file is missing or no rubric, or takes the shipped one's name for another text.
     """
-    shipped = files("cotasks") / "rubrics" / f"{DEFAULT_RUBRIC}.txt"
+    shipped = files("cotasks.judging") / "rubrics" / f"{DEFAULT_RUBRIC}.txt"
     default = parse_rubric(shipped.read_text(encoding="utf-8"), str(shipped))
     if path is None:
         return default

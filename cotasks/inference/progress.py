@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cotasks.processes import Tally
+from cotasks.inference.processes import Tally
 from cotasks.progress import SECONDS_A_LINE
 
 SECONDS_A_MOVE = 0.5

@@ -1,6 +1,6 @@
 """A language model as the judge: what shapes its verdicts, and their keys.
 
-    verdicts/openai-MODEL.jsonl    verdicts, a row for each answer and repeat, see `cotasks.llm_loop`
+    verdicts/openai-MODEL.jsonl    verdicts, a row for each answer and repeat, see `cotasks.judging.loop`
     verdicts/openai-MODEL.json     the settings whose verdicts count, with the rubric's text
 
 The judge is asked about open-ended answers that say something. Options, empty answers and refusals are decided as the
@@ -26,13 +26,13 @@ from cotasks import runs
 from cotasks.answers import clean
 from cotasks.errors import InputError, shorten
 from cotasks.judge import Row, Run, read_verdicts, verdict_path
-from cotasks.rubric import DEFAULT_RUBRIC, REPLY_SCHEMA, Rubric, user_message
-from cotasks.rules import Verdict, judge_answer, references_of, verdict_key
+from cotasks.judging.rubric import DEFAULT_RUBRIC, REPLY_SCHEMA, Rubric, user_message
+from cotasks.judging.rules import Verdict, judge_answer, references_of, verdict_key
 
 PREFIX = "openai:"
 OPENAI_URL = "https://api.openai.com/v1"
 READER = 1
-"""Version of `llm_client.read_completion`: raise it with every change that could move a verdict."""
+"""Version of `client.read_completion`: raise it with every change that could move a verdict."""
 
 _LABEL = re.compile(r"openai:(?P<model>[^#\s]+)(?:#(?P<rubric>[a-z0-9._-]+))?")
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from cotasks.collate import collate_for_generation
 from cotasks.errors import InputError
+from cotasks.inference.prepare import Item, Row, failure_row
 from cotasks.model import Model
-from cotasks.prepare import Item, Row, failure_row
 
 
 @dataclass(eq=False)
@@ -26,9 +26,9 @@ class Video:
     """What the family's processor makes of the clip, such as `pixel_values_videos` and `video_grid_thw`: tensors whose
     first axis counts clips (or their patches), on the CPU."""
     features: Any = None
-    """See `cotasks.vision`; made when first needed."""
+    """See `cotasks.inference.vision`; made when first needed."""
     prefixes: dict[bytes, Any] = field(default_factory=dict)
-    """See `cotasks.vision`: tokens of a prompt's beginning -> its keys and values."""
+    """See `cotasks.inference.vision`: tokens of a prompt's beginning -> its keys and values."""
 
 
 @dataclass(frozen=True, eq=False)

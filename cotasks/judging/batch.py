@@ -18,9 +18,9 @@ import orjson
 from cotasks import runs
 from cotasks.errors import InputError
 from cotasks.judge import Row, read_verdicts, verdict_path
-from cotasks.llm_client import Client, Fatal, SchemaRefused, Trouble, read_completion
-from cotasks.llm_judge import file_stem
-from cotasks.llm_work import Job, Work
+from cotasks.judging.client import Client, Fatal, SchemaRefused, Trouble, read_completion
+from cotasks.judging.llm import file_stem
+from cotasks.judging.work import Job, Work
 
 ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 MOST_REQUESTS = 50_000
@@ -39,7 +39,7 @@ async def ask_in_batches(work: Work, client: Client) -> None:
     """Send all jobs in batches, wait for them, and write their verdicts; goes on with batches of an earlier call.
 
     What a batch did not get to stays to be asked, and `work.stopped` says so. Raises Fatal and SchemaRefused as of
-    `llm_client`.
+    `client`.
     """
     path = work.folder / "verdicts" / "batches" / f"{file_stem(work.judge.name)}.json"
     entries = _read(path)

@@ -19,7 +19,7 @@ import orjson
 import pydantic
 
 from cotasks.errors import InputError
-from cotasks.rubric import HIGHEST_RATING
+from cotasks.judging.rubric import HIGHEST_RATING
 
 TRIES = 6
 """Calls for one verdict where the server fails or does not reply; being sent away for crowding does not count."""

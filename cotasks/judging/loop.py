@@ -16,13 +16,13 @@ from typing import Any
 from cotasks import runs
 from cotasks.errors import InputError
 from cotasks.judge import JudgeCounts, Row, Run, count, run_with_answers, verdict_path
-from cotasks.llm_batch import ask_in_batches
-from cotasks.llm_client import Client, Fatal, Reply, SchemaRefused, Trouble
-from cotasks.llm_judge import LlmJudge, api_key, llm_judge, read_llm_judge, served_models, settings_path
-from cotasks.llm_work import Job, Work, describe_plan, plan, spent_before
-from cotasks.pricing import Budget, dollars, find_price
+from cotasks.judging.batch import ask_in_batches
+from cotasks.judging.client import Client, Fatal, Reply, SchemaRefused, Trouble
+from cotasks.judging.llm import LlmJudge, api_key, llm_judge, read_llm_judge, served_models, settings_path
+from cotasks.judging.pricing import Budget, dollars, find_price
+from cotasks.judging.rubric import load_rubric
+from cotasks.judging.work import Job, Work, describe_plan, plan, spent_before
 from cotasks.progress import SECONDS_A_LINE, progress_bar
-from cotasks.rubric import load_rubric
 
 FAILURES_IN_A_ROW = 20
 """So many verdicts in a row without a completion end the judging: the server is down, or does not take our requests."""
@@ -44,7 +44,7 @@ class Limits:
 def judge_by_model(
     folder: Path, name: str, rubric: Path | None, structured: bool | None, settings: Row, limits: Limits
 ) -> JudgeCounts:
-    """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm_judge.llm_judge`."""
+    """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm.llm_judge`."""
     judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
     budget = _budget(judge, limits)
     secret = api_key(judge.base_url)
@@ -178,7 +178,7 @@ def _in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def _ask(work: Work, secret: str, limits: Limits) -> None:
-    """Ask for all verdicts. Raises Fatal and SchemaRefused as of `llm_client`."""
+    """Ask for all verdicts. Raises Fatal and SchemaRefused as of `client`."""
     if not work.jobs:
         return
     client = Client(work.judge.base_url, secret, limits.concurrency, limits.timeout)

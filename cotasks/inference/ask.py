@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakSet
 
-from cotasks.ahead import Waited, ahead
-from cotasks.batching import Budget, Window
 from cotasks.dataset import Records
-from cotasks.encode import Encoded, Encoder, Video
 from cotasks.errors import InputError
+from cotasks.inference.ahead import Waited, ahead
+from cotasks.inference.batching import Budget, Window
+from cotasks.inference.encode import Encoded, Encoder, Video
+from cotasks.inference.prepare import Item, Row, failure_row, prepare_video
+from cotasks.inference.sampling import Sampling
+from cotasks.inference.vision import Reuse, model_inputs
 from cotasks.model import Model
-from cotasks.prepare import Item, Row, failure_row, prepare_video
 from cotasks.prompts import Condition
 from cotasks.runs import Key
-from cotasks.sampling import Sampling
-from cotasks.vision import Reuse, model_inputs
 
 Outcome = tuple[list[Row], list[Row]]
 """Lines for the generations file, and for the failures file."""

@@ -1,0 +1,1 @@
+"""How `cotasks.judge` works: deterministic rules, language-model judges, rubrics, prices, agreement."""
