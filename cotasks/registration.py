@@ -24,8 +24,12 @@ def builders_folder() -> Path:
     return package / "builders" if (package / "builders").is_dir() else package.parent / "builders"
 
 
-SHAPES_NO_ROW = ("built.py", "card.py", "download.py", "folder.py")
-"""Modules of the builder that fetch sources or write folders; what a row holds does not depend on them."""
+SHAPES_NO_ROW = (
+    *("built.py", "card.py", "download.py", "folder.py"),
+    *("matching.py", "measures.py", "naming.py", "repair.py", "scoring.py", "wording.py"),
+)
+"""Modules of the builder that fetch sources or write folders, and those of the steps that read and score what a model
+says; what a row holds does not depend on them."""
 
 
 @cache
@@ -33,8 +37,8 @@ def code_hash() -> str:
     """sha256 over the modules that shape rows, so that a cache made by other code is not reused."""
     package = Path(__file__).parent
     shaping = [package / name for name in ("schema.py", "annotation.py", "timeline.py")]
-    shaping += sorted((package / "steps").glob("*.py"))
-    shaping += [path for path in sorted(builders_folder().glob("*.py")) if path.name not in SHAPES_NO_ROW]
+    for folder in (package / "steps", builders_folder()):
+        shaping += [path for path in sorted(folder.glob("*.py")) if path.name not in SHAPES_NO_ROW]
     digest = hashlib.sha256()
     for path in shaping:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -171,6 +171,7 @@ def test_no_text_makes_a_parser_fail_or_invent(text: str) -> None:
         "adult 3: 0.00s [20, 40, 60, 80]",  # no such entity
         "adult 1: 0.20s [20, 40, 60, 80]",  # not a frame of the grid
         "adult 1: 0.00s [60, 40, 20, 80]",  # inverted
+        "adult 1: 0.00s [60, 40, 430, 80]",  # of another scale, or nonsense: the frame is 400 wide
         "adult 1: 0.00s [20, 40, 60]",
         "adult 1 is at [20, 40, 60, 80]",
     ],

@@ -1,7 +1,8 @@
-"""The four CoTasks, one module each: how a step is built from the scene, reads in a prompt, and is read back.
+"""The four CoTasks, one module each: how a step is built from the scene, reads in a prompt, is read back and scored.
 
-Each module holds `construct`, `render` and `parse`; what they share about names, times and coordinates is
-`cotasks.steps.context`.
+Each module holds `construct`, `render`, `parse` and `score`; what they share about names, times and coordinates is
+`cotasks.steps.context`. What a model makes of these forms is read by `repair`, names of its own are known by `naming`,
+and who is meant by them is settled by `matching`; `scoring` scores all four steps of a record.
 """
 
 from __future__ import annotations

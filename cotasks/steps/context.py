@@ -27,6 +27,8 @@ class Parsed(Generic[T]):
     value: T
     unread: tuple[str, ...]
     """The lines or items that could not be read, as they stood."""
+    repaired: int = 0
+    """Lines that `cotasks.steps.repair` read and the step's own `parse` could not."""
 
 
 def entity_names(entities: Iterable[Entity]) -> dict[int, str]:
@@ -58,29 +60,43 @@ class StepContext:
     """(width, height) that the record's boxes refer to."""
     coordinates: CoordinateFormat
     frame_reference: Literal["seconds", "position"] = "seconds"
+    given_names: tuple[tuple[int, str], ...] = ()
+    """(tid, name) of every entity, where not `entity_names` names them; see `cotasks.steps.naming`."""
+    shown: tuple[Frame, ...] = ()
+    """The frames shown, among which positions count; empty where these are `frames`."""
 
     @cached_property
     def names(self) -> dict[int, str]:
-        return entity_names(self.entities)
+        return dict(self.given_names) or entity_names(self.entities)
 
     @cached_property
     def entity_of_name(self) -> dict[str, Entity]:
         return {self.names[e.tid].lower(): e for e in self.entities}
 
-    @cached_property
-    def _position(self) -> dict[int, int]:
-        return {frame.index: position for position, frame in enumerate(self.frames)}
+    def entity(self, name: str) -> Entity | None:
+        """The entity of that name, in capitals or not; None where there is none."""
+        return self.entity_of_name.get(name.lower())
 
     @cached_property
-    def _decimals(self) -> int:
+    def _position(self) -> dict[int, int]:
+        of_shown = {frame.index: position for position, frame in enumerate(self.shown or self.frames)}
+        return {frame.index: of_shown[frame.index] for frame in self.frames}
+
+    @cached_property
+    def _at_position(self) -> dict[int, int]:
+        return {position: frame for frame, position in self._position.items()}
+
+    @cached_property
+    def decimals(self) -> int:
+        """Of a time in seconds."""
         # rounding to d decimals moves a moment by at most 0.5 * 10**-d seconds, which is under half a frame
         # exactly when fps < 10**d
         return next(d for d in range(1, 10) if 10**d > self.fps)
 
     def moment(self, frame: int) -> str:
         """Frame number of the file (on the grid or not) -> `3.94s` from the clip's start."""
-        seconds = round(frame / self.fps - self.clip.start_seconds, self._decimals) + 0.0  # no "-0.00"
-        return f"{seconds:.{self._decimals}f}s"
+        seconds = round(frame / self.fps - self.clip.start_seconds, self.decimals) + 0.0  # no "-0.00"
+        return f"{seconds:.{self.decimals}f}s"
 
     def read_moment(self, text: str) -> int | None:
         """`3.94s` -> the frame number nearest to that time; None where the text is no time."""
@@ -95,8 +111,7 @@ class StepContext:
         """How the family refers to a frame -> its number in the file; None where it names no frame of the grid."""
         if self.frame_reference == "position":
             match = re.fullmatch(r"frame (\d{1,6})", text.strip().lower())
-            number = int(match[1]) if match else 0
-            return self.frames[number - 1].index if 1 <= number <= len(self.frames) else None
+            return self._at_position.get(int(match[1]) - 1) if match else None
         frame = self.read_moment(text)
         return frame if frame in self._position else None
 
@@ -131,7 +146,7 @@ class StepContext:
         parts = [part.strip() for part in match[1].split(",")] if match else []
         if len(parts) != 3 or not parts[1]:
             return None
-        subject, object_ = (self.entity_of_name.get(name.lower()) for name in (parts[0], parts[2]))
+        subject, object_ = self.entity(parts[0]), self.entity(parts[2])
         if subject is None or object_ is None:
             return None
         return subject.tid, parts[1].replace(" ", "_"), object_.tid

@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from cotasks.boxes import format_box, parse_box
+from cotasks.boxes import CoordinateFormat, Xyxy, format_box, iou, parse_box
 from cotasks.schema import Box, FrameLocalization, Scene, Track
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
+from cotasks.steps.measures import mean
 from cotasks.timeline import uniform_grid
 
 _BOX = re.compile(r"(.+?)\s*\[\s*" + r"\s*,\s*".join([r"(-?\d{1,9}(?:\.\d{1,9})?)"] * 4) + r"\s*\]")
@@ -56,11 +58,11 @@ def render(tracks: tuple[Track, ...], context: StepContext) -> str:
 
 def parse(text: str, context: StepContext) -> Parsed[tuple[Track, ...]]:
     """Read A2 back, boxes in pixels of the source; `generated` is False. A box of a frame named twice, an inverted
-    box, and a frame off the grid are left unread."""
+    box, one that is not in these coordinates (`is_in_frame`), and a frame off the grid are left unread."""
 
     def read(line: str) -> Parsed[Track | None]:
         name, rest = split_item(line)
-        entity = context.entity_of_name.get(name.lower())
+        entity = context.entity(name)
         if entity is None:
             return Parsed(None, (line,))
         boxes: dict[int, Box] = {}
@@ -72,7 +74,7 @@ def parse(text: str, context: StepContext) -> Parsed[tuple[Track, ...]]:
                 unread.append(item.strip())
                 continue
             x1, y1, x2, y2 = (float(number) for number in match.groups()[1:])
-            if x1 > x2 or y1 > y2:
+            if x1 > x2 or y1 > y2 or not is_in_frame((x1, y1, x2, y2), context.coordinates):
                 unread.append(item.strip())
                 continue
             xyxy = parse_box((x1, y1, x2, y2), context.source_size, context.coordinates)
@@ -81,3 +83,77 @@ def parse(text: str, context: StepContext) -> Parsed[tuple[Track, ...]]:
         return Parsed(track if boxes else None, tuple(unread))
 
     return parse_items(text, read)
+
+
+def is_in_frame(numbers: Xyxy, form: CoordinateFormat) -> bool:
+    """Whether numbers can be a box in these coordinates: none leaves the frame by more than a twentieth of its side.
+    (Annotators' boxes may lie a little over the edge; 0 to 1000 on a frame of 448 pixels are no pixels.)"""
+    return all(-0.05 <= number / side <= 1.05 for number, side in zip(numbers, form.scale * 2, strict=True))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A2 against the truth, 0 to 1; see `cotasks.steps.measures` for None."""
+
+    mean_iou: float | None
+    """Mean IoU of the boxes that were due; a box that was not predicted counts 0."""
+    recall: float | None
+    """Share of the boxes that were due whose IoU is 0.5 or more."""
+    precision: float | None
+    """Share of the predicted boxes whose IoU is 0.5 or more; those of entities that are not true ones lower it."""
+    viou: float | None
+    """Mean over true tracks of the total IoU over the number of frames that either track has."""
+
+
+def score(predicted: Iterable[Track], truth: Iterable[Track], boxes_per_entity: int | None = None) -> Score:
+    """Boxes by entity (tid; match them first: `cotasks.steps.matching`) and frame.
+
+    All of a true track's boxes are due; where a model was asked for at most `boxes_per_entity`, so many of them, on
+    frames of the model's choice. Where it names more, all that meet a true box count, so more boxes gain nothing.
+
+    Mean IoU is the average overlap of single-object tracking (Wu et al. 2013, where a lost frame overlaps 0), 0.5
+    the usual threshold there and in VidVRD (Shang et al. 2017). `viou` is that of spatio-temporal grounding on VidOR
+    (VidSTG, Zhang et al. 2020): the IoU over common frames, divided by the number of frames of either.
+    """
+    ours, theirs = _boxes(predicted), _boxes(truth)
+    total_due, total, right, per_track = 0, 0.0, 0, []
+    for tid, boxes in theirs.items():
+        found = [iou(ours[tid][frame], box) for frame, box in boxes.items() if frame in ours.get(tid, {})]
+        due = max(min(len(boxes), boxes_per_entity or len(boxes)), len(found))
+        elsewhere = len(ours.get(tid, {})) - len(found)
+        total_due += due
+        total += sum(found)
+        right += sum(value >= 0.5 for value in found)
+        per_track.append(sum(found) / (due + elsewhere))
+    claimed = sum(len(boxes) for boxes in ours.values())
+    if not claimed and not total_due:
+        return Score(1.0, 1.0, 1.0, 1.0)
+    return Score(
+        mean_iou=total / total_due if total_due else None,
+        recall=right / total_due if total_due else None,
+        precision=right / claimed if claimed else None,
+        viou=mean(per_track),
+    )
+
+
+def ceiling(tracks: Iterable[Track], context: StepContext) -> float | None:
+    """The mean IoU of an echo of the truth: what is left after `format_box` has rounded. None without a box.
+
+    Half a unit an edge is lost at most. Boxes hardly larger than a unit of the coordinates may lose all.
+    """
+
+    def rounded(xyxy: Xyxy) -> Xyxy:
+        numbers = format_box(xyxy, context.source_size, context.coordinates)[1:-1].split(", ")
+        x1, y1, x2, y2 = (float(number) for number in numbers)
+        return parse_box((x1, y1, x2, y2), context.source_size, context.coordinates)
+
+    return mean([iou(rounded(box.xyxy), box.xyxy) for track in tracks for box in track.boxes])
+
+
+def _boxes(tracks: Iterable[Track]) -> dict[int, dict[int, Xyxy]]:
+    """tid -> frame -> box; of two on one frame the first."""
+    result: dict[int, dict[int, Xyxy]] = {}
+    for track in tracks:
+        for box in track.boxes:
+            result.setdefault(track.tid, {}).setdefault(box.frame, box.xyxy)
+    return result

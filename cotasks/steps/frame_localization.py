@@ -11,10 +11,14 @@ A1 itself is found by `cotasks.builders.localize`, by origin.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-from cotasks.schema import Entity, Frame, FrameLocalization
+from cotasks.schema import Entity, Frame, FrameLocalization, Span
 from cotasks.steps.context import NOTHING, Parsed, StepContext, split_item
+from cotasks.steps.measures import precision_recall_f1
 from cotasks.timeline import frames_in_spans, spans_of_frames
 
 
@@ -45,7 +49,7 @@ def parse(text: str, context: StepContext) -> Parsed[FrameLocalization]:
             unread.extend(read.unread)
         elif head.lower() == "entities":
             for name in (part.strip() for part in rest.split(",")):
-                entity = context.entity_of_name.get(name.lower())
+                entity = context.entity(name)
                 if entity is not None:
                     entities[entity.tid] = entity
                 elif name.lower() != NOTHING:
@@ -61,3 +65,58 @@ def parse(text: str, context: StepContext) -> Parsed[FrameLocalization]:
         used_answer=False,
     )
     return Parsed(value, tuple(unread))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A1 against the truth, 0 to 1; see `cotasks.steps.measures` for None."""
+
+    frame_precision: float | None
+    """Share of the predicted grid frames that are true ones."""
+    frame_recall: float | None
+    """Share of the true grid frames that were predicted."""
+    frame_f1: float | None
+    span_iou: float | None
+    """Seconds in both over seconds in either."""
+    span_iop: float | None
+    """Seconds in both over seconds predicted."""
+    entity_precision: float | None
+    entity_recall: float | None
+    entity_f1: float | None
+
+
+def score(predicted: FrameLocalization, truth: FrameLocalization, context: StepContext) -> Score:
+    """Frames as sets, time as seconds, entities as sets of tids (match them first: `cotasks.steps.matching`).
+
+    IoU and IoP are those of NExT-GQA (Xiao et al. 2024, `eval_ground.py`), which compares one predicted span with
+    each true one and takes the best; here both sides may have several spans, so the unions of them are compared.
+    A text names frames and nothing finer, so on both sides a frame stands for the time that is nearer to it than to
+    any other frame of `context.frames`, up to the ends of the clip: an echo of the truth scores 1.
+    """
+    ours, theirs = set(predicted.frames), set(truth.frames)
+    frame_precision, frame_recall, frame_f1 = precision_recall_f1(len(ours & theirs), len(ours), len(theirs))
+    seconds = _seconds_of(context.frames, context.clip)
+
+    def total(frames: set[int]) -> float:
+        return math.fsum(seconds.get(frame, 0.0) for frame in frames)
+
+    inner, either = total(ours & theirs), total(ours | theirs)
+    a, b = ({entity.tid for entity in one.entities} for one in (predicted, truth))
+    entity_precision, entity_recall, entity_f1 = precision_recall_f1(len(a & b), len(a), len(b))
+    return Score(
+        frame_precision=frame_precision,
+        frame_recall=frame_recall,
+        frame_f1=frame_f1,
+        span_iou=inner / either if either else frame_f1,
+        span_iop=inner / total(ours) if total(ours) else frame_precision,
+        entity_precision=entity_precision,
+        entity_recall=entity_recall,
+        entity_f1=entity_f1,
+    )
+
+
+def _seconds_of(frames: Sequence[Frame], clip: Span) -> dict[int, float]:
+    """Grid frame -> length of the time that is nearest to it, within the clip."""
+    inner = [(a.seconds + b.seconds) / 2 for a, b in pairwise(frames)]
+    edges = [clip.start_seconds, *inner, clip.end_seconds]
+    return {frame.index: max(0.0, edges[i + 1] - edges[i]) for i, frame in enumerate(frames)}

@@ -8,9 +8,12 @@ In a prompt, one line a triple, with the frames at which it holds:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from cotasks.schema import FrameLocalization, Scene, SpatialRelation
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
+from cotasks.steps.measures import precision_recall_f1
 
 
 def construct(scene: Scene, localization: FrameLocalization) -> tuple[SpatialRelation, ...]:
@@ -46,3 +49,37 @@ def parse(text: str, context: StepContext) -> Parsed[tuple[SpatialRelation, ...]
         return Parsed(SpatialRelation(*triple, frames=frames.value), frames.unread)
 
     return parse_items(text, read)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A3 against the truth, 0 to 1; see `cotasks.steps.measures` for None."""
+
+    triple_precision: float | None
+    triple_recall: float | None
+    triple_f1: float | None
+    """Of triples, whenever they hold."""
+    frame_precision: float | None
+    frame_recall: float | None
+    frame_f1: float | None
+    """Of (triple, frame) pairs: a triple is to be found on each of its frames."""
+
+
+def score(predicted: Iterable[SpatialRelation], truth: Iterable[SpatialRelation]) -> Score:
+    """A triple is right where subject, predicate and object agree (tids; match them first:
+    `cotasks.steps.matching`), as in the relation detection of VidVRD (Shang et al. 2017) and of scene graphs, but
+    without confidences: a text ranks nothing, so precision and recall are of all that it says."""
+    ours, theirs = _frames(predicted), _frames(truth)
+    pairs, true_pairs = ({(t, frame) for t, frames in one.items() for frame in frames} for one in (ours, theirs))
+    return Score(
+        *precision_recall_f1(len(ours.keys() & theirs.keys()), len(ours), len(theirs)),
+        *precision_recall_f1(len(pairs & true_pairs), len(pairs), len(true_pairs)),
+    )
+
+
+def _frames(relations: Iterable[SpatialRelation]) -> dict[tuple[int, str, int], set[int]]:
+    result: dict[tuple[int, str, int], set[int]] = {}
+    for relation in relations:
+        triple = relation.subject_tid, relation.predicate.lower(), relation.object_tid
+        result.setdefault(triple, set()).update(relation.frames)
+    return result

@@ -7,8 +7,12 @@ In a prompt, one line a triple, from its first frame to the moment it has ended:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from cotasks.schema import FrameLocalization, Scene, TemporalRelation
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
+from cotasks.steps.measures import precision_recall_f1
 from cotasks.timeline import overlaps
 
 
@@ -48,3 +52,57 @@ def parse(text: str, context: StepContext) -> Parsed[tuple[TemporalRelation, ...
         return Parsed(TemporalRelation(*triple, begin_frame=moments[0], end_frame=moments[1]), ())
 
     return parse_items(text, read)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A4 against the truth, 0 to 1; see `cotasks.steps.measures` for None."""
+
+    triple_precision: float | None
+    triple_recall: float | None
+    triple_f1: float | None
+    """Of triples, whenever they hold."""
+    span_precision: float | None
+    span_recall: float | None
+    span_f1: float | None
+    """Of triples with their spans, as pairs of an IoU of 0.5 or more."""
+
+
+def score(predicted: Iterable[TemporalRelation], truth: Iterable[TemporalRelation]) -> Score:
+    """A triple is right where subject, predicate and object agree (tids; match them first:
+    `cotasks.steps.matching`). With its span it is right where its IoU in time with a true item of the same triple is
+    0.5 or more, the threshold of VidVRD (Shang et al. 2017); items are paired one to one, so that the most are right.
+    VidVRD asks for the overlap of the tracks; a text gives a span. Frames are [begin, end)."""
+    ours, theirs = _spans(predicted), _spans(truth)
+    count, true_count = (sum(map(len, one.values())) for one in (ours, theirs))
+    right = sum(_pairs(ours[triple], spans) for triple, spans in theirs.items() if triple in ours)
+    return Score(
+        *precision_recall_f1(len(ours.keys() & theirs.keys()), len(ours), len(theirs)),
+        *precision_recall_f1(right, count, true_count),
+    )
+
+
+def _spans(relations: Iterable[TemporalRelation]) -> dict[tuple[int, str, int], set[tuple[int, int]]]:
+    result: dict[tuple[int, str, int], set[tuple[int, int]]] = {}
+    for relation in relations:
+        triple = relation.subject_tid, relation.predicate.lower(), relation.object_tid
+        result.setdefault(triple, set()).add((relation.begin_frame, relation.end_frame))
+    return result
+
+
+def _pairs(ours: set[tuple[int, int]], theirs: set[tuple[int, int]]) -> int:
+    """The most one-to-one pairs of an IoU of 0.5 or more."""
+    partner: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def find(span: tuple[int, int], tried: set[tuple[int, int]]) -> bool:
+        for other in theirs:
+            inner = min(span[1], other[1]) - max(span[0], other[0])
+            # IoU >= 0.5 in whole frames, without a division: 2 * inner >= union
+            if other not in tried and 3 * inner >= span[1] - span[0] + other[1] - other[0]:
+                tried.add(other)
+                if other not in partner or find(partner[other], tried):
+                    partner[other] = span
+                    return True
+        return False
+
+    return sum(find(span, set()) for span in ours)

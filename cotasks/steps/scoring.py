@@ -1,0 +1,104 @@
+"""The scores of all four steps of a record at once.
+
+Each step module has its own `score(predicted, truth, ...)`, which returns a frozen dataclass whose fields are the
+columns of a table; what empty steps score is said in `cotasks.steps.measures`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cotasks.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
+from cotasks.steps import entity_tracking, frame_localization, matching, spatial_relations, temporal_relations
+from cotasks.steps.context import StepContext
+
+
+class Steps(Protocol):
+    """What a record holds of the four steps, and so does a prediction; None for a step that was not predicted."""
+
+    @property
+    def frame_localization(self) -> FrameLocalization | None: ...
+    @property
+    def entity_tracking(self) -> tuple[Track, ...] | None: ...
+    @property
+    def spatial_relations(self) -> tuple[SpatialRelation, ...] | None: ...
+    @property
+    def temporal_relations(self) -> tuple[TemporalRelation, ...] | None: ...
+
+
+@dataclass(frozen=True)
+class _Relabelled:
+    frame_localization: FrameLocalization | None
+    entity_tracking: tuple[Track, ...] | None
+    spatial_relations: tuple[SpatialRelation, ...] | None
+    temporal_relations: tuple[TemporalRelation, ...] | None
+
+
+def score_steps(
+    predicted: Steps,
+    truth: Steps,
+    context: StepContext,
+    *,
+    boxes_per_entity: int | None = None,
+    exact_names: bool = False,
+) -> dict[int, dict[str, float | None]]:
+    """The scores of each predicted step of a record: step -> name of the score -> 0 to 1, or None where undefined.
+
+    Args:
+        predicted: of any source, its tids those of `context`.
+        truth: the record, on the frames that the model was asked about.
+        context: with the entities of both, so a prediction with names of its own comes with the context that
+            `cotasks.steps.naming.open_context` made of it.
+        boxes_per_entity: how many boxes an entity the model was asked for in step 2; None for all.
+        exact_names: take a prediction's "child 2" for the annotation's. By default the numbers are labels, and
+            `matching.match_entities` says who is meant.
+    """
+    if not exact_names:
+        predicted = relabelled(predicted, truth, context)
+    scores: dict[int, dict[str, float | None]] = {}
+    if predicted.frame_localization is not None and truth.frame_localization is not None:
+        one = frame_localization.score(predicted.frame_localization, truth.frame_localization, context)
+        scores[1] = dataclasses.asdict(one)
+    if predicted.entity_tracking is not None and truth.entity_tracking is not None:
+        two = entity_tracking.score(predicted.entity_tracking, truth.entity_tracking, boxes_per_entity)
+        scores[2] = dataclasses.asdict(two)
+    if predicted.spatial_relations is not None and truth.spatial_relations is not None:
+        scores[3] = dataclasses.asdict(spatial_relations.score(predicted.spatial_relations, truth.spatial_relations))
+    if predicted.temporal_relations is not None and truth.temporal_relations is not None:
+        scores[4] = dataclasses.asdict(temporal_relations.score(predicted.temporal_relations, truth.temporal_relations))
+    return scores
+
+
+def relabelled(predicted: Steps, truth: Steps, context: StepContext) -> Steps:
+    """The prediction with the tids of the true entities that `matching.match_entities` finds for its own."""
+    same = matching.match_entities(
+        _entities(predicted, context),
+        _entities(truth, context),
+        predicted.entity_tracking or (),
+        truth.entity_tracking or (),
+    )
+    one = predicted.frame_localization
+    return _Relabelled(
+        one and matching.relabel_localization(one, same),
+        predicted.entity_tracking and matching.relabel_tracks(predicted.entity_tracking, same),
+        predicted.spatial_relations and matching.relabel_relations(predicted.spatial_relations, same),
+        predicted.temporal_relations and matching.relabel_relations(predicted.temporal_relations, same),
+    )
+
+
+def _entities(steps: Steps, context: StepContext) -> list[Entity]:
+    """All that the steps name, by tid."""
+    found = {e.tid: e for e in (steps.frame_localization.entities if steps.frame_localization else ())}
+    found |= {t.tid: Entity(t.tid, t.category) for t in steps.entity_tracking or ()}
+    known = {e.tid: e for e in context.entities}
+    relations: Iterable[SpatialRelation | TemporalRelation] = (
+        *(steps.spatial_relations or ()),
+        *(steps.temporal_relations or ()),
+    )
+    for relation in relations:
+        for tid in (relation.subject_tid, relation.object_tid):
+            found.setdefault(tid, known.get(tid) or Entity(tid, ""))
+    return [found[tid] for tid in sorted(found)]

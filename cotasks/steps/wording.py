@@ -1,0 +1,172 @@
+"""How models word numbers, frames, moments and names where they leave the form they were asked for.
+
+Everything here reads one thing only, or nothing: None where a wording could mean two things.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from cotasks.schema import Entity
+from cotasks.steps.context import Parsed, StepContext
+
+_ONES = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_WORDS = {word: n for n, word in enumerate(_ONES)} | _TENS
+_ANY_WORD = "(?:" + "|".join(sorted(_WORDS, key=len, reverse=True)) + ")"
+WORD_NUMBER = rf"\b{_ANY_WORD}(?:[ -]{_ANY_WORD})?(?: point(?: {_ANY_WORD})+)?\b"
+"""A number from zero to ninety-nine in words, with decimals: `zero point five`, `twenty-one`."""
+NUMBER = rf"(?:\d{{1,9}}(?:\.\d{{1,9}})?|{WORD_NUMBER})"
+
+_SECONDS = re.compile(rf"(?:t\s*=\s*)?({NUMBER})\s*(s|secs?|seconds?)?", re.IGNORECASE)
+_CLOCK = re.compile(r"(\d{1,3}):([0-5]\d(?:\.\d{1,9})?)\s*(?:s|secs?|seconds?|mins?|minutes?)?", re.IGNORECASE)
+_FRAME = re.compile(rf"frames?\s*(?:#|no\.|number)?\s*({NUMBER})", re.IGNORECASE)
+_BETWEEN = re.compile(r"\bbetween\s+([^;]{1,40}?)\s+and\s+", re.IGNORECASE)
+_RANGE = re.compile(
+    r"\s*(?:\bto\b|\b(?:un)?till?\b|\bthrough\b|[–—−→~]|->|\.\.+|(?<=[\ds])\s*-\s*(?=\w))\s*", re.IGNORECASE
+)
+_LEAD = re.compile(r"\A(?:(?:from|between|at|during|on|in|for|around|holds?|and|then|time)\s+)+", re.IGNORECASE)
+_EDGES = " \t.,;()[]{}<>\"'`*|"
+
+
+def read_number(text: str) -> float | None:
+    """`12`, `0.5`, `twelve`, `twenty-one`, `zero point five`."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    whole, *decimals = re.split(r"\s+point\s+", text.strip().lower())
+    words = re.split(r"[ -]", whole)
+    if len(words) > 2 or any(word not in _WORDS for word in words):
+        return None
+    if len(words) == 2 and (words[0] not in _TENS or not 0 < _WORDS[words[1]] < 10):
+        return None
+    digits = [_WORDS.get(word, 10) for word in decimals[0].split()] if decimals else []
+    if any(digit > 9 for digit in digits):
+        return None
+    total = sum(_WORDS[word] for word in words)
+    return float(f"{total}.{''.join(map(str, digits)) or 0}")
+
+
+def read_seconds(text: str, bare: bool = False) -> float | None:
+    """`3.94s`, `3.94 seconds`, `0:03`, `t=3.94`; a bare number where `bare`, or where it has decimals."""
+    text = text.strip(_EDGES)
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        return 60 * int(clock[1]) + float(clock[2])
+    match = _SECONDS.fullmatch(text)
+    if match is None or not (bare or match[2] or "." in match[1] or " point " in match[1].lower()):
+        return None
+    return read_number(match[1])
+
+
+def has_unit(text: str) -> bool:
+    """Whether a time says that it is one."""
+    text = text.strip(_EDGES)
+    match = _SECONDS.fullmatch(text)
+    return _CLOCK.fullmatch(text) is not None or (match is not None and match[2] is not None)
+
+
+def nearest_frame(seconds: float, context: StepContext) -> int | None:
+    """Seconds from the clip's start -> the grid frame that lies less than half a step of the grid away."""
+    moment = seconds + context.clip.start_seconds
+    exact = round(moment * context.fps)
+    at = [frame.seconds for frame in context.frames]
+    if any(frame.index == exact for frame in context.frames):
+        return exact
+    if len(at) < 2:
+        return None
+    place = min(range(len(at)), key=lambda i: abs(at[i] - moment))
+    neighbor = place + (1 if moment > at[place] else -1)
+    if not 0 <= neighbor < len(at):
+        neighbor = 2 * place - neighbor  # beyond an end, the step on the inner side counts
+    return context.frames[place].index if abs(at[place] - moment) < abs(at[neighbor] - at[place]) / 2 else None
+
+
+def read_frame(text: str, context: StepContext, bare: bool = False) -> int | None:
+    """A grid frame in other words: by time, `nearest_frame`; by position, `frame two`, `Frame #2`, `2`.
+
+    A time is understood in every family, a position where frames are referred to by position. A whole number without
+    a unit is a position there, and elsewhere nothing, unless `bare`.
+    """
+    text = _LEAD.sub("", text.strip(_EDGES))
+    strict = context.read_frame(text)
+    if strict is not None:
+        return strict
+    if context.frame_reference == "position" and not has_unit(text):
+        match = _FRAME.fullmatch(text) or re.fullmatch(f"({NUMBER})", text, re.IGNORECASE)
+        number = read_number(match[1]) if match else None
+        return context.read_frame(f"frame {int(number)}") if number is not None and number.is_integer() else None
+    seconds = read_seconds(text, bare)
+    return None if seconds is None else nearest_frame(seconds, context)
+
+
+def split_range(text: str) -> list[str]:
+    """`0.00s - 3.94s`, `from 0.00s until 3.94s`, `between 0.00s and 3.94s` -> its two ends; one end of what is none."""
+    text = _LEAD.sub("", _BETWEEN.sub(r"\1 to ", text).strip(_EDGES))
+    return [end.strip(_EDGES) for end in _RANGE.split(text)]
+
+
+def _ends(part: str, read: Callable[[str, bool], int | None]) -> list[int | None]:
+    ends = split_range(part)
+    unit = any(has_unit(end) or "." in end for end in ends)
+    return [read(end, unit) for end in ends]
+
+
+def read_frames(text: str, context: StepContext) -> Parsed[tuple[int, ...]]:
+    """Grid frames in other words: runs and single frames, listed with `;`, `,` or "and"."""
+    # a comma inside a number may be a decimal point; between positions it is not
+    comma = r",(?!\d)|(?<!\d),|," if context.frame_reference == "position" else r",(?!\d)|(?<!\d),"
+    chosen: set[int] = set()
+    unread = []
+    for part in re.split(rf";|{comma}|&|\band\b", _BETWEEN.sub(r"\1 to ", text), flags=re.IGNORECASE):
+        if not part.strip(_EDGES):
+            continue
+        ends = _ends(part, lambda end, bare: read_frame(end, context, bare))
+        first, last = ends[0], ends[-1]
+        if len(ends) > 2 or first is None or last is None or first > last:
+            unread.append(part.strip())
+        else:
+            chosen.update(f.index for f in context.frames if first <= f.index <= last)
+    return Parsed(tuple(sorted(chosen)), tuple(unread))
+
+
+def read_moments(text: str, context: StepContext) -> tuple[int, int] | None:
+    """Begin and end of a stretch of time, frames of the file; None unless the text holds just these, in order."""
+    ends = split_range(text)
+    if len(ends) == 1:
+        ends = [end.strip(_EDGES) for end in re.split(r",\s|\band\b", ends[0], flags=re.IGNORECASE)]
+    if len(ends) != 2:
+        return None
+    unit = any(has_unit(end) or "." in end for end in ends)
+    seconds = [read_seconds(end, unit) for end in ends]
+    if seconds[0] is None or seconds[1] is None:
+        return None
+    begin, end = (round((moment + context.clip.start_seconds) * context.fps) for moment in (seconds[0], seconds[1]))
+    return (begin, end) if begin < end else None
+
+
+def plain_name(name: str) -> str:
+    """A name without article, quotes around it and remarks in brackets: `the "adult #1" (left)` -> `adult 1`."""
+    name = re.sub(r"\s+[(\[{<][^()\[\]{}<>]*[)\]}>]?$", "", name.strip(" \t.,:\"'`*")).strip(" \"'`*")
+    name = re.sub(r"^(?:the|an?)\s+", "", name, flags=re.IGNORECASE)
+    return re.sub(r"\s*(?:#|\bno\.|\bnumber\b)\s*(\d+)$", r" \1", " ".join(name.split())).strip(" \"'`*")
+
+
+def known_entity(name: str, context: StepContext) -> Entity | None:
+    """The entity that a name means in other words: `the adult #1`, `adult_1`, `adult one`, `Adult1`."""
+    known = context.entity_of_name
+    plain = plain_name(name).lower().replace("_", " ")
+    spaced = re.sub(r"(?<=[^\W\d])-?(\d+)$", r" \1", plain)
+    word = re.search(rf"\s({_ANY_WORD})$", plain)
+    counted = plain[: word.start()] + f" {_WORDS[word[1]]}" if word else plain
+    return next((known[text] for text in (name.lower(), plain, spaced, counted) if text in known), None)
+
+
+def find_entity(name: str, context: StepContext) -> Entity | None:
+    """As `known_entity`; a name that the context does not know is asked for plainly, so that it may be opened."""
+    return known_entity(name, context) or context.entity(plain_name(name))
