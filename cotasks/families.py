@@ -15,6 +15,8 @@ from cotasks.errors import InputError
 
 MAX_ASPECT_RATIO = 200
 """Longer side over shorter side; beyond it the processors of the Qwen families refuse a frame."""
+IMAGE_SETTINGS = ("size", "image_mean", "image_std")
+"""What image and video processors have in common where frames are images."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Family:
     """Limits by default; a checkpoint's own, see `limits_of`, may be narrower."""
     size_spans_video: bool = False
     """Whether the processor's `size` bounds the pixels of all frames together, not of each."""
+    frames_are_images: bool = False
+    """Whether the model knows no video: frames have the tokens, tensors, size and colour statistics of images."""
 
 
 def _qwen2_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
@@ -91,10 +95,14 @@ FAMILIES: dict[str, Family] = {
         Family("qwen2_5_vl", ("qwen2_5_vl",), "pixels", "seconds", _QWEN2),
         Family("qwen2_vl", ("qwen2_vl",), "thousandths", "position", _QWEN2),
         Family("qwen3_vl", ("qwen3_vl", "qwen3_vl_moe"), "thousandths", "seconds", _QWEN3, size_spans_video=True),
-        # Also LLaVA-Video checkpoints converted to this format. SigLIP at 384 x 384.
+        # Also LLaVA-Video, converted by examples/convert_llava_video.py. SigLIP at 384 x 384. Frames by position, as
+        # nothing tells the model when a frame was.
         Family("llava_onevision", ("llava_onevision",), "fractions", "position", Limits(fixed=(384, 384))),
         # CLIP at 336 x 336; the processor would crop the middle square, we keep the whole frame instead.
         Family("llava_next_video", ("llava_next_video",), "fractions", "position", Limits(fixed=(336, 336))),
+        # InternVL3, InternVL3.5 and InternVL2.5 in transformers' format. A frame is one tile of 448 x 448, without
+        # thumbnail, and the processor writes "Frame1: " before it. Boxes as in InternVL's evaluate_grounding.py.
+        Family("internvl", ("internvl",), "thousandths", "position", Limits(fixed=(448, 448)), frames_are_images=True),
     )
 }
 """Family name -> row."""
@@ -123,13 +131,22 @@ def limits_of(processor: Any, family: Family) -> Limits:
         processor: what `AutoProcessor.from_pretrained` gives; its `video_processor` is read.
         family: the row that covers the model.
 
-    Raises InputError where it has no video processor, or none with the settings the family's has.
+    Raises InputError where it has no video processor, or none with the settings the family's has, and where the
+    family's frames are images but would be processed otherwise than these (see `align_frames_with_images`).
     """
     video = getattr(processor, "video_processor", None)
     name = type(processor).__name__
     if video is None:
         raise InputError(f"{name} has no video processor; expected one of the family {family.name}")
     size = dict(video.size)
+    if family.frames_are_images and (image := getattr(processor, "image_processor", None)) is not None:
+        for setting in IMAGE_SETTINGS:
+            of_video, of_image = (_plain(getattr(part, setting)) for part in (video, image))
+            if of_video != of_image:
+                raise InputError(
+                    f"{name}: {setting} of the video processor is {of_video}, of the image processor {of_image}; "
+                    f"{family.name} expects them equal: call cotasks.inference.repairs.repair(model, processor)"
+                )
     if family.limits.fixed is not None:
         if getattr(video, "do_center_crop", None) and video.crop_size:
             size = dict(video.crop_size)
@@ -144,6 +161,22 @@ def limits_of(processor: Any, family: Family) -> Limits:
     limits, tokens = (_qwen3_limits, 768) if family.size_spans_video else (_qwen2_limits, 128_000)
     tokens = getattr(video, "max_video_tokens", tokens)  # not in every version of transformers
     return limits(video.patch_size, video.merge_size, video.temporal_patch_size, least, greatest, tokens)
+
+
+def align_frames_with_images(processor: Any, family: Family) -> None:
+    """Make a processor treat frames as images, for a family whose frames are images; nothing for another.
+
+    The checkpoints of InternVL3.5 come with a video processor of 384 x 384 and other colour statistics, the default of
+    transformers' class, though their vision tower was trained on images and frames of 448 x 448 alike.
+    """
+    if family.frames_are_images:
+        for setting in IMAGE_SETTINGS:
+            setattr(processor.video_processor, setting, getattr(processor.image_processor, setting))
+
+
+def _plain(value: Any) -> Any:
+    """A setting of an image or video processor, comparable."""
+    return tuple(value) if isinstance(value, (list, tuple)) else dict(value)
 
 
 def frame_size(

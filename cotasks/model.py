@@ -12,10 +12,19 @@ from typing import Any
 from cotasks.errors import InputError, MissingExtra
 from cotasks.families import Family, Limits, family_of, limits_of
 from cotasks.inference.processes import LOCAL_RANK, environment_number
+from cotasks.inference.repairs import repair
+from cotasks.sample import TOY_DIR
 from cotasks.version import VERSION
 
 TINY = "tiny"
 """The model name that stands for `cotasks.tiny`, even where a folder of that name exists."""
+TOY = "toy"
+"""The model name that stands for the model in `TOY_DIR`, even where a folder of that name exists."""
+NOTES = {
+    TINY: "random weights; its answers mean nothing",
+    TOY: "trained on a drawn toy world; its answers say nothing about real video",
+}
+"""What a run's settings say of the models that come with the package."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
 WEIGHTS_SAMPLED = 16
@@ -68,10 +77,11 @@ def load_model(
     device_map: str | None = None,
     torch_compile: bool = False,
 ) -> Model:
-    """Load `tiny`, a model folder or a Hub id for inference.
+    """Load `tiny`, `toy`, a model folder or a Hub id for inference.
 
     Args:
-        name: `tiny` builds a model with random weights; anything else goes to `from_pretrained`.
+        name: `tiny` builds a model with random weights, `toy` is the trained one that comes with the package; anything
+            else goes to `from_pretrained`.
         dtype: one of `DTYPES`; `auto` is the checkpoint's own, and float32 on a CPU.
         device: as torch names it; by default cuda (each process of a launch one of its own), else mps, else cpu.
         trust_remote_code: run Python code that comes with the checkpoint.
@@ -111,11 +121,12 @@ def load_model(
         options = {"trust_remote_code": trust_remote_code}
         placed = {"attn_implementation": attention, "device_map": device_map}
         placed = {name: value for name, value in placed.items() if value is not None}
+        source = TOY_DIR if name == TOY else name
         try:
-            config = transformers.AutoConfig.from_pretrained(name, **options)
+            config = transformers.AutoConfig.from_pretrained(source, **options)
             family_of(config.model_type)  # before gigabytes are read
-            processor = transformers.AutoProcessor.from_pretrained(name, **options)
-            model = transformers.AutoModelForImageTextToText.from_pretrained(name, dtype=wanted, **placed, **options)
+            processor = transformers.AutoProcessor.from_pretrained(source, **options)
+            model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=wanted, **placed, **options)
         except InputError as error:
             raise InputError(f"model {name}: {error}", error.reason) from None
         except (OSError, ValueError, ImportError) as error:
@@ -127,6 +138,7 @@ def load_model(
     model = model.eval()
     if torch_compile:
         model.get_decoder().compile(dynamic=True)
+    repaired = repair(model, processor)
     family = family_of(model.config.model_type)
     limits = limits_of(processor, family)
     ends = _end_tokens(model, processor)
@@ -140,14 +152,15 @@ def load_model(
         end_tokens=ends,
         context_length=getattr(model.config.get_text_config(), "max_position_embeddings", None),
         settings={
-            "name": name if name == TINY or not os.path.isdir(name) else os.path.normpath(name),
-            **({"note": "random weights; its answers mean nothing"} if name == TINY else {}),
+            "name": name if name in NOTES or not os.path.isdir(name) else os.path.normpath(name),
+            **({"note": NOTES[name]} if name in NOTES else {}),
             "family": family.name,
             "model_type": model.config.model_type,
             "revision": getattr(model.config, "_commit_hash", None),
             "dtype": str(model.dtype).removeprefix("torch."),
             "weights": _fingerprint(model),
             "chat_template": hashlib.sha256(str(processor.chat_template).encode()).hexdigest(),
+            **({"repaired": repaired} if repaired else {}),
         },
     )
 

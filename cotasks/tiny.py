@@ -23,6 +23,17 @@ _TEXT = {
     "initializer_range": 0.2,  # larger than usual, so that what goes in can be told from what comes out
 }
 
+_VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 56,
+    "patch_size": 14,
+    "initializer_range": 0.2,
+}
+"""The vision tower of the families that are not Qwen's: 16 patches a frame."""
+
 _QWEN_TOKENS = (
     "<|im_start|>",
     "<|im_end|>",
@@ -32,6 +43,12 @@ _QWEN_TOKENS = (
     "<|video_pad|>",
 )
 _LLAVA_TOKENS = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
+_INTERNVL_TOKENS = {
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "context_image_token": "<IMG_CONTEXT>",
+    "video_token": "<video>",
+}
 
 _CORPUS = """
 Question: why did the man in the red shirt pick up the ball in the middle of the video? Answer: to throw it to the dog.
@@ -78,6 +95,21 @@ _ONEVISION_TEMPLATE = r"""
 {%- for part in message.content if part.type == 'text' %}{{ '\n' + part.text }}{% endfor %}
 {%- endif %}
 {{- '<|im_end|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+"""
+_INTERNVL_TEMPLATE = r"""
+{%- for message in messages %}
+{{- '<|im_start|>' + message.role + '\n' }}
+{%- if message.content is string %}{{ message.content }}
+{%- else %}
+{%- for part in message.content %}
+{%- if part.type == 'text' %}{{ part.text }}
+{%- else %}{{ '<IMG_CONTEXT>\n' if part.type == 'image' else '<video>\n' }}
+{%- endif %}
+{%- endfor %}
+{%- endif %}
+{{- '<|im_end|>\n' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
 """
@@ -144,6 +176,14 @@ def _tokenizer(transformers: Any, special: tuple[str, ...], eos: str) -> Any:
     return tokenizer
 
 
+def _ends(tokenizer: Any) -> dict[str, int | None]:
+    return {
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
 def _qwen_processor(transformers: Any, processor_class: str, video_class: str, patch: int, system: bool) -> Any:
     """Processor of a Qwen family whose frames have 4 to 16 tokens before temporal merging."""
     token = (2 * patch) ** 2
@@ -171,13 +211,8 @@ def _qwen_config(config_class: Any, processor: Any, vision: dict[str, Any], mrop
         )
     }
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": mrope}
-    ends = {
-        "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
     return config_class(
-        text_config={**_TEXT, **ends, **text, "vocab_size": len(tokenizer), "rope_parameters": rope},
+        text_config={**_TEXT, **_ends(tokenizer), **text, "vocab_size": len(tokenizer), "rope_parameters": rope},
         vision_config={"depth": 2, "num_heads": 2, "initializer_range": 0.2, **vision},
         **ids,
     )
@@ -251,27 +286,43 @@ def _llava_next_video(transformers: Any) -> tuple[Any, Any, Any]:
 
 
 def _llava_config(config_class: Any, tokenizer: Any, vision: dict[str, Any], text: dict[str, Any]) -> Any:
-    ends = {
-        "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    encoder = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 56,
-        "patch_size": 14,
-        "initializer_range": 0.2,
-    }
     return config_class(
-        text_config={**_TEXT, **ends, **text, "vocab_size": len(tokenizer)},
-        vision_config={**encoder, **vision},
+        text_config={**_TEXT, **_ends(tokenizer), **text, "vocab_size": len(tokenizer)},
+        vision_config={**_VISION, **vision},
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
         image_grid_pinpoints=[[56, 56]],
     )
+
+
+def _internvl(transformers: Any) -> tuple[Any, Any, Any]:
+    tokenizer = _tokenizer(transformers, ("<|im_start|>", "<|im_end|>", *_INTERNVL_TOKENS.values()), "<|im_end|>")
+    tokenizer = type(tokenizer)(  # only a new one takes names for tokens
+        tokenizer_object=tokenizer.backend_tokenizer,
+        eos_token=tokenizer.eos_token,
+        pad_token=tokenizer.pad_token,
+        extra_special_tokens=_INTERNVL_TOKENS,
+    )
+    seen = {
+        "size": {"height": 56, "width": 56},
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
+    processor = transformers.InternVLProcessor(
+        image_processor=transformers.GotOcr2ImageProcessor(**seen),
+        video_processor=transformers.InternVLVideoProcessor(**seen),
+        tokenizer=tokenizer,
+        image_seq_length=4,  # 16 patches, 4 merged into one
+        chat_template=_INTERNVL_TEMPLATE.strip(),
+    )
+    config = transformers.InternVLConfig(
+        text_config={**_TEXT, **_ends(tokenizer), "model_type": "qwen2", "vocab_size": len(tokenizer)},
+        vision_config={**_VISION, "layer_scale_init_value": 1.0},
+        image_token_id=processor.image_token_id,
+        image_seq_length=4,
+        tie_word_embeddings=False,
+    )
+    return transformers.InternVLForConditionalGeneration, config, processor
 
 
 _BUILDERS = {
@@ -280,4 +331,5 @@ _BUILDERS = {
     "qwen3_vl": _qwen3_vl,
     "llava_onevision": _llava_onevision,
     "llava_next_video": _llava_next_video,
+    "internvl": _internvl,
 }

@@ -14,13 +14,21 @@ from hypothesis import strategies as st
 
 from cotasks.boxes import CoordinateFormat
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES, Family, Limits, family_of, frame_size, limits_of
+from cotasks.families import (
+    FAMILIES,
+    Family,
+    Limits,
+    align_frames_with_images,
+    family_of,
+    frame_size,
+    limits_of,
+)
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
 QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
-FIXED = ["llava_onevision", "llava_next_video"]
+FIXED = ["llava_onevision", "llava_next_video", "internvl"]
 
 VIDEO_PROCESSORS = {
     "qwen2_5_vl": "Qwen2VLVideoProcessor",
@@ -28,6 +36,7 @@ VIDEO_PROCESSORS = {
     "qwen3_vl": "Qwen3VLVideoProcessor",
     "llava_onevision": "LlavaOnevisionVideoProcessor",
     "llava_next_video": "LlavaNextVideoVideoProcessor",
+    "internvl": "InternVLVideoProcessor",
 }
 # as published: video_preprocessor_config.json, or preprocessor_config.json where a checkpoint has no other
 PUBLISHED = {
@@ -39,6 +48,11 @@ PUBLISHED = {
         "size": {"shortest_edge": 336},
         "crop_size": {"height": 336, "width": 336},
         "do_center_crop": True,
+    },
+    "internvl": {  # InternVL3; InternVL3.5's is the class default, see below
+        "size": {"height": 448, "width": 448},
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
     },
 }
 
@@ -151,6 +165,7 @@ def test_sizes_of_common_videos() -> None:
     assert sizes("qwen3_vl") == [(832, 448), (640, 480), (448, 832)]
     assert sizes("llava_onevision") == [(384, 384)] * 3
     assert sizes("llava_next_video") == [(336, 336)] * 3
+    assert sizes("internvl") == [(448, 448)] * 3
 
 
 def test_checkpoint_may_narrow_but_default_area_stays() -> None:
@@ -209,6 +224,34 @@ def test_limits_of_real_processors() -> None:
 def test_limits_of_the_wrong_processor(family: str, processor: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         limits_of(processor, FAMILIES[family])
+
+
+class WithBoth(WithVideo):
+    """The same with an image processor."""
+
+    def __init__(self, video_processor: Any, image_processor: Any) -> None:
+        super().__init__(video_processor)
+        self.image_processor = image_processor
+
+
+def test_frames_that_are_images_are_processed_as_images() -> None:
+    """The video processor of InternVL3.5 as published: transformers' defaults, which its vision tower never saw."""
+    row = FAMILIES["internvl"]
+    image = transformers.GotOcr2ImageProcessor(**PUBLISHED["internvl"])
+    for wrong in ({}, {**PUBLISHED["internvl"], "image_std": [0.5, 0.5, 0.5]}):
+        processor = WithBoth(transformers.InternVLVideoProcessor(**wrong), image)
+        with pytest.raises(InputError, match=r"of the video processor is .*; internvl expects them equal") as caught:
+            limits_of(processor, row)
+        assert "\n" not in str(caught.value)
+        align_frames_with_images(processor, row)
+        assert limits_of(processor, row) == row.limits
+        frames = np.random.default_rng(0).integers(0, 256, (1, 448, 448, 3), dtype=np.uint8)
+        as_video = processor.video_processor([frames], return_tensors="pt")["pixel_values_videos"][0]
+        as_image = image([frames[0]], return_tensors="pt", crop_to_patches=False)["pixel_values"]
+        assert torch.equal(as_video, as_image)
+    other = WithBoth(transformers.LlavaOnevisionVideoProcessor(), image)
+    align_frames_with_images(other, FAMILIES["llava_onevision"])
+    assert dict(other.video_processor.size) != dict(image.size)
 
 
 def test_rows() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,11 +11,14 @@ import pytest
 
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES, family_of
-from tests.tiny_models import tiny
+from tests.tiny_models import clip, prompt, tiny
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from cotasks.collate import collate_for_generation  # noqa: E402
+from cotasks.finetuning import load_base  # noqa: E402
+from cotasks.model import load_model  # noqa: E402
 from cotasks.tiny import build_tiny, save_tiny  # noqa: E402
 
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
@@ -25,6 +29,7 @@ CLASSES = {
     "qwen3_vl": ("Qwen3VLForConditionalGeneration", "Qwen3VLProcessor"),
     "llava_onevision": ("LlavaOnevisionForConditionalGeneration", "LlavaOnevisionProcessor"),
     "llava_next_video": ("LlavaNextVideoForConditionalGeneration", "LlavaNextVideoProcessor"),
+    "internvl": ("InternVLForConditionalGeneration", "InternVLProcessor"),
 }
 
 
@@ -93,6 +98,7 @@ _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user \nWho?<|im_end|><|im_start|>assistant\n",
         ),
         ("llava_next_video", "USER: <video>\nWhy? ASSISTANT: To eat. USER: Who? ASSISTANT:"),
+        ("internvl", _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<video>\n")),
     ],
 )
 def test_chat_template_in_the_familys_format(family: str, expected: str) -> None:
@@ -158,6 +164,26 @@ def test_saved_folders_load_back_without_network(tmp_path: Path) -> None:
         video = [{"role": "user", "content": [{"type": "video"}]}]
         assert back["text"] == processor.apply_chat_template(video, tokenize=False)
         assert back["size"] == dict(processor.video_processor.size)
+
+
+@pytest.mark.parametrize("version", ["3", "3.5"])
+def test_internvl_folders_as_published(version: str, tmp_path: Path) -> None:
+    """Settings in the files of the published checkpoints: InternVL3 has none for video, InternVL3.5 wrong ones."""
+    save_tiny(tmp_path, "internvl")
+    settings = json.loads((tmp_path / "processor_config.json").read_text())
+    name = {"processor_class": "InternVLProcessor"}
+    image = {**settings["image_processor"], **name, "image_processor_type": "GotOcr2ImageProcessorFast"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(image))
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_seq_length": 4, **name}))
+    if version == "3.5":
+        video = {"size": {"height": 384, "width": 384}, "image_mean": [0.48145466, 0.4578275, 0.40821073], **name}
+        video |= {"image_std": [0.26862954, 0.26130258, 0.27577711], "video_processor_type": "InternVLVideoProcessor"}
+        (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(video))
+    shown = [clip("internvl")]
+    expected = collate_for_generation(tiny("internvl")[1], FAMILIES["internvl"], [prompt("Why?")], shown)
+    for loaded in (load_model(str(tmp_path)), load_base(str(tmp_path))):
+        batch = collate_for_generation(loaded.processor, loaded.family, [prompt("Why?")], shown)
+        assert all(torch.equal(batch[name], tensor) for name, tensor in expected.items())
 
 
 def test_family_without_a_tiny_model() -> None:

@@ -149,7 +149,8 @@ def test_pixels_are_processed_and_seen_once_a_clip(family: str, models: Any, mon
     model = models(family)
     processed, seen = [], []
     processor = type(model.processor.video_processor)
-    process, see = processor.preprocess, type(model.model.base_model).get_video_features
+    name = "get_image_features" if model.family.frames_are_images else "get_video_features"
+    process, see = processor.preprocess, getattr(type(model.model.base_model), name)
 
     def counted_process(self: Any, videos: Any, *args: Any, **kwargs: Any) -> Any:
         processed.append(len(videos))
@@ -164,7 +165,7 @@ def test_pixels_are_processed_and_seen_once_a_clip(family: str, models: Any, mon
     assert processed == [1, 1]
     assert len({id(row.video) for row in rows if row.video}) == 2
     counted_see.__signature__ = inspect.signature(see)  # type: ignore[attr-defined]
-    monkeypatch.setattr(type(model.model.base_model), "get_video_features", counted_see)
+    monkeypatch.setattr(type(model.model.base_model), name, counted_see)
     for reuse in (VISION, PREFIX):
         for batch in (rows[:3], rows[3:]):
             generated(model, batch, reuse)

@@ -30,6 +30,11 @@ def prompt(text: str, videos: int = 1) -> Prompt:
     return Prompt([{"role": "user", "content": content}])
 
 
+def pixels_name(family: str) -> str:
+    """Under which name the processor of `family` gives the pixels of frames."""
+    return "pixel_values" if FAMILIES[family].frames_are_images else "pixel_values_videos"
+
+
 def clip(family: str, width: int = 160, height: int = 120, num_frames: int = 8, step: int = 15, seed: int = 0) -> Clip:
     """Noise of the size that the tiny processor of `family` leaves alone, every `step` frames at 30 frames a second."""
     row = FAMILIES[family]

@@ -22,8 +22,6 @@ from typing import Any
 from cotasks.inference.encode import Encoded, Video
 from cotasks.model import Model
 
-PIXELS = "pixel_values_videos"
-
 
 @dataclass(frozen=True)
 class Reuse:
@@ -63,8 +61,8 @@ def model_inputs(model: Model, rows: Sequence[Encoded], reuse: Reuse) -> tuple[d
     inputs = _padded(model, rows, places, width)
     names = list(videos[0].tensors) if videos else []
     if videos and reuse.vision:
-        inputs["mm_encoder_outputs"] = {"video": _joined([_features(model, video) for video in videos])}
-        names.remove(PIXELS)
+        inputs["mm_encoder_outputs"] = {_kind(model): _joined([_features(model, video) for video in videos])}
+        names = [name for name in names if not name.startswith("pixel_values")]
     for name in names:
         inputs[name] = torch.cat([video.tensors[name] for video in videos]).to(model.model.device)
     return inputs, width
@@ -123,10 +121,15 @@ def _filled(empty: Any, rows: Sequence[Any], places: Places) -> Any:
     return empty
 
 
+def _kind(model: Model) -> str:
+    """What frames are to the model."""
+    return "image" if model.family.frames_are_images else "video"
+
+
 def _features(model: Model, video: Video) -> Any:
-    """What the model's `get_video_features` gives for a clip, less the tower's inner states."""
+    """What the model's `get_video_features` (or `..._image_...`) gives for a clip, less the tower's inner states."""
     if video.features is None:
-        encode = model.model.base_model.get_video_features
+        encode = getattr(model.model.base_model, f"get_{_kind(model)}_features")
         known = inspect.signature(encode).parameters
         tensors = {name: t.to(model.model.device) for name, t in video.tensors.items() if name in known}
         video.features = _joined([encode(**tensors, return_dict=True)])
@@ -164,7 +167,7 @@ def _prefix(model: Model, row: Encoded) -> Any:
         cache = DynamicCache(config=_text_config(model))
         model.model(
             **{name: tensor.to(model.model.device) for name, tensor in inputs.items()},
-            mm_encoder_outputs={"video": _features(model, row.video)},
+            mm_encoder_outputs={_kind(model): _features(model, row.video)},
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
