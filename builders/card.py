@@ -16,6 +16,7 @@ from huggingface_hub import DatasetCard
 
 from cotasks.builders.built import Shard, built_splits, read_builds, read_shards
 from cotasks.errors import InputError
+from cotasks.files import whole_file
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 BLOCKS = ("load", "counts", "versions")
@@ -41,12 +42,14 @@ SIZES = {
 
 
 def write(folder: Path) -> None:
-    """Write `<folder>/README.md` over all configs that were built there."""
+    """Write `<folder>/README.md` over all configs that were built there.
+
+    Raises InputError where it cannot be written, or what a build left there is damaged.
+    """
     builds = read_builds(folder)
     text = render(TEMPLATE.read_text(encoding="utf-8"), builds, read_shards(folder, builds))
-    temporary = folder / "README.md.part"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(folder / "README.md")
+    with whole_file(folder / "README.md") as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def render(

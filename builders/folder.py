@@ -10,16 +10,12 @@ The same input gives the same bytes, whatever `num_proc` is.
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from itertools import islice
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,41 +27,19 @@ import pyarrow.parquet as pq
 import cotasks
 from cotasks.annotation import Skipped
 from cotasks.builders import card
-from cotasks.builders.assemble import (
-    Lookups,
-    SplitPlan,
-    VideoTask,
-    build_video,
-    no_record_line,
-    plan_splits,
-    without_gc,
-)
+from cotasks.builders.assemble import SplitPlan, no_record_line, plan_splits
 from cotasks.builders.download import fetched
+from cotasks.builders.jobs import SplitSummary, Workers, workers
 from cotasks.builders.sources import SPLITS, BuildOptions, file_hash, source_files
 from cotasks.errors import InputError
+from cotasks.files import writing
 from cotasks.registration import code_hash
-from cotasks.runs import dump_json
-from cotasks.schema import FEATURES, records_to_table
+from cotasks.runs import json_bytes
+from cotasks.schema import FEATURES
 
-VIDEOS_A_JOB = 8
 ROWS_A_GROUP = 256
 BYTES_A_SHARD = 500 * 2**20
 """Shards are closed at this size in memory, as `Dataset.push_to_hub` does by default."""
-
-
-@dataclass
-class SplitSummary:
-    """What became of the questions of a split."""
-
-    questions: int = 0
-    records: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    categories: Counter[str] = field(default_factory=Counter)
-    span_origins: Counter[str] = field(default_factory=Counter)
-    entity_origins: Counter[str] = field(default_factory=Counter)
-    keyframes_left_out: int = 0
-    keyframes_outside_clip: int = 0
-    unmatched_proposals: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,62 +52,18 @@ class BuildSummary:
     """Split -> why it has no file."""
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The result of some videos, small enough to send between processes."""
-
-    table: pa.Table | None
-    skipped: tuple[Skipped, ...]
-    summary: SplitSummary
-
-
-def _run_job(tasks: Sequence[VideoTask], lookups: Lookups) -> _Job:
-    records, skipped, summary = [], [], SplitSummary()
-    with without_gc():
-        items = [item for task in tasks for item in build_video(task, lookups)]
-    for item in items:
-        summary.questions += 1
-        if isinstance(item, Skipped):
-            skipped.append(item)
-            summary.skipped[item.reason] += 1
-            continue
-        record = item.record
-        records.append(record)
-        summary.records += 1
-        summary.categories[record.category] += 1
-        summary.span_origins[record.frame_localization.span_origin] += 1
-        summary.entity_origins[record.frame_localization.entity_origin] += 1
-        summary.keyframes_left_out += item.keyframes_left_out
-        summary.keyframes_outside_clip += item.keyframes_outside_clip
-        summary.unmatched_proposals += len(item.unmatched_proposals)
-    return _Job(records_to_table(records) if records else None, tuple(skipped), summary)
-
-
 def _add(total: SplitSummary, part: SplitSummary) -> None:
     for name, value in vars(part).items():
         setattr(total, name, getattr(total, name) + value)
 
 
-def _jobs(plan: SplitPlan, num_proc: int, stack: ExitStack) -> Iterator[_Job]:
-    """Jobs in the order of the plan, run here or on `num_proc` processes; at most a few wait in memory."""
-    tasks = iter(plan.tasks)
-    chunks = iter(lambda: list(islice(tasks, VIDEOS_A_JOB)), [])
-    run = partial(_run_job, lookups=plan.lookups)
-    if num_proc == 1:
-        yield from map(run, chunks)
-        return
-    pool = stack.enter_context(ProcessPoolExecutor(num_proc, multiprocessing.get_context("spawn")))
-    waiting = [pool.submit(run, chunk) for chunk in islice(chunks, 2 * num_proc)]
-    while waiting:
-        yield waiting.pop(0).result()
-        waiting += [pool.submit(run, chunk) for chunk in islice(chunks, 1)]
+class _Writer:
+    """The files of one split: parquet shards in row groups of ROWS_A_GROUP, closed at BYTES_A_SHARD, and lines of
+    `skipped.jsonl`. Raises InputError where one cannot be written."""
 
-
-class _ShardWriter:
-    """Parquet shards of one split: row groups of ROWS_A_GROUP, closed at BYTES_A_SHARD."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder, self._split = folder, split
+    def __init__(self, folder: Path, target: Path, split: str) -> None:
+        """Write to `folder`, which will take the place of `target`."""
+        self._folder, self._target, self._split = folder, target, split
         self._waiting: list[pa.Table] = []
         self._parts: list[Path] = []
         self._writer: pq.ParquetWriter | None = None
@@ -148,18 +78,28 @@ class _ShardWriter:
                 self._write_group(whole.slice(start, ROWS_A_GROUP))
             self._waiting = [whole.slice(full)] if full < whole.num_rows else []
 
+    def write_skipped(self, skipped: Sequence[Skipped], root: Path) -> None:
+        """Append to `skipped.jsonl`; `root` is the folder of the sources."""
+        with writing(self._target / "skipped.jsonl"), (self._folder / "skipped.jsonl").open("ab") as file:
+            for item in skipped:
+                row = {"split": self._split, **asdict(item)}
+                row["detail"] = item.detail.replace(f"{root}/", "")  # the same wherever the sources lie
+                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
     def _write_group(self, group: pa.Table) -> None:
-        if self._writer is None:
-            self._parts.append(self._folder / f"{self._split}-{len(self._parts):05d}.part")
-            self._writer = pq.ParquetWriter(self._parts[-1], FEATURES.arrow_schema, compression="zstd")
-        self._writer.write_table(group)
+        with writing(self._target / f"{self._split}-*.parquet"):
+            if self._writer is None:
+                self._parts.append(self._folder / f"{self._split}-{len(self._parts):05d}.part")
+                self._writer = pq.ParquetWriter(self._parts[-1], FEATURES.arrow_schema, compression="zstd")
+            self._writer.write_table(group)
         self._bytes += group.nbytes
         if self._bytes >= BYTES_A_SHARD:
             self._close_shard()
 
     def _close_shard(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        with writing(self._target / f"{self._split}-*.parquet"):
+            if self._writer is not None:
+                self._writer.close()
         self._writer, self._bytes = None, 0
 
     def close(self) -> None:
@@ -188,68 +128,99 @@ def build_folder(
         on_progress: called with (split, questions done, questions in all).
 
     Raises InputError where a source is missing or unreadable, where a split asked for by name has no record (with the
-    counts by reason), and where `out` holds something that no build wrote.
+    counts by reason), where `out` holds something that no build wrote, and where a file cannot be written: then what
+    was in `out` before is there still.
     """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not any(out.glob("*/build.json")))):
-        raise InputError(f"{out}: exists and was not written by a build; name another folder")
+    _check_out(out, options.config)
     options = fetched(options)
     plans, left_out = plan_splits(options, splits or SPLITS)
     if splits and left_out:
         raise InputError(next(iter(left_out.values())), "missing file")
-    part = out / f".{options.config}.part"
-    if part.exists():
-        shutil.rmtree(part)  # left by a build that was killed
-    part.mkdir(parents=True)
+    target = out / options.config
     summaries: dict[str, SplitSummary] = {}
-    try:
-        with (part / "skipped.jsonl").open("wb") as skipped_file:
-            for split, plan in plans.items():
-                summary = _build_split(split, plan, part, skipped_file, num_proc, on_progress)
+    with _scratch(target) as part:
+        with workers(plans, num_proc) as run:
+            for split in plans:
+                summary = _build_split(split, run, _Writer(part, target, split), on_progress)
                 summaries[split] = summary
                 if not summary.records:
                     left_out[split] = no_record_line(summary.skipped)
         if (splits and left_out) or not any(summary.records for summary in summaries.values()):
             lines = "; ".join(f"split {split}: {reason}" for split, reason in left_out.items())
             raise InputError(f"config {options.config}: {lines}", "no record")
-        dump_json(part / "build.json", _build_json(options, plans, summaries, left_out))
-        target = out / options.config
-        if target.exists():
-            shutil.rmtree(target)
-        part.rename(target)
+        build = _build_json(options, plans, summaries, left_out)
+        with writing(target / "build.json"):
+            (part / "build.json").write_bytes(json_bytes(build))
+        with _in_place(part, target):
+            card.write(out)
+    return BuildSummary(out, summaries, left_out)
+
+
+def _check_out(out: Path, config: str) -> None:
+    """Raises InputError where `out` holds something that no build wrote; a first build that was killed left a folder
+    with its scratch alone."""
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    foreign = found - {_scratch_of(out / config).name} and not any(out.glob("*/build.json"))
+    if foreign or (out.exists() and not out.is_dir()):
+        raise InputError(f"{out}: exists and was not written by a build; name another folder")
+
+
+def _scratch_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """A new folder beside the target; gone at the end, unless it was moved."""
+    part = _scratch_of(target)
+    shutil.rmtree(part, ignore_errors=True)  # left by a build that was killed
+    with writing(target):
+        part.mkdir(parents=True)
+    try:
+        yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    card.write(out)
-    return BuildSummary(out, summaries, left_out)
+
+
+@contextmanager
+def _in_place(part: Path, target: Path) -> Iterator[None]:
+    """Put a folder in the place of the target; where the block fails, the target is what it was."""
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)  # left by a build that was killed here
+        with writing(target):
+            target.rename(old)
+    try:
+        with writing(target):
+            part.rename(target)
+        yield
+    except BaseException:
+        if target.exists():
+            target.rename(part)
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _build_split(
     split: str,
-    plan: SplitPlan,
-    folder: Path,
-    skipped_file: Any,
-    num_proc: int,
+    run: Workers,
+    writer: _Writer,
     on_progress: Callable[[str, int, int], None],
 ) -> SplitSummary:
+    plan = run.plans[split]
     summary = SplitSummary(questions=len(plan.skipped), skipped=Counter(s.reason for s in plan.skipped))
     total = len(plan.skipped) + sum(len(task.questions) for task in plan.tasks)
-    writer = _ShardWriter(folder, split)
-    _write_skipped(skipped_file, split, plan.skipped, plan.lookups.options.root)
-    with ExitStack() as stack:
-        for job in _jobs(plan, num_proc, stack):
-            if job.table is not None:
-                writer.write(job.table)
-            _write_skipped(skipped_file, split, job.skipped, plan.lookups.options.root)
-            _add(summary, job.summary)
-            on_progress(split, summary.questions, total)
+    writer.write_skipped(plan.skipped, plan.lookups.options.root)
+    for job in run.jobs(split):
+        if job.table is not None:
+            writer.write(job.table)
+        writer.write_skipped(job.skipped, plan.lookups.options.root)
+        _add(summary, job.summary)
+        on_progress(split, summary.questions, total)
     writer.close()
     return summary
-
-
-def _write_skipped(file: Any, split: str, skipped: Sequence[Skipped], root: Path) -> None:
-    for item in skipped:
-        row = {"split": split, **asdict(item)}
-        row["detail"] = item.detail.replace(f"{root}/", "")  # the same wherever the sources lie
-        file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _build_json(

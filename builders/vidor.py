@@ -91,6 +91,16 @@ class VidorIndex:
         """The file, or `zip!member`, that `read_video` reads."""
         return str(self.locations[video_id][0])
 
+    def size(self, video_id: str) -> int:
+        """Bytes of the JSON that `read_video` parses; 0 where that cannot be said, as of a file that has gone."""
+        location = self.locations[video_id][0]
+        try:
+            if location.member is None:
+                return os.stat(location.path).st_size
+            return _archive(location.path).getinfo(location.member).file_size
+        except (InputError, OSError, KeyError):
+            return 0
+
     def checksum(self, video_id: str) -> int:
         """CRC-32 of the file that `read_video` reads; a zip states it, so that nothing is unpacked.
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from datasets import Features, Video
 
 from cotasks.errors import InputError, shorten
+from cotasks.files import writing
 from cotasks.schema import FEATURES
 
 SUFFIX = "_videos"
@@ -151,7 +152,7 @@ def _row_groups(files: Sequence[Path]) -> Iterator[pa.Table]:
 def write_shard(out: Path, rows: Rows, groups: Sequence[Group], videos: Path, sizes: Mapping[str, int]) -> None:
     """Write one shard: the next rows, with their videos. The same input gives the same bytes.
 
-    Raises InputError where a video changed since `find_videos` saw it.
+    Raises InputError where a video changed since `find_videos` saw it, and where the shard cannot be written.
     """
     options: dict[str, Any] = {
         "compression": "zstd",
@@ -159,14 +160,15 @@ def write_shard(out: Path, rows: Rows, groups: Sequence[Group], videos: Path, si
         "use_dictionary": ["video.bytes"],
         "dictionary_pagesize_limit": BYTES_A_GROUP + BYTES_A_VIDEO,
     }
-    with pq.ParquetWriter(out, VIDEO_FEATURES.arrow_schema, **options) as writer:
-        for group in groups:
-            table = rows.take(len(group))
-            writer.write_table(
-                pa.Table.from_arrays(
-                    [*table.columns, _video_column(group, videos, sizes)], schema=VIDEO_FEATURES.arrow_schema
-                )
-            )
+    schema = VIDEO_FEATURES.arrow_schema
+    with writing(out):
+        writer = pq.ParquetWriter(out, schema, **options)
+    for group in groups:
+        columns = [*rows.take(len(group)).columns, _video_column(group, videos, sizes)]
+        with writing(out):
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+    with writing(out):
+        writer.close()
 
 
 def _video_column(group: Group, videos: Path, sizes: Mapping[str, int]) -> pa.StructArray:

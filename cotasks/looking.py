@@ -13,6 +13,7 @@ import numpy as np
 
 from cotasks.drawing import boxes_by_frame, contact_sheet, describe, draw_boxes
 from cotasks.errors import InputError, MissingExtra
+from cotasks.files import whole_file
 from cotasks.sample import DATA_DIR
 from cotasks.schema import Record
 
@@ -41,22 +42,24 @@ def draw(record: Record, videos: str | Path | None = None) -> Image:
 def write(record: Record, out: Path, videos: str | Path | None = None) -> None:
     """Write the picture (`.png`), or the grid frames with moving boxes as a clip (`.mp4`, `.gif`).
 
-    Raises InputError for another ending, and as `draw` does.
+    Raises InputError for another ending, where the file cannot be written, and as `draw` does.
     """
     ending = out.suffix.lower()
     if ending not in FORMATS:
         raise InputError(f"{out}: expected a file name that ends with {', '.join(FORMATS)}")
-    out.parent.mkdir(parents=True, exist_ok=True)
     if ending == ".png":
-        draw(record, videos).save(out)
+        image = draw(record, videos)
+        with whole_file(out) as part:
+            image.save(part)
         return
     images = _moving(record, _frames(record, videos))
     seconds = record.clip.end_seconds - record.clip.start_seconds
     rate = min(FASTEST, max(SLOWEST, round(len(images) / seconds) if seconds > 0 else SLOWEST))
-    if ending == ".gif":
-        images[0].save(out, save_all=True, append_images=images[1:], duration=round(1000 / rate), loop=0)
-    else:
-        _write_mp4(images, rate, out)
+    with whole_file(out) as part:
+        if ending == ".gif":
+            images[0].save(part, save_all=True, append_images=images[1:], duration=round(1000 / rate), loop=0)
+        else:
+            _write_mp4(images, rate, part)
 
 
 def to_html(record: Record, videos: str | Path | None = None) -> str:

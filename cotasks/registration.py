@@ -25,7 +25,7 @@ def builders_folder() -> Path:
 
 
 SHAPES_NO_ROW = (
-    *("built.py", "card.py", "download.py", "folder.py"),
+    *("built.py", "card.py", "download.py", "folder.py", "jobs.py"),
     *("matching.py", "measures.py", "naming.py", "repair.py", "scoring.py", "wording.py"),
 )
 """Modules of the builder that fetch sources or write folders, and those of the steps that read and score what a model

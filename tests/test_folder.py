@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from datasets import load_dataset
 
+import cotasks
 from cotasks import FEATURES, Record
+from cotasks.builders import jobs
+from cotasks.builders.assemble import plan_splits
 from cotasks.builders.folder import build_folder
-from cotasks.builders.sources import BuildOptions
+from cotasks.builders.sources import SPLITS, BuildOptions
 from cotasks.errors import InputError
 from cotasks.sample import DATA_DIR
 
@@ -49,10 +57,96 @@ def test_the_sample_folder_loads_where_cotasks_is_unknown(tmp_path: Path) -> Non
         assert [Record.from_row(row) for row in streamed] == [Record.from_row(row) for row in rows]
 
 
-def test_two_builds_are_byte_identical_on_any_number_of_processes(tmp_path: Path) -> None:
-    for name, num_proc in (("one", 1), ("again", 1), ("two", 2)):
-        build_folder(BuildOptions("sample"), tmp_path / name, num_proc=num_proc)
-    assert content(tmp_path / "one") == content(tmp_path / "again") == content(tmp_path / "two")
+@contextmanager
+def another_thread() -> Iterator[None]:
+    """Beside which no process may be forked."""
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_builds_are_byte_identical_on_any_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_folder(BuildOptions("sample"), tmp_path / "one")
+    monkeypatch.setattr(jobs, "BYTES_A_JOB", 1)  # each video is a job
+    for num_proc in (1, 2, 5):
+        build_folder(BuildOptions("sample"), tmp_path / str(num_proc), num_proc=num_proc)
+        assert content(tmp_path / str(num_proc)) == content(tmp_path / "one")
+    with another_thread():
+        build_folder(BuildOptions("sample"), tmp_path / "new", num_proc=2)
+    assert content(tmp_path / "new") == content(tmp_path / "one")
+
+
+def test_processes_are_forked_only_beside_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    with another_thread():
+        assert jobs.start_method().get_start_method() == "spawn"
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    for platform, expected in (("linux", "fork"), ("darwin", "spawn"), ("win32", "spawn")):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert jobs.start_method().get_start_method() == expected
+
+
+def test_each_video_is_in_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans, _ = plan_splits(BuildOptions("sample"), SPLITS)
+    for plan in plans.values():
+        monkeypatch.setattr(jobs, "BYTES_A_JOB", 10**9)
+        assert list(jobs.share_out(plan)) == [(0, len(plan.tasks))]
+        sizes = []
+        for size in (1, 400_000, 1_000_000):
+            monkeypatch.setattr(jobs, "BYTES_A_JOB", size)
+            shares = list(jobs.share_out(plan))
+            assert [number for start, end in shares for number in range(start, end)] == list(range(len(plan.tasks)))
+            sizes.append(len(shares))
+        assert sizes[0] == len(plan.tasks) >= sizes[1] > sizes[2] >= 1
+
+
+def _ended(split: str, start: int, end: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_work", _ended)
+    with pytest.raises(InputError, match=r"^split \w+: a process .* ended from outside.*expected 2 to run on"):
+        build_folder(BuildOptions("sample"), tmp_path / "out", num_proc=2)
+    assert content(tmp_path / "out") == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_processes_end_with_a_build_that_is_killed() -> None:
+    script = (
+        "import os, signal, multiprocessing\n"
+        "from cotasks.builders import jobs\n"
+        "from cotasks.builders.assemble import plan_splits\n"
+        "from cotasks.builders.sources import BuildOptions\n"
+        "plans, _ = plan_splits(BuildOptions('sample'), ['train'])\n"
+        "with jobs.workers(plans, 2) as run:\n"
+        "    next(run.jobs('train'))\n"
+        "    print(*[child.pid for child in multiprocessing.active_children()], flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(cotasks.__file__).parents[1])}
+    command = [sys.executable, "-c", script]
+    # not a pipe to the end: the children hold it open as long as they live
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as build:
+        assert build.stdout is not None
+        pids = [int(word) for word in build.stdout.readline().split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 20
+    while any(_runs(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "State:\tZ" not in status
 
 
 def test_a_folder_built_anew_is_not_read_from_the_old_cache(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import inspect
 from itertools import pairwise
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, List, Value, load_dataset
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks import schema
-from cotasks.schema import FEATURES, Record, records_to_table
+from cotasks.schema import FEATURES, Record, records_to_table, table_to_records
 from tests.strategies import records
 
 
@@ -33,6 +34,23 @@ def test_records_survive_arrow_and_rows(rows: list[Record]) -> None:
 def test_records_that_share_a_scene_are_written_alike(rows: list[Record], shared: list[int]) -> None:
     same = [dataclasses.replace(rows[0], scene=rows[i % len(rows)].scene) for i in shared]
     assert [Record.from_row(row) for row in Dataset(records_to_table(same))] == same
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(records(), max_size=4), shared=st.sets(st.integers(1, 3)), start=st.integers(0, 3))
+def test_a_table_reads_back_as_its_rows_do(rows: list[Record], shared: set[int], start: int) -> None:
+    for row in range(len(rows)):
+        if row in shared:
+            rows[row] = dataclasses.replace(rows[row], scene=rows[row - 1].scene)
+    table = records_to_table(rows).slice(start)
+    read = table_to_records(table.append_column("more", pa.array([0] * len(table))))
+    assert read == rows[start:] == [Record.from_row(row) for row in Dataset(table)]
+    assert all((one.scene is two.scene) == (one.scene == two.scene) for one, two in pairwise(read))
+
+
+def test_a_table_without_a_column_is_refused() -> None:
+    with pytest.raises(KeyError, match="fps"):
+        table_to_records(records_to_table([_record()]).drop_columns(["fps"]))
 
 
 @settings(max_examples=15, deadline=None)

@@ -21,15 +21,17 @@ The same data set gives the same bytes.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from cotasks.errors import InputError, MissingExtra, shorten
-from cotasks.runs import dump_json, read_json, read_jsonl
+from cotasks.files import whole_file
+from cotasks.runs import read_json, read_jsonl
 from cotasks.version import VERSION
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def audit(
     Memory does not grow with the size of records: a video's are held at a time.
 
     Raises InputError where the data set cannot be loaded, where `build.json` or `skipped.jsonl` of a built folder is
-    damaged, and where `out` is a file; MissingExtra where the extra `report` is not installed.
+    damaged, where `out` is a file or cannot be written; MissingExtra where the extra `report` is not installed.
     """
     for package in ("matplotlib", "scipy"):
         try:
@@ -81,13 +83,12 @@ def audit(
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; expected a folder to write to")
     summary = summarise(dataset, config, on_progress)
-    out.mkdir(parents=True, exist_ok=True)
     pictures = plots.draw(summary, out)
     paths = AuditPaths(out / "audit.json", out / "audit.md", tuple(pictures))
-    dump_json(paths.summary, summary)
-    part = paths.markdown.with_name(paths.markdown.name + ".part")
-    part.write_text(page.render(summary, [picture.name for picture in pictures]), encoding="utf-8")
-    os.replace(part, paths.markdown)
+    with whole_file(paths.summary) as part:
+        part.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    with whole_file(paths.markdown) as part:
+        part.write_text(page.render(summary, [picture.name for picture in pictures]), encoding="utf-8")
     return paths
 
 
@@ -107,7 +108,7 @@ def summarise(
         found[records.split] = counts.SplitCounts()
         for table in counts.video_tables(records.rows):
             counts.add_video(found[records.split], table)
-    leakage = _leakage(loaded, found, on_progress)
+    leakage = measure_leakage(loaded, found, on_progress)
     skipped, warnings = read_skipped(dataset, config, {r.split: len(r) for r in loaded})
     return {
         "format": FORMAT,
@@ -144,9 +145,18 @@ def load_splits(dataset: str, config: str | None) -> list[Records]:
     return [first if name == first.split else load_records(dataset, name, config) for name in names]
 
 
-def _leakage(
-    loaded: list[Records], found: Mapping[str, SplitCounts], on_progress: Callable[[str, int, int], None]
+def measure_leakage(
+    loaded: Sequence[Records],
+    found: Mapping[str, SplitCounts],
+    on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
 ) -> Leakage:
+    """The leakage of every record, question by question, in the order of the splits and of their records.
+
+    Args:
+        loaded: the splits.
+        found: split -> what was counted of it.
+        on_progress: called with (split, records done, records in all).
+    """
     from cotasks.audit import chance, counts
     from cotasks.audit.leakage import Question, Vocabulary
 

@@ -5,7 +5,6 @@ Colours are those of Okabe and Ito (2008), which colour-blind people can tell ap
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from cotasks.audit.counts import FROZEN_FRAMES, SIZES, TINY_SHARE
 from cotasks.audit.leakage import CONDITIONS
+from cotasks.files import whole_file
 from cotasks.schema import CATEGORY_OF_TYPE
 
 Row = Mapping[str, Any]
@@ -85,9 +85,8 @@ def _figure(path: Path) -> Iterator[Any]:
 
     figure = Figure()
     yield figure
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
-    os.replace(part, path)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
 
 
 def _counts(figure: Any, splits: Mapping[str, Row]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,8 +72,11 @@ def build(
         num_frames=num_frames,
         limit=limit,
     )
-    with progress_bar("questions") as update:
-        summary = build_folder(options, out, [split_name(s) for s in split or ()] or None, num_proc, update)
+    with ExitStack() as stack:
+        # the bar has a thread of its own, beside which no process can be forked: it starts when they run
+        bar = cache(lambda: stack.enter_context(progress_bar("questions")))
+        names = [split_name(s) for s in split or ()] or None
+        summary = build_folder(options, out, names, num_proc, lambda *progress: bar()(*progress))
     for name, counts in summary.splits.items():
         skipped = f"; skipped {counts.skipped.total()}: {describe_skipped(counts.skipped)}" if counts.skipped else ""
         print(f"{name}: {counts.records} records of {counts.questions} questions{skipped}")

@@ -1,0 +1,199 @@
+"""The records of a split, built here or on several processes, in the order of its plan."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import connection
+from multiprocessing.context import BaseContext
+
+import pyarrow as pa
+
+from cotasks.annotation import Skipped
+from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, without_gc
+from cotasks.errors import InputError
+from cotasks.schema import Record, records_to_table
+
+BYTES_A_JOB = 4 * 2**20
+"""Annotation that a job parses, about 50 ms: so the processes end together, and little waits in memory."""
+BYTES_A_QUESTION = 50_000
+"""Annotation that takes as long to parse as a question takes to assemble."""
+
+
+@dataclass
+class SplitSummary:
+    """What became of the questions of a split."""
+
+    questions: int = 0
+    records: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    categories: Counter[str] = field(default_factory=Counter)
+    span_origins: Counter[str] = field(default_factory=Counter)
+    entity_origins: Counter[str] = field(default_factory=Counter)
+    keyframes_left_out: int = 0
+    keyframes_outside_clip: int = 0
+    unmatched_proposals: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What became of the questions of some videos."""
+
+    table: pa.Table | None
+    """Their records; None where there is none."""
+    skipped: tuple[Skipped, ...]
+    summary: SplitSummary
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A job on its way between processes: a scene that several records share is in it once."""
+
+    job: Job
+    """Its table lacks the scenes."""
+    scenes: pa.ChunkedArray | None = None
+    scene_of_row: Sequence[int] = ()
+
+    def unpacked(self) -> Job:
+        if self.job.table is None or self.scenes is None:
+            return self.job
+        scenes = self.scenes.take(pa.array(self.scene_of_row, pa.int32()))
+        table = self.job.table.append_column("scene", scenes)
+        return Job(table, self.job.skipped, self.job.summary)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes of a build; none where it runs on one."""
+
+    plans: Mapping[str, SplitPlan]
+    pool: ProcessPoolExecutor | None = None
+    num_proc: int = 1
+
+    def jobs(self, split: str) -> Iterator[Job]:
+        """The jobs of a split in the order of its plan; at most a few wait in memory.
+
+        Raises InputError where a process was ended from outside.
+        """
+        plan = self.plans[split]
+        shares = share_out(plan)
+        if self.pool is None:
+            yield from (_run(plan, plan.tasks[start:end])[0] for start, end in shares)
+            return
+        try:
+            waiting: list[Future[_Packed]] = []
+            while True:
+                more = islice(shares, 2 * self.num_proc - len(waiting))
+                waiting += [self.pool.submit(_work, split, start, end) for start, end in more]
+                if not waiting:
+                    return
+                yield waiting.pop(0).result().unpacked()
+        except BrokenProcessPool:
+            raise InputError(
+                f"split {split}: a process that reads annotation was ended from outside, perhaps for want of memory; "
+                f"expected {self.num_proc} to run on; ask for fewer",
+                "process ended",
+            ) from None
+
+
+@contextmanager
+def workers(plans: Mapping[str, SplitPlan], num_proc: int) -> Iterator[Workers]:
+    """Processes that read annotation; with `num_proc` 1 this process does. They start with the first job."""
+    if num_proc == 1:
+        yield Workers(plans)
+        return
+    with ProcessPoolExecutor(num_proc, start_method(), _start_worker, (plans,)) as pool:
+        yield Workers(plans, pool, num_proc)
+
+
+def start_method() -> BaseContext:
+    """How processes are started: by fork on Linux while this process has one Python thread, else anew.
+
+    A fork starts at once and shares modules and plans, where a new interpreter imports for about a second, more than
+    it then saves. It copies locks in the state that they are in, so it is safe only where no other thread could hold
+    one. The threads that OpenBLAS and Arrow keep are no such danger: both libraries see to them at a fork, and the
+    workers use neither's. Elsewhere than on Linux system libraries may not survive a fork.
+    """
+    can_fork = sys.platform == "linux" and threading.active_count() == 1
+    return multiprocessing.get_context("fork" if can_fork else "spawn")
+
+
+def share_out(plan: SplitPlan) -> Iterator[tuple[int, int]]:
+    """(start, end) of the tasks of each job: consecutive videos with about BYTES_A_JOB of annotation."""
+    trees = plan.lookups.trees
+    start, size = 0, 0
+    for end, task in enumerate(plan.tasks, 1):
+        size += BYTES_A_QUESTION * len(task.questions)
+        size += trees.size(task.video_id) if trees is not None and task.video_id in trees else 0
+        if size >= BYTES_A_JOB or end == len(plan.tasks):
+            yield start, end
+            start, size = end, 0
+
+
+_plans: Mapping[str, SplitPlan] = {}
+"""In a worker: what it was started with, so that a job need only say which tasks."""
+
+
+def _start_worker(plans: Mapping[str, SplitPlan]) -> None:
+    global _plans
+    _plans = plans
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; this process's parent answers it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's worker would wait for jobs for ever where its parent was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(split: str, start: int, end: int) -> _Packed:
+    """In a worker: a job, packed."""
+    plan = _plans[split]
+    job, scene_of_row = _run(plan, plan.tasks[start:end])
+    if job.table is None:
+        return _Packed(job)
+    first_rows = [row for row, scene in enumerate(scene_of_row) if not row or scene != scene_of_row[row - 1]]
+    scenes = job.table["scene"].take(pa.array(first_rows, pa.int32()))
+    return _Packed(Job(job.table.drop_columns(["scene"]), job.skipped, job.summary), scenes, scene_of_row)
+
+
+def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
+    """A job, and of each row the number of its scene: 0, or one more than the row before where it is another."""
+    records: list[Record] = []
+    skipped: list[Skipped] = []
+    scene_of_row: list[int] = []
+    summary = SplitSummary()
+    with without_gc():
+        items = [item for task in tasks for item in build_video(task, plan.lookups)]
+    for item in items:
+        summary.questions += 1
+        if isinstance(item, Skipped):
+            skipped.append(item)
+            summary.skipped[item.reason] += 1
+            continue
+        record = item.record
+        is_other = bool(records) and record.scene is not records[-1].scene
+        scene_of_row.append(scene_of_row[-1] + is_other if scene_of_row else 0)
+        records.append(record)
+        summary.records += 1
+        summary.categories[record.category] += 1
+        summary.span_origins[record.frame_localization.span_origin] += 1
+        summary.entity_origins[record.frame_localization.entity_origin] += 1
+        summary.keyframes_left_out += item.keyframes_left_out
+        summary.keyframes_outside_clip += item.keyframes_outside_clip
+        summary.unmatched_proposals += len(item.unmatched_proposals)
+    table = records_to_table(records) if records else None
+    return Job(table, tuple(skipped), summary), scene_of_row
