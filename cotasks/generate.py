@@ -10,47 +10,53 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import orjson
 
-from cotasks.dataset import Records
-from cotasks.errors import InputError, MissingExtra
-from cotasks.inference.ask import Asking, outcomes
+from cotasks.dataset import SAMPLE, Records
+from cotasks.errors import InputError
+from cotasks.inference.ahead import Waited
+from cotasks.inference.ask import Asking, Outcome, outcomes
 from cotasks.inference.batching import Budget, default_tokens
+from cotasks.inference.checks import check_server, check_work
 from cotasks.inference.processes import Processes, Tally, join
 from cotasks.inference.progress import RunProgress, Standing, run_progress
 from cotasks.inference.sampling import GREEDY, Sampling
+from cotasks.inference.server import ServedModel, ServerOptions, connect
+from cotasks.inference.stopping import stop_signal
 from cotasks.inference.vision import reuse_of
 from cotasks.model import TINY, Model, check_template, load_model, versions
-from cotasks.prompts import Condition
-from cotasks.runs import Appender, Key, key_of, read_folder, settle
+from cotasks.origins import Predictions
+from cotasks.predictions import PredictionsFolder, load_predictions
+from cotasks.prompts import Condition, condition_settings
+from cotasks.runs import QUESTION_FIELDS, Appender, Key, read_keyed, settle
 
-QUESTION_FIELDS = (
-    "id",
-    "video_id",
-    "category",
-    "question_type",
-    "question",
-    "answer",
-    "additional_answers",
-    "choices",
-    "answer_index",
-)
-SAME_KEYPRESS_SECONDS = 2.0
-"""A second signal so soon is the same one again: a launcher hands Ctrl-C on to processes that have got it already."""
+Answers = Callable[[Iterator[Sequence[int]], Callable[[], bool]], Iterator[Outcome]]
+"""Gives answers and failures as they come for videos, each given as positions in the records, until told to stop."""
+
+
+class Chain(Predictions, Protocol):
+    """What `generate` asks in parts; it gives the steps that are told of a record, those of earlier parts included."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+
+    def parts(self, conditions: Sequence[Condition]) -> list[Sequence[Condition]]:
+        """The conditions that are asked together, in order; all of a part are there, or have failed, before the next
+        one begins."""
+
+    def begin(self, folder: Path, model: Model | ServedModel) -> None:
+        """Called before each part, when the run folder holds all that came of those before."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ def generate(
     *,
     videos: str | Path | None = None,
     num_frames: int | None = None,
+    predictions: str | Path | None = None,
     batch_size: int = 64,
     batch_tokens: int | None = None,
     max_new_tokens: int = 64,
@@ -96,6 +103,8 @@ def generate(
     prefix_reuse: bool = True,
     workers: int | None = None,
     retry_failures: bool = False,
+    server: ServerOptions | None = None,
+    chain: Chain | None = None,
     progress: bool = True,
 ) -> GenerateResult:
     """Answer every record under every condition.
@@ -111,6 +120,7 @@ def generate(
         run_folder: written to, or gone on with; see `cotasks.runs`.
         videos: the folder that `video_path` is relative to; the sample brings its own.
         num_frames: frames shown where a condition does not say; by default the whole grid.
+        predictions: a folder of `cotasks predict`; needed where a condition's steps are predicted, and only there.
         batch_size: most prompts at once.
         batch_tokens: most tokens at once, those of videos, answers and padding included; by default what the free
             memory of the device suggests. Lowered for good where that does not suffice.
@@ -127,61 +137,104 @@ def generate(
             are the same but for what floating point makes of another batch size.
         workers: threads that decode videos ahead; by default what the processors suggest, 4 at most.
         retry_failures: ask again what failed before.
+        server: ask a model behind a server, which then has the name `model_name`; one process is enough for it. What
+            is said above of batches, devices and reuse is then the server's business.
+        chain: for `cotasks.predict`: the conditions are asked in parts, and later ones are told what came of earlier
+            ones.
         progress: show it on standard error.
 
-    Raises InputError where there is nothing to ask, the video folder or the model is not there or not usable,
-    more frames are asked for than the records have, or the run folder was begun with other settings or is in use.
+    Raises InputError where there is nothing to ask, the video folder, the model or the server is not there or not
+    usable, more frames are asked for than the records have, or the run folder was begun with other settings or is in
+    use.
     """
     conditions = [dataclasses.replace(c, num_frames=c.num_frames or num_frames) for c in conditions]
     folder = records.video_folder(videos)
-    _check(records, conditions, folder)
+    check_work(records, conditions, folder)
+    predicted: Predictions | None = chain
+    told = chain.settings if chain is not None else {}
+    if chain is None:
+        found = _predictions(predictions, records, conditions)
+        predicted, told = found, {"predictions": found.run_settings()} if found is not None else {}
     numbers = {"batch_size": batch_size, "batch_tokens": batch_tokens, "max_new_tokens": max_new_tokens}
     for name, number in {**numbers, "workers": workers}.items():
         if number is not None and number < 1:
             raise InputError(f"{name} {number}; expected 1 or more")
-    group = join()
-    if device_map and group.local_size > 1:
-        raise InputError(f"device_map {device_map!r} is for one process a machine; there are {group.local_size}")
-    with group.membership(Path(run_folder)), run_progress(progress and group.main) as bar:
-        if group.main and model_name == TINY:
-            print("model tiny: random weights; its answers mean nothing")
-        model = load_model(model_name, dtype, device, trust_remote_code, attention, device_map, torch_compile)
-        if any(condition.video for condition in conditions):
-            check_template(model)
-        settings = _settings(records, conditions, model, max_new_tokens, sampling)
-        # all must go by one list of videos, which the answers that others write meanwhile would change
+    model: Model | ServedModel | None = None
+    settings = _settings(records, conditions, folder, max_new_tokens) | told
+    result = GenerateResult(len(records) * len(conditions) * sampling.num_samples, 0, 0, {})
+    for part in chain.parts(conditions) if chain is not None else [conditions]:
+        group = join()
+        if device_map and group.local_size > 1:
+            raise InputError(f"device_map {device_map!r} is for one process a machine; there are {group.local_size}")
+        if server is not None:
+            local = {"device": device, "device_map": device_map, "attention": attention, "batch_tokens": batch_tokens}
+            local |= {"torch_compile": torch_compile, "trust_remote_code": trust_remote_code, "dtype": dtype != "auto"}
+            check_server(server, conditions, group.size, local)
+        with group.membership(Path(run_folder)), run_progress(progress and group.main) as bar:
+            if model is None and server is not None:
+                model = connect(model_name, server)
+                named = model.served or model_name
+                print(f"{server.base_url}: {named}, asked as {model.family.name}, shown {model.media}")
+                settings |= model.settings(sampling, max_new_tokens)
+            elif model is None:
+                if group.main and model_name == TINY:
+                    print("model tiny: random weights; its answers mean nothing")
+                model = load_model(model_name, dtype, device, trust_remote_code, attention, device_map, torch_compile)
+                if any(condition.video for condition in conditions):
+                    check_template(model)
+                settings |= _model_settings(model, sampling)
+            # all must go by one list of videos, which the answers that others write meanwhile would change
+            if group.main:
+                group.wait_until_joined()
+            plan = None if group.main else group.wait_for_main("plan")
+            settle(group.folder, settings)
+            if chain is not None:
+                chain.begin(group.folder, model)
+            work = _read_work(group.folder, records, part, sampling.num_samples, retry_failures, plan)
+            if group.main:
+                _write_questions(group.folder / "questions.jsonl", records)
+                group.say("plan", work.plan)
+            common: dict[str, Any] = {
+                "records": records,
+                "conditions": part,
+                "pending": work.wanted - work.done - work.failed.keys(),
+                "folder": folder,
+                "sampling": sampling,
+                "max_new_tokens": max_new_tokens,
+                "workers": workers or max(1, min(4, (os.cpu_count() or 1) // group.local_size)),
+                "predictions": predicted,
+                "waited": Waited(),
+            }
+            answers: Answers
+            if isinstance(model, ServedModel):
+                from cotasks.inference import server_ask
+
+                answers = partial(server_ask.outcomes, server_ask.ServerAsking(**common, server=model))
+            else:
+                budget = Budget(batch_tokens or default_tokens(model), batch_size, max_new_tokens)
+                reuse = reuse_of(model, vision_reuse, prefix_reuse)
+                answers = partial(outcomes, Asking(**common, model=model, budget=budget, reuse=reuse))
+            with stop_signal(group.main) as stopped:
+                with group.failing_alone(stopped):
+                    _ask(group, answers, work, common["waited"], stopped, bar)
+                lost = group.wait_for_all(stopped, partial(_show, bar, group, work))
+            _show(bar, group, work, now=True)
         if group.main:
-            group.wait_until_joined()
-        plan = None if group.main else group.wait_for_main("plan")
-        settle(group.folder, settings)
-        work = _read_work(group.folder, records, conditions, sampling.num_samples, retry_failures, plan)
-        if group.main:
-            _write_questions(group.folder / "questions.jsonl", records)
-            group.say("plan", work.plan)
-        asking = Asking(
-            records=records,
-            conditions=conditions,
-            pending=work.wanted - work.done - work.failed.keys(),
-            folder=folder,
-            model=model,
-            sampling=sampling,
-            max_new_tokens=max_new_tokens,
-            budget=Budget(batch_tokens or default_tokens(model), batch_size, max_new_tokens),
-            reuse=reuse_of(model, vision_reuse, prefix_reuse),
-            workers=workers or max(1, min(4, (os.cpu_count() or 1) // group.local_size)),
+            for rank, why in lost.items():
+                print(f"process {rank} of {group.size} failed: {why}", file=sys.stderr)
+        tally = group.total(work.tally)
+        failures = Counter(work.failed.values()) + tally.failures
+        done = len(work.done) + tally.answers
+        result = GenerateResult(
+            result.total,
+            result.done + done,
+            result.new + tally.answers,
+            dict(sorted((Counter(result.failures) + failures).items())),
+            group.main,
         )
-        with _stop_signal(group.main) as stopped:
-            with group.failing_alone(stopped):
-                _ask(group, asking, work, stopped, bar)
-            lost = group.wait_for_all(stopped, lambda: _show(bar, group, work))
-        _show(bar, group, work, now=True)
-    if group.main:
-        for rank, why in lost.items():
-            print(f"process {rank} of {group.size} failed: {why}", file=sys.stderr)
-    tally = group.total(work.tally)
-    failures = Counter(work.failed.values()) + tally.failures
-    done = len(work.done) + tally.answers
-    return GenerateResult(len(work.wanted), done, tally.answers, dict(sorted(failures.items())), group.main)
+        if lost:
+            break  # what comes later could not be told of what they have left
+    return result
 
 
 @dataclass
@@ -196,6 +249,8 @@ class _Work:
     """Positions in the records, by video."""
     plan: list[int]
     """Which of the videos have something left to ask."""
+    left: Counter[str]
+    """Video id -> answers still to come."""
     tally: Tally = field(default_factory=Tally)
 
 
@@ -208,22 +263,29 @@ def _read_work(
     plan: list[int] | None,
 ) -> _Work:
     wanted = {(i, c.name, n) for i in records.ids for c in conditions for n in range(num_samples)}
-    done = wanted & {key_of(row) for row in read_folder(run_folder / "generations")}
+    done = wanted & {key for key, _ in read_keyed(run_folder / "generations")}
     failed: dict[Key, str] = {}
     if not retry_failures:
-        rows = {key_of(row): row["reason"] for row in read_folder(run_folder / "failures")}
+        rows = {key: row["reason"] for key, row in read_keyed(run_folder / "failures", "reason")}
         failed = {key: reason for key, reason in rows.items() if key in wanted and key not in done}
     videos = [list(rows) for _, rows in groupby(range(len(records)), key=records.video_ids.__getitem__)]
     if plan is None:
-        left = {record_id for record_id, _, _ in wanted - done - failed.keys()}
-        plan = [i for i, rows in enumerate(videos) if any(records.ids[row] in left for row in rows)]
-    return _Work(wanted, done, failed, videos, plan)
+        ids = {record_id for record_id, _, _ in wanted - done - failed.keys()}
+        plan = [i for i, rows in enumerate(videos) if any(records.ids[row] in ids for row in rows)]
+    video_of = dict(zip(records.ids, records.video_ids, strict=True))
+    left = Counter(video_of[record_id] for record_id, _, _ in wanted - done - failed.keys())
+    return _Work(wanted, done, failed, videos, plan, left)
 
 
-def _ask(group: Processes, asking: Asking, work: _Work, stopped: Callable[[], bool], bar: RunProgress | None) -> None:
+def _ask(
+    group: Processes,
+    answers_to: Answers,
+    work: _Work,
+    waited: Waited,
+    stopped: Callable[[], bool],
+    bar: RunProgress | None,
+) -> None:
     """Ask about the videos that no other process takes, one after the other, and write what comes."""
-    video_of = dict(zip(asking.records.ids, asking.records.video_ids, strict=True))
-    left = Counter(video_of[key[0]] for key in asking.pending)  # video id -> answers still to come
     began = time.monotonic()
     _show(bar, group, work, now=True)
 
@@ -235,17 +297,17 @@ def _ask(group: Processes, asking: Asking, work: _Work, stopped: Callable[[], bo
         Appender(group.folder / "generations" / group.shard) as answers_file,
         Appender(group.folder / "failures" / group.shard) as failures_file,
     ):
-        for answers, failures in outcomes(asking, claims(), stopped):
+        for answers, failures in answers_to(claims(), stopped):
             for row in answers:
                 answers_file.append(row)
             for row in failures:
                 failures_file.append(row)
             for row in (*answers, *failures):
-                left[row["video_id"]] -= 1
-                work.tally.videos += left[row["video_id"]] == 0
+                work.left[row["video_id"]] -= 1
+                work.tally.videos += work.left[row["video_id"]] == 0
             work.tally.answers += len(answers)
             work.tally.failures.update(row["reason"] for row in failures)
-            work.tally.waited = asking.waited.seconds
+            work.tally.waited = waited.seconds
             work.tally.worked = time.monotonic() - began
             group.report(work.tally)
             _show(bar, group, work)
@@ -263,48 +325,47 @@ def _show(bar: RunProgress | None, group: Processes, work: _Work, now: bool = Fa
     bar.update(Standing(answers, failed, len(work.wanted), videos, len(work.videos), tally))
 
 
-def _check(records: Records, conditions: Sequence[Condition], folder: Path | None) -> None:
-    """Raises InputError for what can be known to be wrong before the model is loaded."""
-    names = [c.name for c in conditions]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"conditions {names}; expected at least one, each with a name of its own")
-    if len(set(records.ids)) < len(records.ids):
-        twice = next(record_id for record_id, n in Counter(records.ids).items() if n > 1)
-        raise InputError(f"{records.dataset}: {twice!r} stands for several records; expected one")
-    lengths, whole = records.grids
-    for c in conditions:
-        small = np.flatnonzero((lengths < (c.num_frames or 0)) & ~whole)
-        if len(small):
-            raise InputError(
-                f"condition {c.name}: {c.num_frames} frames asked for, the grid of {records.ids[small[0]]} has "
-                f"{lengths[small[0]]}; ask for fewer, or use `cotasks build --num-frames {c.num_frames}`",
-                "grid too small",
-            )
-    shows_video = next((c.name for c in conditions if c.video), None)
-    if shows_video and folder is None:
-        raise InputError(f"condition {shows_video} shows the video; name the folder of the videos with --videos")
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected the folder of the videos")
-    if shows_video and find_spec("av") is None:
-        raise MissingExtra("av", "video")
+def _predictions(
+    folder: str | Path | None, records: Records, conditions: Sequence[Condition]
+) -> PredictionsFolder | None:
+    """Raises InputError where a condition needs predictions and there are none, or the other way round."""
+    needs = next((c.name for c in conditions if c.origin == "predicted"), None)
+    if needs and folder is None:
+        raise InputError(f"condition {needs} tells predicted steps; name a folder of `cotasks predict`: --predictions")
+    if folder is None:
+        return None
+    if needs is None:
+        raise InputError(f"predictions {folder}: no condition tells them; expected one such as `predicted`")
+    return load_predictions(folder, records, conditions)
 
 
 def _settings(
-    records: Records, conditions: Sequence[Condition], model: Model, max_new_tokens: int, sampling: Sampling
+    records: Records,
+    conditions: Sequence[Condition],
+    folder: Path | None,
+    max_new_tokens: int,
 ) -> dict[str, Any]:
-    """What `run.json` holds: all that shapes an answer, and the versions that made it."""
+    """What `run.json` holds of that which shapes an answer, whatever the model."""
     return {
-        "model": model.settings,
         "dataset": {
             "name": os.path.normpath(records.dataset),
             "config": records.config,
             "split": records.split,
             "limit": records.limit,
             "fingerprint": records.fingerprint,
+            "videos": str(folder.resolve()) if folder is not None and records.dataset != SAMPLE else None,
         },
-        "conditions": {c.name: dataclasses.asdict(c) for c in conditions},
-        "sampling": sampling.settings(),
+        "conditions": {c.name: condition_settings(c) for c in conditions},
         "max_new_tokens": max_new_tokens,
+    }
+
+
+def _model_settings(model: Model, sampling: Sampling) -> dict[str, Any]:
+    """What `run.json` says of a model in this process, of frames and sampling, and the versions that take part."""
+    return {
+        "backend": "transformers",
+        "model": model.settings,
+        "sampling": sampling.settings(),
         "frames": {
             "shown_as": "video",
             "resize": "bicubic",
@@ -326,26 +387,3 @@ def _write_questions(path: Path, records: Records) -> None:
             row = {**row, **{name: label.int2str(row[name]) for name, label in labels.items()}}
             file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
     os.replace(temporary, path)
-
-
-@contextmanager
-def _stop_signal(main: bool) -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM has come; the second one interrupts at once."""
-    received: list[float] = []
-
-    def handle(number: int, _: object) -> None:
-        received.append(time.monotonic())
-        if received[-1] - received[0] > SAME_KEYPRESS_SECONDS:
-            raise KeyboardInterrupt
-        if main and len(received) == 1:
-            print("stopping after the batch in hand; once more to stop at once", file=sys.stderr, flush=True)
-
-    if threading.current_thread() is not threading.main_thread():  # Python hands signals to the main thread only
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)

@@ -19,9 +19,24 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError, shorten
+from cotasks.files import whole_file
 
 Key = tuple[str, str, int]
 """(record id, condition name, sample number from 0)."""
+QUESTION_FIELDS = (
+    "id",
+    "video_id",
+    "category",
+    "question_type",
+    "question",
+    "answer",
+    "additional_answers",
+    "choices",
+    "answer_index",
+)
+"""What a row of `questions.jsonl` holds."""
+MAY_DIFFER = ("versions.", "dataset.videos")
+"""Beginnings of the settings that may differ when a run goes on: with them a run folder tells, it does not compare."""
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
@@ -29,19 +44,21 @@ def key_of(row: Mapping[str, Any]) -> Key:
     return row["id"], row["condition"], row["sample"]
 
 
+def json_bytes(value: Any) -> bytes:
+    """A JSON file's content, indented for people to read."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
 def dump_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all: to a temporary name, then moved into place."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    os.replace(temporary, path)
+    """Write a JSON file whole or not at all. Raises InputError as `cotasks.files.whole_file` does."""
+    with whole_file(path) as part:
+        part.write_bytes(json_bytes(value))
 
 
 def dump_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a JSON-lines file whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
+    """Write a JSON-lines file whole or not at all. Raises InputError as `cotasks.files.whole_file` does."""
+    with whole_file(path) as part, part.open("wb") as file:
         file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
-    os.replace(temporary, path)
 
 
 def read_json(path: Path) -> Any:
@@ -78,6 +95,21 @@ def read_folder(folder: Path) -> Iterator[dict[str, Any]]:
         yield from read_jsonl(path)
 
 
+def read_keyed(folder: Path, *fields: str) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """(key, row) of all `*.jsonl` files of a folder of generations or failures, by file name.
+
+    Raises InputError naming file and line where a row lacks its key, or one of `fields`.
+    """
+    for path in sorted(folder.glob("*.jsonl")):
+        for number, row in enumerate(read_jsonl(path), 1):
+            key = row.get("id"), row.get("condition"), row.get("sample")
+            sound = isinstance(key[0], str) and isinstance(key[1], str) and type(key[2]) is int
+            if not sound or any(name not in row for name in fields):
+                expected = ", ".join(("id", "condition", "sample", *fields))
+                raise InputError(f"{path}:{number}: {shorten(row)}; expected a row with {expected}")
+            yield key_of(row), row
+
+
 class Appender:
     """Appends rows to a JSON-lines file; each row is on its way to the disk when `append` returns.
 
@@ -105,8 +137,13 @@ class Appender:
         self._file.seek(0, os.SEEK_END)
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write one row as one line, in a single write."""
-        self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        """Write one row as one line, in a single write unless the disk fills up in the middle of it.
+
+        Raises OSError where it cannot be written whole; what is there of it is torn, and cut off by the next opening.
+        """
+        line = memoryview(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        while line:
+            line = line[self._file.write(line) :]
 
     def close(self) -> None:
         """Flush to the disk and close."""
@@ -146,7 +183,7 @@ _ABSENT = object()
 
 
 def settle(folder: Path, settings: dict[str, Any]) -> None:
-    """Write `run.json`, or on resume check that it says the same. The field `versions` may differ.
+    """Write `run.json`, or on resume check that it says the same, but for `MAY_DIFFER`.
 
     Raises InputError that names the first field that differs, with both values.
     """
@@ -156,10 +193,9 @@ def settle(folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         dump_json(path, settings)
         return
-    old = _flatten({k: v for k, v in read_json(path).items() if k != "versions"})
-    new = _flatten({k: v for k, v in settings.items() if k != "versions"})
+    old, new = _flatten(read_json(path)), _flatten(settings)
     for field in sorted(old.keys() | new.keys()):
-        if old.get(field, _ABSENT) != new.get(field, _ABSENT):
+        if not f"{field}.".startswith(MAY_DIFFER) and old.get(field, _ABSENT) != new.get(field, _ABSENT):
             was, now = (shorten(d[field]) if field in d else "not set" for d in (old, new))
             raise InputError(
                 f"{path}: {field} is {was}, in this command {now}; resume with the same settings or name another "
@@ -176,20 +212,32 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def read_questions(folder: Path) -> dict[str, dict[str, Any]]:
-    """{record id: row of questions.jsonl}; rows hold id, video_id, category, question_type, question, answer,
-    additional_answers, choices, answer_index."""
-    return {row["id"]: row for row in read_jsonl(folder / "questions.jsonl")}
+    """{record id: row of questions.jsonl}; rows hold `QUESTION_FIELDS`, `additional_answers` where there are any.
+
+    Raises InputError naming file and line where a row lacks one of them.
+    """
+    path = folder / "questions.jsonl"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected a run folder of `cotasks generate`")
+    rows = {}
+    for number, row in enumerate(read_jsonl(path), 1):
+        missing = [name for name in QUESTION_FIELDS if name not in row and name != "additional_answers"]
+        if missing or not isinstance(row["id"], str):
+            lacks = f"without {', '.join(missing)}" if missing else f"id {shorten(row['id'])}"
+            raise InputError(f"{path}:{number}: {lacks}; expected a question of `cotasks generate`")
+        rows[row["id"]] = row
+    return rows
 
 
 def read_generations(folder: Path) -> dict[Key, dict[str, Any]]:
     """{key: row} of all generations; of rows with one key, the first counts."""
     rows: dict[Key, dict[str, Any]] = {}
-    for row in read_folder(folder / "generations"):
-        rows.setdefault(key_of(row), row)
+    for key, row in read_keyed(folder / "generations"):
+        rows.setdefault(key, row)
     return rows
 
 
 def read_failures(folder: Path) -> dict[Key, dict[str, Any]]:
     """{key: row} of failures that no generation made good; of rows with one key, the last counts."""
     done = read_generations(folder).keys()
-    return {key_of(row): row for row in read_folder(folder / "failures") if key_of(row) not in done}
+    return {key: row for key, row in read_keyed(folder / "failures", "reason") if key not in done}

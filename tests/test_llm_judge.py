@@ -24,11 +24,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import runs
+from cotasks import openai_calls, runs
 from cotasks.errors import InputError
 from cotasks.judge import JudgeCounts, Verdict, judge_run, judges_of, read_run, rule_of, verdicts_of
 from cotasks.judging import batch as llm_batch
-from cotasks.judging import client as llm_client
 from cotasks.judging.llm import file_stem, read_llm_judge, served_models
 from cotasks.judging.pricing import find_price, most_tokens
 from cotasks.judging.rubric import load_rubric, read_user_message
@@ -47,8 +46,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("OPENAI_BASE_URL", "OPENAI_LOG", "OPENAI_CUSTOM_HEADERS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(llm_client, "BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr(llm_client, "LONGEST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(openai_calls, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(openai_calls, "LONGEST_BACKOFF_SECONDS", 0.05)
     monkeypatch.setattr(llm_batch, "POLL_SECONDS", 0.01)
 
 
@@ -290,7 +289,7 @@ def test_what_never_works_ends_unscored_where_the_server_else_does(tmp_path: Pat
         assert (row["score"], row["correct"], row["unreadable"]) == (None, None, False)
         assert row["reason"].startswith(("the server", "the connection"))
         tries = len(server.completions) - 4
-        assert tries == (llm_client.CROWDED_TRIES if kind == "429" else llm_client.TRIES)
+        assert tries == (openai_calls.CROWDED_TRIES if kind == "429" else openai_calls.TRIES)
 
         server.answer = lambda _, request: fair(request)
         assert ask(folder, server).calls == 0  # a verdict on disk, scored or not, is not asked for again
@@ -332,10 +331,10 @@ def test_with_a_third_failing_every_answer_is_scored_or_says_why_not(tmp_path: P
 DRIVER = """
 import os, sys
 from pathlib import Path
-from cotasks.judging import client as llm_client
+from cotasks import openai_calls
 from cotasks.judging import loop as llm_loop
 from cotasks.judge import judge_run
-llm_client.BACKOFF_SECONDS = 0.01
+openai_calls.BACKOFF_SECONDS = 0.01
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:

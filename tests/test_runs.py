@@ -11,7 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.runs import Appender, locked, read_failures, read_generations, read_jsonl, read_settings, settle
+from cotasks.runs import (
+    Appender,
+    dump_jsonl,
+    locked,
+    read_failures,
+    read_generations,
+    read_jsonl,
+    read_questions,
+    read_settings,
+    settle,
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -51,6 +61,42 @@ def test_settings_that_differ_are_named(tmp_path: Path) -> None:
         settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 32}, "versions": {}})
     with pytest.raises(InputError, match="not a run folder"):
         read_settings(tmp_path / "elsewhere")
+
+
+def test_where_the_videos_lay_may_differ(tmp_path: Path) -> None:
+    settle(tmp_path, {"dataset": {"name": "a", "videos": "/there"}, "versions": {}})
+    settle(tmp_path, {"dataset": {"name": "a", "videos": None}})
+    assert read_settings(tmp_path)["dataset"]["videos"] == "/there"
+    with pytest.raises(InputError, match=r"dataset\.name is 'a', in this command 'b'"):
+        settle(tmp_path, {"dataset": {"name": "b", "videos": "/there"}})
+
+
+KEYED = {"id": "a", "condition": "baseline", "sample": 0}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{}, {"id": "a", "condition": "baseline"}, {**KEYED, "id": 1}, {**KEYED, "sample": "0"}, {**KEYED, "id": None}],
+)
+def test_rows_without_a_key_are_named(row: dict[str, object], tmp_path: Path) -> None:
+    for folder, read in (("generations", read_generations), ("failures", read_failures)):
+        (tmp_path / folder).mkdir()
+        dump_jsonl(tmp_path / folder / "0.jsonl", [{**KEYED, "reason": "x"}, row])
+        with pytest.raises(InputError, match=rf"{folder}/0\.jsonl:2: .*; expected a row with id, condition, sample"):
+            read(tmp_path)
+        (tmp_path / folder / "0.jsonl").unlink()
+
+
+def test_failures_need_a_reason_and_questions_their_fields(tmp_path: Path) -> None:
+    (tmp_path / "failures").mkdir()
+    dump_jsonl(tmp_path / "failures" / "0.jsonl", [KEYED])
+    with pytest.raises(InputError, match=r"failures/0\.jsonl:1: .*; expected a row with id, condition, sample, reason"):
+        read_failures(tmp_path)
+    with pytest.raises(InputError, match=r"questions\.jsonl: no such file"):
+        read_questions(tmp_path)
+    dump_jsonl(tmp_path / "questions.jsonl", [{"id": "a", "question": "why"}])
+    with pytest.raises(InputError, match=r"questions\.jsonl:1: without video_id, category, question_type, answer, .*"):
+        read_questions(tmp_path)
 
 
 def test_generations_count_once_and_failures_made_good_are_gone(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cotasks.commands.arguments import Config, Dataset, Split, Videos
+from cotasks.errors import InputError, shorten
 
 if TYPE_CHECKING:
+    from cotasks.inference.server import ServerOptions
     from cotasks.report import ReportPaths
 
 
@@ -18,10 +22,11 @@ def demo(
         "cotasks-demo"
     ),
 ) -> None:
-    """Run the main job on the embedded sample: build, generate with a tiny random model, judge, report.
+    """Run the main job on a toy world: draw clips, build, predict steps, generate, judge, report.
 
-    Writes DIR/data (the built folder), DIR/run (the run folder with its report). Needs no network. The tiny model has
-    random weights, so its answers and scores mean nothing.
+    Writes DIR/source (drawn clips and annotation), DIR/data (the built folder), DIR/predictions (the steps as the model
+    sees them) and DIR/run (the run folder with its report). Needs no network. The model `toy` is real but very small,
+    and knows this drawn world only: the scores show what the commands do, and say nothing about real video.
     """
     from cotasks.demo import run_demo
 
@@ -34,16 +39,21 @@ def demo(
 
 def generate(
     dataset: Dataset,
-    model: Annotated[str, typer.Option(help="Model folder, Hub id, or `tiny` (random weights).", show_default=False)],
+    model: Annotated[str, typer.Option(help="Model folder, Hub id, `toy`, or `tiny` (random).", show_default=False)],
     run: Annotated[Path, typer.Option(help="Run folder; an interrupted run goes on there.", show_default=False)],
     condition: Annotated[
         list[str] | None,
-        typer.Option(help="baseline, blind, cotasks, blind-cotasks, cotasks-12, cotasks:frames=16,...; repeatable."),
+        typer.Option(
+            help="baseline, blind, cotasks, blind-cotasks, cotasks-12, predicted, cotasks:frames=16,...; repeatable."
+        ),
     ] = None,
     config: Config = None,
     split: Split = None,
     videos: Videos = None,
     num_frames: Annotated[int | None, typer.Option(help="Frames shown, where a condition says nothing else.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Folder of `cotasks predict`, for conditions such as predicted.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="About so many questions: whole videos in a fixed random order.")
     ] = None,
@@ -74,10 +84,35 @@ def generate(
         bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint.")
     ] = False,
     retry_failures: Annotated[bool, typer.Option("--retry-failures", help="Try again what failed before.")] = False,
+    backend: Annotated[
+        str, typer.Option(help="transformers, or server: a model behind an OpenAI-compatible server.")
+    ] = ("transformers"),
+    base_url: Annotated[
+        str | None, typer.Option(help="Of the server, up to and with /v1; OPENAI_BASE_URL by default.")
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="Of the server's model, such as qwen2_5_vl; by default what its name says.")
+    ] = None,
+    server_media: Annotated[
+        str | None, typer.Option(help="images or video_url; by default video_url for vLLM, else images.")
+    ] = None,
+    image_format: Annotated[str | None, typer.Option(help="jpeg (by default) or png, of frames for a server.")] = None,
+    min_pixels: Annotated[int | None, typer.Option(help="Least area of a frame for a server.", min=1)] = None,
+    max_pixels: Annotated[int | None, typer.Option(help="Greatest area of a frame for a server.", min=1)] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Folder or Hub id, for conditions with tokens=N at a server.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Most calls to a server at once; 32 by default.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one call to a server; 600 by default.")] = None,
+    check_frames: Annotated[
+        bool | None, typer.Option(help="Stop where a server's token count says that frames did not arrive as sent.")
+    ] = None,
+    extra_body: Annotated[str | None, typer.Option(help="JSON object: further fields of each request.")] = None,
 ) -> None:
     """Ask a model every question under every condition (baseline and cotasks unless named).
 
-    On several devices or machines: `accelerate launch -m cotasks generate ...`; the processes share the videos.
+    On several devices or machines: `accelerate launch -m cotasks generate ...`; the processes share the videos. With
+    --backend server, MODEL is the server's name for it, and a key is read from OPENAI_API_KEY.
 
     Reads DATASET and its videos. Appends answers to RUN/generations, failures with their reasons to RUN/failures, and
     writes RUN/run.json and RUN/questions.jsonl. Ends with exit code 1 if anything failed.
@@ -87,6 +122,20 @@ def generate(
     from cotasks.inference.sampling import Sampling
     from cotasks.prompts import parse_condition
 
+    server = _server_options(
+        backend,
+        base_url=base_url,
+        family=family,
+        media=server_media,
+        image_format=image_format,
+        min_pixels=min_pixels,
+        max_pixels=max_pixels,
+        tokenizer=tokenizer,
+        concurrency=concurrency,
+        timeout=timeout,
+        check_frames=check_frames,
+        extra_body=extra_body,
+    )
     records = load_records(dataset, split, config, limit)
     result = generate_answers(
         records,
@@ -95,6 +144,7 @@ def generate(
         run,
         videos=videos,
         num_frames=num_frames,
+        predictions=predictions,
         batch_size=batch_size,
         batch_tokens=batch_tokens,
         max_new_tokens=max_new_tokens,
@@ -109,6 +159,7 @@ def generate(
         prefix_reuse=prefix_reuse,
         workers=workers,
         retry_failures=retry_failures,
+        server=server,
     )
     if not result.main:  # another process of the same launch says how it went
         return
@@ -119,9 +170,35 @@ def generate(
         raise typer.Exit(1)
 
 
+def _server_options(backend: str, **given: Any) -> ServerOptions | None:
+    """What the options say of a server; None for the other backend. Raises InputError where they contradict it."""
+    from cotasks.inference.server import ServerOptions
+
+    given = {name: value for name, value in given.items() if value is not None}
+    if backend not in ("transformers", "server"):
+        raise InputError(f"backend {backend!r}; expected transformers or server")
+    if backend == "transformers":
+        if given:
+            raise InputError(f"{', '.join(given)}: only for a server; expected --backend server with it")
+        return None
+    given.setdefault("base_url", os.environ.get("OPENAI_BASE_URL", ""))
+    if not given["base_url"]:
+        raise InputError("backend server without an address; expected --base-url, such as http://localhost:8000/v1")
+    if "extra_body" in given:
+        try:
+            given["extra_body"] = json.loads(given["extra_body"])
+        except ValueError as error:
+            raise InputError(f"extra body: not JSON: {error}") from None
+        if not isinstance(given["extra_body"], dict):
+            raise InputError(f"extra body {shorten(given['extra_body'])}; expected a JSON object")
+    return ServerOptions(**given)
+
+
 def judge(
     run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
-    judge: Annotated[str, typer.Option(help="exact, f1, or openai:MODEL for a model behind a server.")] = "exact",
+    judge: Annotated[
+        str, typer.Option(help="exact, f1, wups0, wups0.9 (NExT-QA's WUPS), or openai:MODEL, behind a server.")
+    ] = "exact",
     base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server; OpenAI's by default.")] = None,
     rubric: Annotated[Path | None, typer.Option(help="Text file in place of the shipped rubric.")] = None,
     temperature: Annotated[float, typer.Option(help="Of the judge's sampling; below 0 leaves it to the server.")] = 0.0,
@@ -146,7 +223,8 @@ def judge(
 
     Reads RUN/questions.jsonl and RUN/generations, and for a model behind a server the key in OPENAI_API_KEY. Appends
     verdicts to RUN/verdicts; what is there already is not judged again. What cannot be measured stays unscored and is
-    never counted as 0. The judge sees question, references and answer; never context, condition or model.
+    never counted as 0. WUPS needs WordNet: NLTK's data, /usr/share/wordnet, or the folder that COTASKS_WORDNET names.
+    The judge sees question, references and answer; never context, condition or model.
     """
     from cotasks.judge import judge_run
 

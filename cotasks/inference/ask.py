@@ -17,6 +17,7 @@ from cotasks.inference.prepare import Item, Row, failure_row, prepare_video
 from cotasks.inference.sampling import Sampling
 from cotasks.inference.vision import Reuse, model_inputs
 from cotasks.model import Model
+from cotasks.origins import Predictions
 from cotasks.prompts import Condition
 from cotasks.runs import Key
 
@@ -41,6 +42,8 @@ class Asking:
     reuse: Reuse
     workers: int
     """Threads that prepare videos."""
+    predictions: Predictions | None = None
+    """Needed where a condition's steps are predicted."""
     waited: Waited = field(default_factory=Waited)
     """Time that the model spent waiting for videos."""
     shown: WeakSet[Video] = field(default_factory=WeakSet)
@@ -92,7 +95,13 @@ def _prepare(asking: Asking, encoder: Encoder, positions: Sequence[int]) -> list
     items: list[Item] = []
     rows: list[Row] = []
     for ready in prepare_video(
-        records, asking.conditions, asking.pending, encoder.model, asking.folder, asking.sampling.num_samples
+        records,
+        asking.conditions,
+        asking.pending,
+        encoder.model,
+        asking.folder,
+        asking.sampling.num_samples,
+        asking.predictions,
     ):
         if isinstance(ready, Item):
             items.append(ready)

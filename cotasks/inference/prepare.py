@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from cotasks.boxes import Size
 from cotasks.collate import Clip, clip_range
 from cotasks.errors import InputError
-from cotasks.families import frame_size
-from cotasks.model import Model
-from cotasks.prompts import Condition, Prompt, build_prompt, select_frames
+from cotasks.families import Family, Limits, frame_size
+from cotasks.origins import Predictions, shown_frames
+from cotasks.prompts import Condition, Prompt, build_prompt
 from cotasks.runs import Key
 from cotasks.schema import Record
 from cotasks.video import Image, VideoInfo, probe, read_frames
@@ -25,6 +25,22 @@ ASPECT_TOLERANCE = 0.03
 
 Row = dict[str, Any]
 """A line of the generations or failures files."""
+
+
+class Target(Protocol):
+    """What prompts depend on, of the model that they are for: one in this process, or behind a server."""
+
+    @property
+    def family(self) -> Family:
+        """Its conventions."""
+
+    @property
+    def limits(self) -> Limits:
+        """The sizes of frames that its processor leaves alone."""
+
+    @property
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """Gives the tokens of a piece of text; None where there is no tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +75,24 @@ def prepare_video(
     records: Sequence[Record],
     conditions: Sequence[Condition],
     pending: Set[Key],
-    model: Model,
+    model: Target,
     folder: Path | None,
     num_samples: int = 1,
+    predictions: Predictions | None = None,
 ) -> Iterator[Item | Row]:
     """Prompts with their frames, and failure rows: one or the other for each pending key of these records.
 
     Args:
         records: of one video. All their frames are decoded together, once for each size they are shown in, and
-            prompts that show the same frames share a `Clip`.
+            prompts that show the same frames share a `Clip`. So a run reads each video once without a
+            `cotasks.frame_cache`, whose hits would be those of other runs only, for writing all frames to disk in this
+            one; decoding goes on beside the model in any case.
         conditions: of the run.
         pending: keys to prepare; others are passed over.
         model: what the prompts are for.
         folder: of the videos; needed where a condition shows them.
         num_samples: answers a prompt; their keys differ in the last place.
+        predictions: needed where a condition's steps are predicted.
     """
     look = cache(probe)
     asked: list[tuple[Record, Key, Prompt, Size]] = []
@@ -84,7 +104,7 @@ def prepare_video(
                 continue
             path = folder / record.video_path if folder is not None else None
             try:
-                prompt, size = _prompt(record, condition, model, path, look)
+                prompt, size = _prompt(record, condition, model, path, look, predictions)
             except Exception as error:  # one odd record must not stop the others
                 yield from (failure_row(key, record.video_id, error) for key in keys)
             else:
@@ -125,13 +145,18 @@ def _read(path: Path, indices: list[int], size: Size) -> tuple[list[int], Image]
 
 
 def _prompt(
-    record: Record, condition: Condition, model: Model, path: Path | None, look: Callable[[Path], VideoInfo]
+    record: Record,
+    condition: Condition,
+    model: Target,
+    path: Path | None,
+    look: Callable[[Path], VideoInfo],
+    predictions: Predictions | None,
 ) -> tuple[Prompt, Size]:
     """The prompt, and (width, height) of its frames."""
     source = _source_size(record, condition, path, look)
-    shown = select_frames(record, condition)
+    shown = shown_frames(record, condition)
     size = frame_size(model.family, *source, num_frames=len(shown), limits=model.limits)
-    return build_prompt(record, condition, model.family, size, source, model.count_tokens), size
+    return build_prompt(record, condition, model.family, size, source, model.count_tokens, predictions), size
 
 
 def _source_size(record: Record, condition: Condition, path: Path | None, look: Callable[[Path], VideoInfo]) -> Size:
@@ -148,7 +173,7 @@ def _source_size(record: Record, condition: Condition, path: Path | None, look: 
                 f"{path}: {info.width}x{info.height}; expected the shape of the record's {size[0]}x{size[1]}",
                 "video of another shape than its record",
             )
-    if size is None and not condition.steps:
+    if size is None and not condition.steps and condition.asks is None:
         return 1, 1  # neither frames nor boxes: nothing in the prompt depends on it
     if size is None and path is not None:
         try:

@@ -69,9 +69,17 @@ GREEDY = Sampling()
 
 def uniform(seed: int, key: Key, count: int) -> Any:
     """`count` numbers in [0, 1) that belong to one answer."""
-    name = "\0".join(map(str, (seed, *key)))
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big")
+    number = int.from_bytes(_digest(seed, key)[:16], "big")
     return np.random.Generator(np.random.Philox(key=number)).random(count)
+
+
+def request_seed(seed: int, key: Key) -> int:
+    """A seed that belongs to one answer, of 31 bits as every server takes it."""
+    return int.from_bytes(_digest(seed, key)[:4], "big") >> 1
+
+
+def _digest(seed: int, key: Key) -> bytes:
+    return hashlib.sha256("\0".join(map(str, (seed, *key))).encode()).digest()
 
 
 class _Draw:

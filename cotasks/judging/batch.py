@@ -18,9 +18,10 @@ import orjson
 from cotasks import runs
 from cotasks.errors import InputError
 from cotasks.judge import Row, read_verdicts, verdict_path
-from cotasks.judging.client import Client, Fatal, SchemaRefused, Trouble, read_completion
+from cotasks.judging.client import Reply, read_completion
 from cotasks.judging.llm import file_stem
 from cotasks.judging.work import Job, Work
+from cotasks.openai_calls import Client, Fatal, SchemaRefused, Trouble
 
 ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 MOST_REQUESTS = 50_000
@@ -35,11 +36,11 @@ ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 T = TypeVar("T")
 
 
-async def ask_in_batches(work: Work, client: Client) -> None:
+async def ask_in_batches(work: Work, client: Client[Reply]) -> None:
     """Send all jobs in batches, wait for them, and write their verdicts; goes on with batches of an earlier call.
 
     What a batch did not get to stays to be asked, and `work.stopped` says so. Raises Fatal and SchemaRefused as of
-    `client`.
+    `openai_calls`.
     """
     path = work.folder / "verdicts" / "batches" / f"{file_stem(work.judge.name)}.json"
     entries = _read(path)
@@ -98,7 +99,7 @@ def _read(path: Path) -> list[Row]:
     return entries
 
 
-async def _find_lost(client: Client, entries: list[Row]) -> list[Row]:
+async def _find_lost(client: Client[Reply], entries: list[Row]) -> list[Row]:
     """The entries, with the batches that were made just before a kill; those that never were are left out."""
     lost = {entry["file"]: entry for entry in entries if entry["batch"] is None}
 
@@ -142,7 +143,7 @@ def _files(jobs: list[Job]) -> Iterator[tuple[bytes, list[Job]]]:
         yield b"".join(lines), held
 
 
-async def _fetch(client: Client, batch: Any) -> list[Row]:
+async def _fetch(client: Client[Reply], batch: Any) -> list[Row]:
     """The lines of an ended batch's output and error files."""
     lines: list[Row] = []
     for file in (batch.output_file_id, batch.error_file_id):
@@ -152,7 +153,7 @@ async def _fetch(client: Client, batch: Any) -> list[Row]:
     return lines
 
 
-def _collect(work: Work, client: Client, batch: Any, entry: Row, lines: list[Row]) -> None:
+def _collect(work: Work, client: Client[Reply], batch: Any, entry: Row, lines: list[Row]) -> None:
     """Write the verdicts of an ended batch."""
     jobs = {job.key: job for job in work.jobs}
     written = {hashed for _, hashed, _, _ in read_verdicts(verdict_path(work.folder, work.judge.name))}
@@ -169,7 +170,7 @@ def _collect(work: Work, client: Client, batch: Any, entry: Row, lines: list[Row
         raise Fatal(f"{client.base_url}: batch {batch.id} failed: {client.hide(said)}")
 
 
-def _take(work: Work, client: Client, job: Job, response: Row | None) -> None:
+def _take(work: Work, client: Client[Reply], job: Job, response: Row | None) -> None:
     """Write what a line of an output or error file says; one that another try may better is left."""
     if not response or not response.get("status_code"):
         return
@@ -191,7 +192,7 @@ def _take(work: Work, client: Client, job: Job, response: Row | None) -> None:
         work.write_failure(job, trouble)
 
 
-async def _reach(client: Client, call: Callable[[], Awaitable[T]], tries: int = TRIES) -> T:
+async def _reach(client: Client[Reply], call: Callable[[], Awaitable[T]], tries: int = TRIES) -> T:
     """What a call returns, tried again where that may help. Raises Fatal where it does not."""
     for number in range(tries):
         try:

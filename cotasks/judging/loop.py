@@ -17,15 +17,14 @@ from cotasks import runs
 from cotasks.errors import InputError
 from cotasks.judge import JudgeCounts, Row, Run, count, run_with_answers, verdict_path
 from cotasks.judging.batch import ask_in_batches
-from cotasks.judging.client import Client, Fatal, Reply, SchemaRefused, Trouble
-from cotasks.judging.llm import LlmJudge, api_key, llm_judge, read_llm_judge, served_models, settings_path
+from cotasks.judging.client import Reply, read_completion
+from cotasks.judging.llm import LlmJudge, llm_judge, read_llm_judge, served_models, settings_path
 from cotasks.judging.pricing import Budget, dollars, find_price
 from cotasks.judging.rubric import load_rubric
 from cotasks.judging.work import Job, Work, describe_plan, plan, spent_before
+from cotasks.openai_calls import Client, Held, SchemaRefused, Trouble
 from cotasks.progress import SECONDS_A_LINE, progress_bar
-
-FAILURES_IN_A_ROW = 20
-"""So many verdicts in a row without a completion end the judging: the server is down, or does not take our requests."""
+from cotasks.server_address import api_key
 
 
 @dataclass(frozen=True)
@@ -178,10 +177,10 @@ def _in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def _ask(work: Work, secret: str, limits: Limits) -> None:
-    """Ask for all verdicts. Raises Fatal and SchemaRefused as of `client`."""
+    """Ask for all verdicts. Raises Fatal and SchemaRefused as of `openai_calls`."""
     if not work.jobs:
         return
-    client = Client(work.judge.base_url, secret, limits.concurrency, limits.timeout)
+    client = Client(work.judge.base_url, secret, limits.concurrency, limits.timeout, read_completion)
     async with client.api:
         if work.batch:
             await ask_in_batches(work, client)
@@ -200,14 +199,13 @@ async def _ask(work: Work, secret: str, limits: Limits) -> None:
 class _Asker:
     """What the workers of one judging share."""
 
-    def __init__(self, work: Work, client: Client) -> None:
+    def __init__(self, work: Work, client: Client[Reply]) -> None:
         self.work = work
         self.client = client
         self._jobs = iter(work.jobs)
         self._under_way = 0
         self._changed = asyncio.Event()
-        self._held: list[tuple[Job, Trouble]] = []
-        """Failures since the last completion; they are verdicts only if the server turns out to be up."""
+        self._held: Held[Job] = Held(client, "verdicts")
 
     async def work_off(self) -> None:
         """Ask for one verdict after the other, until none is left or the money is spent."""
@@ -239,24 +237,16 @@ class _Asker:
         return True
 
     def _take(self, job: Job, outcome: Reply | Trouble) -> None:
-        if not isinstance(outcome, Trouble):
-            self._write_held()
-            self.work.write(job, outcome)
+        if isinstance(outcome, Trouble):
+            self._held.add(job, outcome)
             return
-        self._held.append((job, outcome))
-        said = f"{outcome.reason}{': ' if outcome.detail else ''}{outcome.detail}"
-        if not self.client.heard:
-            raise Fatal(f"{self.client.base_url}: {said}; expected an OpenAI-compatible server there")
-        if len(self._held) >= FAILURES_IN_A_ROW:
-            raise Fatal(f"{self.client.base_url}: {len(self._held)} verdicts in a row failed: {said}; run again later")
+        self._write(self._held.release())
+        self.work.write(job, outcome)
 
-    def _write_held(self) -> None:
-        for job, trouble in self._held:
+    def _write(self, failures: list[tuple[Job, Trouble]]) -> None:
+        for job, trouble in failures:
             self.work.write_failure(job, trouble)
-        self._held.clear()
 
     def finish(self) -> None:
         """Write the failures of a server that is up, or that refuses just these; raises Fatal where it is down."""
-        if self._held and not self.client.worked and all(trouble.retry for _, trouble in self._held):
-            raise Fatal(f"{self.client.base_url}: no call succeeded: {self._held[0][1].reason}; run again later")
-        self._write_held()
+        self._write(self._held.finish())

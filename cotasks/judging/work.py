@@ -22,11 +22,12 @@ from pathlib import Path
 from cotasks import runs
 from cotasks.answers import clean
 from cotasks.judge import Row, Run, read_verdicts, verdict_row
-from cotasks.judging.client import Reply, Trouble
+from cotasks.judging.client import Reply
 from cotasks.judging.llm import LlmJudge, local_verdict
 from cotasks.judging.pricing import REPLY_TOKENS, Budget, dollars, find_price, likely_tokens, most_tokens
 from cotasks.judging.rubric import HIGHEST_RATING
 from cotasks.judging.rules import Verdict, verdict_key
+from cotasks.openai_calls import Trouble
 from cotasks.runs import Key
 
 TOKENS = ("prompt_tokens", "completion_tokens")

@@ -1,0 +1,350 @@
+"""Calls to an OpenAI-compatible server: tried again where that may help, no more at once than the server bears.
+
+What is asked, and what a completion means, is up to the caller; the key never leaves this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import random
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import anyio
+import openai
+import orjson
+
+from cotasks.errors import InputError
+
+TRIES = 6
+"""Calls for one thing where the server fails or does not reply; being sent away for crowding does not count."""
+CROWDED_TRIES = 30
+"""Calls for one thing where the server sends it away because there are too many."""
+BACKOFF_SECONDS = 0.5
+"""First wait after a failure; doubled each time, and shortened at random by up to half."""
+LONGEST_BACKOFF_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 600.0
+"""Longest wait that a server may ask for; one that asks for more ends the work, to be gone on with later."""
+CROWDED = frozenset({429, 503, 529})
+"""Too many requests, and two ways to say overloaded."""
+FAILURES_IN_A_ROW = 20
+"""So many failures in a row without a completion end the work: the server is down, or does not take our requests."""
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """No completion."""
+
+    reason: str
+    """In a phrase without values of the data."""
+    detail: str = ""
+    """What the server said."""
+    retry: bool = False
+    """Another try may do better."""
+    billed: bool = False
+    """The server may have worked on it, and bill it."""
+    crowded: bool = False
+    wait: float | None = None
+    """Seconds that the server asks to wait."""
+    fatal: str = ""
+    """One line for the user, where no other call would do better."""
+    refuses_schema: bool = False
+    too_long: bool = False
+    """The request does not fit into the model's context; others may."""
+    status: int = 0
+    """Of the response, where there was one."""
+
+
+class Fatal(InputError):
+    """Nothing more can be asked."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        """Of the response that says so; 0 where none does."""
+
+
+class SchemaRefused(Exception):
+    """The server does not know the response format."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a response to a chat completion request holds. Text is as the server sent it, but for `clean`ing."""
+
+    content: str
+    """Empty where there is none."""
+    refusal: Any
+    finish_reason: Any
+    """Why it ended: `stop`, `length`, `content_filter`, ..."""
+    prompt_tokens: int | None = None
+    """None where the server does not say."""
+    completion_tokens: int | None = None
+    served_model: str = ""
+    """The model as the server names it; a moving name such as `gpt-4o` shows its snapshot here."""
+
+
+def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
+    """The completion in the body of a response.
+
+    Args:
+        payload: The body as bytes or text, or its JSON.
+        redact: A secret that is never passed on.
+    """
+    try:
+        body = orjson.loads(payload) if isinstance(payload, bytes | str) else payload
+        choice = body["choices"][0]
+        message = choice["message"]
+        content, refusal = message.get("content"), message.get("refusal")
+        ended, usage = choice.get("finish_reason"), body.get("usage")
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
+        return Trouble("the server's response is no completion", retry=True, billed=True)
+
+    def counted(name: str) -> int | None:
+        tokens = usage.get(name) if isinstance(usage, dict) else None
+        return tokens if isinstance(tokens, int) and tokens >= 0 else None
+
+    served = clean(body.get("model"), redact)[:200]
+    content = content if isinstance(content, str) else ""
+    return Completion(content, refusal, ended, counted("prompt_tokens"), counted("completion_tokens"), served)
+
+
+def clean(value: Any, redact: str = "") -> str:
+    """Text that a server sent, as it can be written: without a secret, blanks around it, and lone surrogates."""
+    text = str(value or "").encode("utf-8", "replace").decode()
+    return (text.replace(redact, "[key]") if redact else text).strip()
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a response asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date; else None."""
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) / unit
+        except (KeyError, ValueError):
+            continue
+        return max(seconds, 0.0) if seconds == seconds else None
+    try:
+        date = email.utils.parsedate_to_datetime(headers["retry-after"])
+        return max(date.timestamp() - time.time(), 0.0)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+class Gate:
+    """Lets only so many calls through at once: fewer each time the server is crowded, slowly more while it is not."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = float(most)
+        self._active = 0
+        self._closed_until = 0.0
+        self._cut_at = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> float:
+        """Wait for a place; returns the time of entry."""
+        while True:
+            closed = self._closed_until - time.monotonic()
+            if closed > 0:
+                await asyncio.sleep(closed * (1 + 0.1 * random.random()))  # not all at the same moment
+            elif self._active < int(self.limit):
+                self._active += 1
+                return time.monotonic()
+            else:
+                place = asyncio.get_running_loop().create_future()
+                self._waiting.append(place)
+                await place
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._active -= 1
+        free = int(self.limit) - self._active
+        while free > 0 and self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                free -= 1
+
+    def slow_down(self, entered: float, wait: float | None) -> None:
+        """The server is crowded. Calls that entered before the last cut say nothing about the limit since."""
+        if entered >= self._cut_at:
+            self.limit = max(1.0, self.limit * 0.7)
+            self._cut_at = time.monotonic()
+        if wait:
+            self._closed_until = max(self._closed_until, time.monotonic() + wait)
+
+    def speed_up(self) -> None:
+        """A call went well."""
+        self.limit = min(float(self.most), self.limit + 1 / self.limit)
+
+
+_SCHEMA_WORDS = re.compile(r"response_format|json_schema|structured|guided|grammar", re.IGNORECASE)
+_SETTINGS = re.compile(r"temperature|max_tokens|max_completion_tokens", re.IGNORECASE)
+_TOO_LONG = re.compile(
+    r"context.{0,3}(length|window)|max_model_len|(prompt|input|sequence).{0,60}(too long|longer than|exceed|must be <)",
+    re.IGNORECASE,
+)
+_UNSUPPORTED = re.compile(r"unsupported|not support|unexpected", re.IGNORECASE)
+_REFUSALS = {
+    401: "refuses the API key; set OPENAI_API_KEY",
+    402: "asks for payment",
+    403: "does not allow this",
+    404: "knows no such model or address (most base URLs end with /v1)",
+    405: "knows no such model or address (most base URLs end with /v1)",
+}
+_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+
+
+class Client(Generic[R]):
+    """Asks one server. Belongs to the event loop that it is used in."""
+
+    def __init__(
+        self, base_url: str, key: str, concurrency: int, timeout: float, read: Callable[[Any, str], R | Trouble]
+    ) -> None:
+        """`read(payload, secret)` makes something of the body of a response."""
+        self.api = openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=timeout)
+        self.base_url = base_url
+        self.gate = Gate(concurrency)
+        self.heard = False
+        """Whether the server has ever sent a response."""
+        self.worked = False
+        """Whether it has ever sent a completion."""
+        self.secret = key if len(key) >= 8 else ""
+        """The key, to be hidden wherever the server repeats it; empty where it is a word such as "none"."""
+        self.calling: set[asyncio.Task[Any] | None] = set()
+        """Tasks whose call is under way; the others wait for their turn."""
+        self._timeout = timeout
+        self._read = read
+
+    async def ask(self, request: Mapping[str, Any]) -> tuple[R | Trouble, int]:
+        """(what came of it in the end, how many calls without a completion may be billed).
+
+        Raises Fatal where nothing more can be asked, SchemaRefused where the server does not know the format.
+        """
+        failures = crowded = billed = 0
+        while True:
+            entered = await self.gate.enter()
+            self.calling.add(asyncio.current_task())
+            try:
+                outcome = await self._call(request)
+            finally:
+                self.calling.discard(asyncio.current_task())
+                self.gate.leave()
+            if not isinstance(outcome, Trouble):
+                self.gate.speed_up()
+                self.worked = True
+                return outcome, billed
+            billed += outcome.billed
+            if outcome.fatal:
+                raise Fatal(outcome.fatal, outcome.status)
+            if outcome.refuses_schema and not self.worked and "response_format" in request:
+                raise SchemaRefused
+            if outcome.crowded:
+                self.gate.slow_down(entered, outcome.wait)
+                crowded += 1
+            else:
+                failures += 1
+            if not outcome.retry or failures >= TRIES or crowded >= CROWDED_TRIES:
+                return outcome, billed
+            if not (outcome.crowded and outcome.wait):  # else the gate waits
+                await asyncio.sleep(self.pause(outcome, failures + crowded - 1))
+
+    async def _call(self, request: Mapping[str, Any]) -> R | Trouble:
+        payload: Any
+        try:
+            with anyio.fail_after(self._timeout):  # the whole call; the client's own limit is for each read
+                # `chat.completions.create` would walk the types of request and response, for a third of the time
+                payload = await self.api.post("/chat/completions", body=request, cast_to=object)
+        except openai.APIStatusError as error:
+            self.heard = True
+            response = error.response
+            return self.trouble(error.status_code, response.headers, error.message, response.text, error.code)
+        except (openai.APITimeoutError, TimeoutError):
+            return Trouble("no response within the time limit", retry=True, billed=True)
+        except openai.APIConnectionError as error:
+            return Trouble("the connection failed", retry=True, billed=type(error.__cause__).__name__ != "ConnectError")
+        except ValueError:  # of a response that says it is JSON
+            payload = b""
+        self.heard = True
+        return self._read(payload, self.secret)
+
+    def pause(self, trouble: Trouble, failures: int) -> float:
+        """Seconds to wait after a failure that others came before."""
+        longest = min(BACKOFF_SECONDS * 2.0 ** min(failures, 20), LONGEST_BACKOFF_SECONDS)
+        return trouble.wait or longest * (1 - random.random() / 2)
+
+    def trouble(self, status: int, headers: Mapping[str, str], message: str, body: str, code: str | None) -> Trouble:
+        """What a response with an error status means, from its message, whole body, and OpenAI's word for the error."""
+        return replace(self._trouble(status, headers, message, body, code), status=status)
+
+    def _trouble(self, status: int, headers: Mapping[str, str], message: str, body: str, code: str | None) -> Trouble:
+        wait = retry_after(headers)
+        said = self.hide(body if message == f"Error code: {status}" else message)
+        reason = f"the server answered with status {status}"
+        if status in _REFUSALS:
+            detail = "" if status == 401 else f": {said}"
+            return Trouble(reason, fatal=f"{self.base_url} {_REFUSALS[status]} (status {status}){detail}")
+        if code in _QUOTA:
+            return Trouble(reason, fatal=f"{self.base_url}: the quota is used up (status {status}): {said}")
+        if wait is not None and wait > LONGEST_WAIT_SECONDS:
+            return Trouble(reason, fatal=f"{self.base_url} asks to wait {wait:.0f} s (status {status}); run again then")
+        if status in (408, 409, 429) or (status >= 500 and status != 501):
+            return Trouble(
+                reason,
+                detail=said,
+                retry=headers.get("x-should-retry") != "false",
+                billed=status >= 500 and status not in CROWDED,
+                crowded=status in CROWDED,
+                wait=wait,
+            )
+        if code == "context_length_exceeded" or (status in (400, 413, 422) and _TOO_LONG.search(said)):
+            return Trouble(reason, detail=said, too_long=True)
+        if _SCHEMA_WORDS.search(body):
+            return Trouble(reason, detail=said, refuses_schema=True)
+        if not self.worked and _UNSUPPORTED.search(said) and _SETTINGS.search(said):
+            hint = "change the setting, or leave the temperature to the server (None, or below 0)"
+            return Trouble(reason, fatal=f"{self.base_url} refuses a setting (status {status}): {said}; {hint}")
+        return Trouble(reason, detail=said)
+
+    def hide(self, text: str) -> str:
+        """The start of what a server said, on one line and without the key."""
+        return " ".join((text.replace(self.secret, "[key]") if self.secret else text).split())[:300]
+
+
+class Held(Generic[J]):
+    """Failures since the last completion; they are results only if the server turns out to be up."""
+
+    def __init__(self, client: Client[Any], noun: str) -> None:
+        """`noun` names, in the plural, what is asked for."""
+        self._client = client
+        self._noun = noun
+        self._held: list[tuple[J, Trouble]] = []
+
+    def add(self, job: J, trouble: Trouble) -> None:
+        """Hold one. Raises Fatal where no server has ever replied, and where too many failed in a row."""
+        self._held.append((job, trouble))
+        said = f"{trouble.reason}{': ' if trouble.detail else ''}{trouble.detail}"
+        url, count = self._client.base_url, len(self._held)
+        if not self._client.heard:
+            raise Fatal(f"{url}: {said}; expected an OpenAI-compatible server there")
+        if count >= FAILURES_IN_A_ROW:
+            raise Fatal(f"{url}: {count} {self._noun} in a row failed: {said}; run again later")
+
+    def release(self) -> list[tuple[J, Trouble]]:
+        """Those that are results, as a completion has come."""
+        held, self._held = self._held, []
+        return held
+
+    def finish(self) -> list[tuple[J, Trouble]]:
+        """Those of a server that is up, or that refuses just these, at the end; raises Fatal where it is down."""
+        if self._held and not self._client.worked and all(trouble.retry for _, trouble in self._held):
+            raise Fatal(f"{self._client.base_url}: no call succeeded: {self._held[0][1].reason}; run again later")
+        return self.release()

@@ -1,0 +1,64 @@
+"""Where an OpenAI-compatible server is, and the key for it. Keys come from the environment alone, and are never shown.
+
+Needs no client library.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+from cotasks.errors import InputError, shorten
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+def server_url(base_url: str) -> str:
+    """An address without blanks around it and a slash at its end.
+
+    Raises InputError where it is none, or holds a secret, which is not shown.
+    """
+    url = base_url.strip().rstrip("/")
+    secret, sound = _examine(url)
+    if secret:
+        raise InputError(
+            "base URL: holds a password or a query; expected http(s)://host/path, the key in OPENAI_API_KEY"
+        )
+    if not sound:
+        raise InputError(f"base URL {shorten(url)}; expected http(s)://host/path, such as {OPENAI_URL}")
+    return url
+
+
+def is_openai(base_url: str) -> bool:
+    """Whether a server is OpenAI's own, or Azure's: it needs a key, and its newer models refuse `max_tokens`."""
+    return (urlsplit(base_url).hostname or "").endswith(("openai.com", "azure.com"))
+
+
+def longest_answer_field(base_url: str) -> str:
+    """What a request calls the most tokens of its answer."""
+    return "max_completion_tokens" if is_openai(base_url) else "max_tokens"
+
+
+def api_key(base_url: str) -> str:
+    """The environment's OPENAI_API_KEY, or a word where a server other than OpenAI's may need none.
+
+    Raises InputError, which never shows it, where it is missing or cannot be sent.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not key:
+        if is_openai(base_url):
+            raise InputError(f"OPENAI_API_KEY is not set in the environment; expected the key for {base_url}")
+        return "none"
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise InputError("OPENAI_API_KEY holds a blank or a character that no header can carry; expected a key")
+    return key
+
+
+def _examine(url: str) -> tuple[bool, bool]:
+    """(whether an address holds what may be secret, whether calls can be sent there)."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 0) >= 0
+    except ValueError:
+        return "@" in url or "?" in url, False
+    return "@" in parts.netloc or bool(parts.query or parts.fragment), sound and url.isprintable() and " " not in url
