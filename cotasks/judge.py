@@ -22,6 +22,7 @@ from typing import Any
 from cotasks import runs
 from cotasks.errors import InputError, MissingExtra, shorten
 from cotasks.judging.rules import NO_GENERATION, RULES, Verdict, judge_answer, token_f1, verdict_key
+from cotasks.judging.wups import THRESHOLDS, load_wordnet
 from cotasks.runs import Key
 from cotasks.schema import CATEGORY_OF_TYPE
 
@@ -39,6 +40,7 @@ __all__ = [
     "read_verdicts",
     "repeats_of",
     "rule_of",
+    "strange_verdicts",
     "token_f1",
     "verdict_key",
     "verdicts_of",
@@ -105,14 +107,18 @@ def read_run(folder: Path) -> Run:
     describes.
     """
     settings = runs.read_settings(folder)
+    if not isinstance(settings, dict) or not isinstance(settings.get("conditions", {}), dict | list):
+        raise InputError(f"{folder / 'run.json'}: no object with conditions; a different version?")
     questions = _read_questions(folder)
-    try:
-        generations, failures = runs.read_generations(folder), runs.read_failures(folder)
-        seen = [*generations, *failures]
-        conditions = [str(name) for name in settings.get("conditions", ())]
-        samples = max((sample for _, _, sample in seen), default=0) + 1
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{folder}: run.json or a row lacks a field: {error}; a different version?") from None
+    generations, failures = runs.read_generations(folder), runs.read_failures(folder)
+    for key, row in generations.items():
+        cut = row.get("cut_items") or 0
+        if not isinstance(cut, int):
+            place = folder / "generations"
+            raise InputError(f"{place}: {key[0]}, {key[1]}: cut_items {shorten(cut)}; a different version?")
+    seen = [*generations, *failures]
+    conditions = [str(name) for name in settings.get("conditions", ())]
+    samples = max((sample for _, _, sample in seen), default=0) + 1
     conditions = list(dict.fromkeys([*conditions, *(condition for _, condition, _ in seen)]))
     wanted = [(id_, c, sample) for c in conditions for id_ in questions for sample in range(samples)]
     wanted = list(dict.fromkeys([*wanted, *seen]))
@@ -220,7 +226,8 @@ def judge_run(
         progress: Show estimate, progress and cost of a model's judging on standard error.
 
     Raises InputError where the judge is unknown, the folder no run folder or without any answer, a file of it
-    damaged, another process is judging it, an argument out of range, or the server lets nothing be asked.
+    damaged, another process is judging it, an argument out of range, WordNet missing where the rule needs it, or the
+    server lets nothing be asked.
     """
     path = verdict_path(folder, judge)
     if judge not in RULES:
@@ -236,6 +243,8 @@ def judge_run(
         if value:
             raise InputError(f"{name} with judge {judge}, which is a rule; expected openai:MODEL beside it")
     run = run_with_answers(folder)
+    if judge in THRESHOLDS:
+        load_wordnet()  # an error before anything is written
     judged = kept = 0
     with runs.locked(folder, "judge"):
         known = {(key, hashed) for key, hashed, _, _ in read_verdicts(path)}
@@ -290,6 +299,19 @@ def verdict_row(hashed: str, key: Key, verdict: Verdict) -> Row:
     }
 
 
+_VERDICT_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "score": object,
+    "key": str,
+    "id": str,
+    "condition": str,
+    "sample": int,
+    "correct": (bool, type(None)),
+    "unreadable": bool,
+    "reason": str,
+    "explanation": (str, type(None)),
+}
+
+
 def read_verdicts(path: Path) -> Iterator[tuple[Key, str, Verdict, Row]]:
     """((id, condition, sample), hash, verdict, row) of a verdict file in order; none where it is missing.
 
@@ -298,15 +320,17 @@ def read_verdicts(path: Path) -> Iterator[tuple[Key, str, Verdict, Row]]:
     if not path.exists():
         return
     for number, row in enumerate(runs.read_jsonl(path), 1):
-        try:
-            explanation = row.get("explanation") or ""
-            verdict = Verdict(row["score"], row["correct"], row["unreadable"], row["reason"], explanation)
-            key, hashed = runs.key_of(row), row["key"]
-        except KeyError as error:
-            raise InputError(f"{path}:{number}: a verdict without {error}") from None
-        score = verdict.score
+        for field, kind in _VERDICT_FIELDS.items():
+            if field not in row and field != "explanation":
+                raise InputError(f"{path}:{number}: a verdict without {field!r}")
+            if not isinstance(row.get(field), kind):
+                raise InputError(f"{path}:{number}: {field} {shorten(row[field])}; a different version?")
+        score = row["score"]
         if score is not None and not (isinstance(score, int | float) and 0 <= score <= 100):
             raise InputError(f"{path}:{number}: score {shorten(score)}; expected 0 to 100 or null")
+        explanation = row.get("explanation") or ""
+        verdict = Verdict(score, row["correct"], row["unreadable"], row["reason"], explanation)
+        key, hashed = runs.key_of(row), row["key"]
         yield key, hashed, verdict, row
 
 
@@ -319,6 +343,12 @@ def judges_of(folder: Path) -> list[str]:
 
         found += [judge for judge in (judge_name(path.stem) for path in models) if judge]
     return found
+
+
+def strange_verdicts(folder: Path) -> list[str]:
+    """The verdict files of a run that no judge of this version has written, by name."""
+    known = {verdict_path(folder, judge).name for judge in judges_of(folder)}
+    return sorted(path.name for path in (folder / "verdicts").glob("*.jsonl") if path.name not in known)
 
 
 def repeats_of(run: Run, judge: str) -> dict[Key, list[Verdict]]:

@@ -27,11 +27,16 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from cotasks.errors import MissingExtra
 from cotasks.judge import Verdict
 from cotasks.runs import Key
 from cotasks.schema import CATEGORY_OF_TYPE
+
+try:
+    from scipy import stats
+except ImportError:
+    raise MissingExtra("scipy", "report") from None
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,6 +94,9 @@ class Mean:
     """Answers that have none."""
     unreadable: int
     """Scored answers that could not be read."""
+    correct: int
+    """Scored answers that the judge holds for right: that equal a reference, by a rule; that mean the same as one, by a
+    language model."""
     mean: float | None
     low: float | None
     high: float | None
@@ -269,7 +277,7 @@ def summarise(
     cells, subsets = _cells(types)
     masks = np.array([[t in subset for t in types] for subset in subsets], bool).reshape(-1, len(ids))
 
-    answers, scored, unreadable, total = (np.zeros((len(conditions), len(ids))) for _ in range(4))
+    answers, scored, unreadable, correct, total = (np.zeros((len(conditions), len(ids))) for _ in range(5))
     position = {condition: number for number, condition in enumerate(conditions)}
     for (id_, condition, _), verdict in verdicts.items():
         if id_ in row_of and condition in position:
@@ -278,6 +286,7 @@ def summarise(
             if verdict.score is not None:
                 scored[at] += 1
                 unreadable[at] += verdict.unreadable
+                correct[at] += bool(verdict.correct)
                 total[at] += verdict.score
     scores = np.divide(total, scored, out=np.full_like(total, np.nan), where=scored > 0)  # (conditions, questions)
 
@@ -297,7 +306,7 @@ def summarise(
     for row, (condition, found) in enumerate(zip(conditions, estimate(scores, 0.0), strict=True)):
         for cell, value in zip(cells, found, strict=True):
             inside = masks[list(cell.columns)].any(axis=0)
-            counted = [int(a[row][inside].sum()) for a in (answers, scored, unreadable)]
+            counted = [int(a[row][inside].sum()) for a in (answers, scored, unreadable, correct)]
             bounds = [_bound(total[row], scored[row], answers[row], masks, cell, s) for s in (0.0, 100.0)]
             means.append(
                 Mean(
@@ -310,6 +319,7 @@ def summarise(
                     scored=counted[1],
                     unscored=counted[0] - counted[1],
                     unreadable=counted[2],
+                    correct=counted[3],
                     mean=value.mean,
                     low=value.low,
                     high=value.high,

@@ -13,6 +13,7 @@ from cotasks import runs
 from cotasks.errors import InputError
 from cotasks.judge import judge_run
 from cotasks.judging.agreement import Agreement, agreement_of, cohen_kappa, krippendorff_alpha, spread_of
+from cotasks.report import write_report
 from tests.judge_server import JudgeServer, asked_about, completion, verdict
 from tests.test_judge import write_run
 
@@ -141,17 +142,17 @@ def test_judges_of_a_run(tmp_path: Path) -> None:
         agreement_of(folder)
     with JudgeServer(answer) as server:
         judge_run(folder, "openai:m", base_url=server.url, progress=False)
-    # exact: 100 0 0 (0) 0, yes no no - no; the model: 100 80 0 - 0, yes yes no - no
+    # exact: 100 0 0 (0), yes no no -; the model: 100 80 0 -, yes yes no -; the empty answer is put to none
     (found,) = agreement_of(folder)
     assert found == Agreement(
         judges=("exact", "openai:m"),
-        answers=4,
+        answers=3,
         left_out=1,
-        same=0.75,
-        kappa=pytest.approx(0.5),  # expected agreement 1/4 * 1/2 + 3/4 * 1/2 = 1/2
-        weighted_kappa=pytest.approx(1 - 1600 / (1875 + 2075 + 400)),
-        alpha=pytest.approx(1 - 7 * 6400 / (8 * (26400 - 280**2 / 8))),
-        difference=20,
+        same=pytest.approx(2 / 3),
+        kappa=pytest.approx(0.4),  # expected agreement 1/3 * 2/3 + 2/3 * 1/3 = 4/9
+        weighted_kappa=pytest.approx(1 - 3 * 6400 / (10400 + 2 * 16400)),
+        alpha=pytest.approx(1 - 5 * 6400 / (6 * (26400 - 280**2 / 6))),
+        difference=pytest.approx(80 / 3),
     )
 
 
@@ -189,3 +190,62 @@ def test_one_repeat_shows_no_spread(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run folder"):
         spread_of(tmp_path, "exact")
     assert runs.read_settings(folder)
+
+
+def test_a_report_shows_how_judges_agree(tmp_path: Path) -> None:
+    """Two models, one asked three times and renamed on the way, beside `exact`."""
+    folder = write_run(tmp_path / "run", {(f"q{i}", "baseline", 0): f"answer {i}" for i in range(6)})
+    judge_run(folder, "exact")
+    calls = 0
+
+    def answer(number: int, request: dict[str, Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        score = (int(asked_about(request)["prediction"][-1]) + (calls % 3 if request["model"] == "m" else 0)) % 6
+        served = f"{request['model']}-{'new' if calls > 9 else 'old'}"
+        return {**verdict(score, "yes" if score > 2 else "no"), "model": served}
+
+    with JudgeServer(answer) as server:
+        for judge, repeats in (("openai:m", 3), ("openai:n", 1)):
+            judge_run(folder, judge, base_url=server.url, repeats=repeats, concurrency=1, progress=False)
+    paths = write_report([folder])
+    summary = runs.read_json(paths.summary)
+    pairs = {(row["judge"], row["other_judge"]): row for row in summary["agreement"]}
+    assert list(pairs) == [("openai:m", "openai:n"), ("openai:m", "exact"), ("openai:n", "exact")]
+    (expected,) = agreement_of(folder, ["openai:m", "openai:n"])
+    row = pairs["openai:m", "openai:n"]
+    for name in ("answers", "left_out", "same", "kappa", "weighted_kappa", "alpha", "difference"):
+        assert row[name] == pytest.approx(getattr(expected, name))
+    (spread,) = summary["spread"]
+    found = spread_of(folder, "openai:m")
+    means = [mean for mean in found.means if mean is not None]
+    assert (spread["judge"], spread["repeats"], spread["answers"]) == ("openai:m", 3, 6)
+    assert (spread["deviation"], spread["lowest_mean"], spread["highest_mean"]) == pytest.approx(
+        (found.deviation, min(means), max(means))
+    )
+    (warning,) = (text for text in summary["warnings"] if "different models" in text)
+    assert "judge openai:m: its server says that different models" in warning
+    assert warning.endswith(": m-old (9), m-new (9).")
+
+    text, page = paths.markdown.read_text("utf-8"), paths.html.read_text("utf-8")
+    section = text.partition("## Agreement of judges")[2].partition("##")[0]
+    assert "| openai:m and openai:n |" in section
+    assert f"{expected.alpha:.3f}" in section
+    assert f"{found.deviation:.1f}" in text.partition("## A judge's own spread")[2].partition("##")[0]
+    assert "m-old (9)" in text
+    for title in ("<h3>Agreement of judges</h3>", "<h3>A judge's own spread</h3>", "openai:m and exact"):
+        assert title in page
+    main = text.partition("questions, judge openai:n")[2].partition("##")[0]
+    right = sum(m["correct"] for m in summary["means"] if (m["judge"], m["level"]) == ("openai:n", "micro")) // 2
+    assert " Right |" in main
+    assert f" {right / 6:.1%} |" in main
+    assert " Right |" not in text.partition("questions, judge exact")[2].partition("##")[0]  # which is its average
+
+
+def test_rules_alone_show_no_agreement(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {("q0", "baseline", 0): "x"})
+    for judge in ("exact", "f1"):
+        judge_run(folder, judge)
+    paths = write_report([folder])
+    assert runs.read_json(paths.summary)["agreement"] == []
+    assert "Agreement" not in paths.markdown.read_text("utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks import runs
@@ -194,6 +194,18 @@ def test_what_a_reader_must_know_is_said(tmp_path: Path) -> None:
     assert "out of memory" in write_report([folder]).markdown.read_text("utf-8")
 
 
+def test_what_all_judges_lack_is_said_once(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    add_question(folder, "q2", "DO", "v0")
+    add(folder, "failures", "q2", "baseline", reason="out of memory")
+    judge_run(folder, "exact")
+    judge_run(folder, "f1")
+    text = write_report([folder]).markdown.read_text("utf-8")
+    assert text.count("judges exact, f1: 2 of 6 answers are unscored") == 1
+    assert len([line for line in text.splitlines() if "failed: out of memory" in line]) == 1
+    assert len(summarise_runs([folder])["unscored"]) == 4
+
+
 def test_without_a_baseline_there_is_still_a_report(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     judge_run(folder)
@@ -264,6 +276,7 @@ def cells_of(text: str) -> list[list[str]]:
     return rows
 
 
+@settings(deadline=None)  # the first example imports the reader
 @given(st.text())
 def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     cells = cells_of(table(["head", "tail"], [[escape(text, 10**6), "end"]]))

@@ -22,6 +22,7 @@ from cotasks.prompts import Condition, build_prompt, parse_condition
 from cotasks.report.evidence import PANELS, Evidence, Sources, collect
 from cotasks.report.rebuild import choose_frames, prompt_text, rebuild_prompt, scene_of
 from cotasks.report.summary import read_scored
+from cotasks.runs import dump_json, read_json
 from cotasks.schema import Record
 from tests import report_runs, strategies
 from tests.synthetic import HEIGHT, WIDTH, number_of
@@ -72,6 +73,7 @@ def test_prompts_are_those_that_a_model_got(
     pytest.importorskip("torch")
     from cotasks.generate import generate
     from cotasks.judge import judge_run
+    from cotasks.predict import predict
 
     folder, _ = world
     sent = []
@@ -82,10 +84,23 @@ def test_prompts_are_those_that_a_model_got(
         return prompt
 
     monkeypatch.setattr(prepare, "build_prompt", spy)
-    names = ("baseline", "cotasks", "cotasks:tokens=150", "cotasks-34:frames=3", "blind-cotasks:tokens=10")
+    names = (
+        "baseline",
+        "cotasks",
+        "cotasks:tokens=150",
+        "cotasks-34:frames=3",
+        "blind-cotasks:tokens=10",
+        "cotasks:corrupt=0.5,seed=3",
+        "cotasks:frames=5,context=2",
+        "predicted",
+        "predicted-12:tokens=10",
+    )
     few = load_records(str(folder / "data"), limit=3)
     conditions = [parse_condition(name) for name in names]
-    generate(few, conditions, "tiny", tmp_path / "run", videos=folder / "videos", max_new_tokens=2, progress=False)
+    options: dict[str, Any] = {"videos": folder / "videos", "max_new_tokens": 2, "progress": False}
+    predict(few, "tiny", tmp_path / "steps", **options)
+    sent.clear()
+    generate(few, conditions, "tiny", tmp_path / "run", predictions=tmp_path / "steps", **options)
     judge_run(tmp_path / "run")
     found = collected(tmp_path / "run")
     assert not [note for note in found.notes if "prompt" in note]
@@ -94,6 +109,16 @@ def test_prompts_are_those_that_a_model_got(
     assert any(prompt.cut_items and not prompt.context for _, prompt in sent)
     for (id_, name), prompt in sent:
         assert found.texts[found.prompts[0, name, id_]] == prompt_text(prompt)
+    # predictions that are gone, or are others by now, are missed, and by name
+    told = read_json(tmp_path / "run" / "run.json")
+    told["predictions"]["fingerprint"] = "0"
+    dump_json(tmp_path / "run" / "run.json", told)
+    changed = collected(tmp_path / "run")
+    assert f"{tmp_path / 'steps'} holds other predictions than those that the run told" in " ".join(changed.notes)
+    assert {name for _, name, _ in changed.prompts} == {name for name in names if "predicted" not in name}
+    told["predictions"]["folder"] = str(tmp_path / "gone")
+    dump_json(tmp_path / "run" / "run.json", told)
+    assert "gone: not a predictions folder" in " ".join(collected(tmp_path / "run").notes)
 
 
 @given(st.data(), st.integers(1, 400))

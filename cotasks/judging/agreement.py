@@ -12,7 +12,7 @@ would differ where they should.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Literal
 
 from cotasks.errors import InputError
-from cotasks.judge import judges_of, read_run, repeats_of, verdicts_of
+from cotasks.judge import RULES, Run, Verdict, judges_of, read_run, repeats_of, verdicts_of
+from cotasks.judging.llm import local_verdict
+from cotasks.runs import Key
 
 Weights = Literal["none", "linear", "quadratic"]
 Level = Literal["nominal", "ordinal", "interval"]
@@ -84,7 +86,7 @@ class Agreement:
     answers: int
     """Answers that both have scored; the figures below are of these."""
     left_out: int
-    """Generated answers that not both have scored."""
+    """Answers that not both have scored."""
     same: float | None
     """Share of answers with the same yes or no (`Verdict.correct`); None where there are no answers."""
     kappa: float | None
@@ -119,7 +121,7 @@ class Spread:
 
 
 def agreement_of(folder: Path, judges: Sequence[str] | None = None) -> list[Agreement]:
-    """Every pair of a run's judges, in the order given; by default all that it has verdicts of.
+    """`agreement_between` every pair of a run's judges; by default all that it has verdicts of.
 
     Raises InputError where there are fewer than two, or the run or a verdict file is damaged.
     """
@@ -127,10 +129,23 @@ def agreement_of(folder: Path, judges: Sequence[str] | None = None) -> list[Agre
     judges = judges_of(folder) if judges is None else list(dict.fromkeys(judges))
     if len(judges) < 2:
         raise InputError(f"{folder}: verdicts of {', '.join(judges) or 'no judge'}; expected two judges or more")
-    verdicts = {judge: verdicts_of(run, judge) for judge in judges}
+    return agreement_between(run, {judge: verdicts_of(run, judge) for judge in judges})
+
+
+def agreement_between(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -> list[Agreement]:
+    """Every pair of judges, in the order given; where one of them is a language model, over the answers that it is
+    asked about, for the others are decided by one rule under every judge.
+
+    Args:
+        run: The run.
+        verdicts: {judge: its verdicts as of `judge.verdicts_of`}
+    """
+    rows = ((key, row.get("answer"), run.questions.get(key[0])) for key, row in run.generations.items())
+    asked = [key for key, answer, question in rows if local_verdict(answer, question) is None]
     found = []
-    for first, second in combinations(judges, 2):
-        pairs = [(verdicts[first][key], verdicts[second][key]) for key in run.generations]
+    for first, second in combinations(verdicts, 2):
+        keys = list(run.generations) if {first, second} <= RULES.keys() else asked
+        pairs = [(verdicts[first][key], verdicts[second][key]) for key in keys]
         both = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
         scores = [[float(v.score or 0) for v in side] for side in zip(*both, strict=True)] or [[], []]
         yes = [[float(bool(v.correct)) for v in side] for side in zip(*both, strict=True)] or [[], []]
@@ -155,7 +170,12 @@ def spread_of(folder: Path, judge: str) -> Spread:
 
     Raises InputError where the run or the verdict file is damaged.
     """
-    found = [list(repeats) for repeats in repeats_of(read_run(folder), judge).values()]
+    return spread_in(read_run(folder), judge)
+
+
+def spread_in(run: Run, judge: str) -> Spread:
+    """`spread_of` a run that is read already."""
+    found = [list(repeats) for repeats in repeats_of(run, judge).values()]
     most = max(map(len, found), default=0)
     asked = [[v.score for v in repeats] for repeats in found if len(repeats) > 1]
     scored = [[v for v in repeats if v.score is not None] for repeats in found]

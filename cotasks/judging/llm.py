@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import orjson
 
@@ -28,9 +28,10 @@ from cotasks.errors import InputError, shorten
 from cotasks.judge import Row, Run, read_verdicts, verdict_path
 from cotasks.judging.rubric import DEFAULT_RUBRIC, REPLY_SCHEMA, Rubric, user_message
 from cotasks.judging.rules import Verdict, judge_answer, references_of, verdict_key
+from cotasks.server_address import OPENAI_URL, longest_answer_field, server_url
 
 PREFIX = "openai:"
-OPENAI_URL = "https://api.openai.com/v1"
+MOST_REPEATS = 1000
 READER = 1
 """Version of `client.read_completion`: raise it with every change that could move a verdict."""
 
@@ -104,9 +105,7 @@ class LlmJudge:
 
     @cached_property
     def _options(self) -> Row:
-        host = urlsplit(self.base_url).hostname or ""
-        newer = host.endswith(("openai.com", "azure.com"))  # whose newer models refuse `max_tokens`
-        options: Row = {"model": self.model, "max_completion_tokens" if newer else "max_tokens": self.max_tokens}
+        options: Row = {"model": self.model, longest_answer_field(self.base_url): self.max_tokens}
         if self.temperature is not None:
             options["temperature"] = self.temperature
         if self.structured:
@@ -136,6 +135,16 @@ def settings_path(folder: Path, judge: str) -> Path:
     return folder / "verdicts" / f"{file_stem(judge)}.json"
 
 
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "base_url": str,
+    "temperature": (int, float, type(None)),
+    "max_tokens": int,
+    "structured": bool,
+    "repeats": int,
+}
+
+
 def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     """The settings whose verdicts count. Raises InputError where their file is missing or damaged."""
     path = settings_path(folder, judge)
@@ -143,7 +152,10 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     try:
         rubric = Rubric(*(row["rubric"][field] for field in ("name", "version", "text")))
         found = LlmJudge(**{**row, "rubric": rubric})
-        intact = rubric.sha256 == row["rubric"]["sha256"] and found.name == judge and found.repeats >= 1
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(found, name), kind):
+                raise TypeError(f"{name} {shorten(getattr(found, name))}")
+        intact = rubric.sha256 == row["rubric"]["sha256"] and found.name == judge and 1 <= found.repeats <= MOST_REPEATS
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the settings of a judge: {error}; a different version?") from None
     if not intact:
@@ -162,7 +174,7 @@ def served_models(run: Run, judge: str) -> Counter[str]:
         for hashed in settings.keys(row.get("answer"), run.questions.get(key[0]))
     }
     rows = read_verdicts(verdict_path(run.folder, judge))
-    return Counter(row["served_model"] for *at, _, row in rows if tuple(at) in current and row.get("served_model"))
+    return Counter(str(row["served_model"]) for *at, _, row in rows if tuple(at) in current and row.get("served_model"))
 
 
 def local_verdict(answer: Any, question: Mapping[str, Any] | None) -> Verdict | None:
@@ -189,46 +201,14 @@ def llm_judge(
     file_stem(judge)
     if "#" in judge:
         raise InputError(f"judge {shorten(judge)}: a rubric is named by its file; expected openai:MODEL and the rubric")
-    url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).strip().rstrip("/")
-    secret, sound = _examine(url)
-    if secret:
-        raise InputError(
-            "base URL: holds a password or a query; expected http(s)://host/path, the key in OPENAI_API_KEY"
-        )
-    if not sound:
-        raise InputError(f"base URL {shorten(url)}; expected http(s)://host/path, such as {OPENAI_URL}")
+    url = server_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
     checks = {
         "temperature": (temperature, temperature is None or 0 <= temperature <= 2, "0 to 2, or none"),
         "max_tokens": (max_tokens, max_tokens >= 1, "1 or more"),
-        "repeats": (repeats, 1 <= repeats <= 1000, "1 to 1000"),
+        "repeats": (repeats, 1 <= repeats <= MOST_REPEATS, f"1 to {MOST_REPEATS}"),
     }
     for name, (value, right, expected) in checks.items():
         if not right:
             raise InputError(f"{name} {value}; expected {expected}")
     temperature = None if temperature is None else float(temperature)  # 0 and 0.0 are other JSON, and so other keys
     return LlmJudge(judge.removeprefix(PREFIX), url, rubric, temperature, max_tokens, structured, repeats)
-
-
-def _examine(url: str) -> tuple[bool, bool]:
-    """(whether an address holds what may be secret, whether calls can be sent there)."""
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 0) >= 0
-    except ValueError:
-        return "@" in url or "?" in url, False
-    return "@" in parts.netloc or bool(parts.query or parts.fragment), sound and url.isprintable() and " " not in url
-
-
-def api_key(base_url: str) -> str:
-    """The environment's OPENAI_API_KEY, or a word where a server other than OpenAI's may need none.
-
-    Raises InputError, which never shows it, where it is missing or cannot be sent.
-    """
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if not key:
-        if (urlsplit(base_url).hostname or "").endswith(("openai.com", "azure.com")):
-            raise InputError("OPENAI_API_KEY is not set in the environment; expected the key of the judge's server")
-        return "none"
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise InputError("OPENAI_API_KEY holds a blank or a character that no header can carry; expected a key")
-    return key

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from cotasks.answers import is_blank, is_refusal, normalise, open_answer, read_choice
+from cotasks.judging.wups import THRESHOLDS, wups
 
-RULES = {"exact": 1, "f1": 1}
+RULES = {"exact": 1, "f1": 1, "wups0": 1, "wups0.9": 1}
 """The local judges and the version of each one's rule: raise it with every change that could move a verdict,
 in `cotasks.answers` too.
 
@@ -21,6 +22,8 @@ in `cotasks.answers` too.
   else 0.
 - `f1`: 100 times the F1 of the answer's words against a reference's, each counted as often as it occurs
   (Rajpurkar et al. 2016), the best over the references. Multiple choice is judged as by `exact`.
+- `wups0`, `wups0.9`: 100 times NExT-QA's WUPS with that threshold, see `cotasks.judging.wups`; needs WordNet.
+  Multiple choice is judged as by `exact`.
 """
 
 NO_GENERATION = "no answer generated"
@@ -63,6 +66,8 @@ def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) ->
         judge: A key of `RULES`.
         answer: What the model said; anything but a text is unscored.
         question: Row of `questions.jsonl`; None where the run has no such question.
+
+    Raises InputError where the judge needs WordNet and there is none.
     """
     if question is None:
         return Verdict(None, None, False, UNKNOWN_ID)
@@ -74,12 +79,17 @@ def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) ->
     if not references:
         return Verdict(None, None, False, "no reference answer")
     prediction = open_answer(answer)
-    if prediction in references or normalise(answer) in references:
+    correct = prediction in references or normalise(answer) in references
+    if correct and judge not in THRESHOLDS:
         return Verdict(100.0, True, False, "equals a reference")
-    if is_blank(answer):
+    if not correct and is_blank(answer):
         return Verdict(0.0, False, True, "blank")
-    if is_refusal(answer):
+    if not correct and is_refusal(answer):
         return Verdict(0.0, False, True, "refusal")
+    if judge in THRESHOLDS:
+        said = normalise(answer) if correct and prediction not in references else prediction
+        score = 100 * wups(said, references, question["question_type"], THRESHOLDS[judge])
+        return Verdict(score, correct, False, "words like a reference's" if score else "no word like a reference's")
     if judge == "f1":
         score = 100 * max(token_f1(prediction, reference) for reference in references)
         return Verdict(score, False, False, "shares words with a reference" if score else "shares no word")

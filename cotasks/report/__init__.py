@@ -21,17 +21,21 @@
                   cut_contexts (prompts whose context budget left out items), cut_items (those items)}
     between_runs  {run, model, judge, reference_run, reference_model} and the fields of `metrics.Difference` but
                   `baseline`: the run's score minus the reference run's under the same condition
-    warnings      what a reader must know before quoting a number
+    agreement     {run, model} and the fields of `judging.agreement.Agreement`, of every two language models that
+                  judged, and each with `exact`; for `judges` the fields `judge` and `other_judge`
+    spread        {run, model} and the fields of `judging.agreement.Spread`, of each language model that was asked
+                  more than once; for `means` the fields `lowest_mean` and `highest_mean`
+    warnings      what a reader must know before quoting a number, and what is left out
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cotasks.files import write_text
 from cotasks.report import html, latex, markdown
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.summary import read_scored, summarise
@@ -78,11 +82,11 @@ def write_report(
 
     A run that is half done, or that a judge has not seen whole, is reported as far as it goes: what is
     missing is unscored and stands among the warnings. Of several runs, one that cannot be read is left out
-    with a warning. Where the records or videos that `run.json` names are not at hand, the page says so and shows the
-    rest.
+    with a warning, and so is a judge whose files are damaged. Where the records or videos that `run.json` names are not
+    at hand, the page says so and shows the rest.
 
     Raises InputError where no run can be read, none has verdicts, or `dataset` or `videos` is not there; MissingExtra
-    without Jinja2.
+    without Jinja2 or scipy.
     """
     scored, warnings = read_scored(runs, judge)
     out = out or runs[0]
@@ -91,9 +95,9 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "summary.json", out / "report.md", out / "report.tex", out / "report.html")
     dump_json(paths.summary, summary)
-    _write(paths.markdown, markdown.render(summary))
-    _write(paths.latex, latex.render(summary))
-    _write(paths.html, page)
+    write_text(paths.markdown, markdown.render(summary))
+    write_text(paths.latex, latex.render(summary))
+    write_text(paths.html, page)
     return paths
 
 
@@ -103,10 +107,3 @@ def summarise_runs(
     """The content of `summary.json`; arguments and errors as of `write_report`."""
     scored, warnings = read_scored(folders, judge)
     return summarise(scored, baseline, warnings, out or folders[0])
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(part, path)

@@ -14,10 +14,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.errors import InputError
+from cotasks.errors import InputError, shorten
 from cotasks.families import FAMILIES, Family, Limits
+from cotasks.predictions import PredictionsFolder, load_predictions
 from cotasks.progress import progress_bar
-from cotasks.prompts import Condition
+from cotasks.prompts import Condition, read_condition
 from cotasks.report.rebuild import (
     choose_frames,
     jpeg_address,
@@ -90,8 +91,8 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
     loaded: dict[tuple[Any, ...], Records] = {}
     asked: dict[int, list[_Asked]] = {}
     for number, one in enumerate(scored):
-        dataset = one.run.settings.get("dataset")
-        if not isinstance(dataset, dict) or not {"name", "config", "split", "fingerprint"} <= dataset.keys():
+        dataset: Any = one.run.settings.get("dataset")
+        if not _says_which(dataset):
             found.notes.append(f"{one.name}: no prompts and no frames: run.json does not say which records it asked.")
             continue
         try:
@@ -106,18 +107,32 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
             found.notes.append(f"{one.name}: no prompts and no frames: {what}.")
             continue
         try:
-            conditions = _conditions(one.run.settings)
+            conditions = conditions_of(one.run.settings)
         except InputError as error:
             found.notes.append(f"{one.name}: no prompts: {error}.")
             conditions = {}
         rows = {(id_, condition): row for (id_, condition, _), row in one.run.generations.items()}
         videos = _videos(records, dataset, sources)
-        run = _Asked(number, one.name, set(one.run.questions), rows, conditions, videos, first[number])
+        predictions = _predictions(found, one, records, conditions)
+        run = _Asked(number, one.name, set(one.run.questions), rows, conditions, videos, first[number], predictions)
         asked.setdefault(id(records), []).append(run)
     collector = _Collector(found, sources)
     for records in loaded.values():
         collector.add(records, asked.get(id(records), []))
     return found
+
+
+def _says_which(dataset: Any) -> bool:
+    """Whether `dataset` of `run.json` names records."""
+    if not isinstance(dataset, dict) or not {"name", "config", "split", "fingerprint"} <= dataset.keys():
+        return False
+    texts = (dataset["config"], dataset["split"], dataset.get("videos"))
+    limit = dataset.get("limit")
+    return (
+        isinstance(dataset["name"], str)
+        and all(text is None or isinstance(text, str) for text in texts)
+        and (limit is None or type(limit) is int)
+    )
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,7 @@ class _Asked:
     videos: Path | None
     first: set[str]
     """Ids of the records that come first where there is no room for all."""
+    predictions: PredictionsFolder | None
 
 
 def _records(dataset: Row, sources: Sources, loaded: dict[tuple[Any, ...], Records]) -> Records:
@@ -152,18 +168,42 @@ def _videos(records: Records, dataset: Row, sources: Sources) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def _conditions(settings: Row) -> dict[str, tuple[Condition, Family, Limits]]:
+def conditions_of(settings: Row) -> dict[str, tuple[Condition, Family, Limits]]:
     """{name: how its prompts are built}. Raises InputError where `run.json` does not say."""
     try:
         family = FAMILIES[settings["model"]["family"]]
         limits = dict(settings["frames"]["limits"])
         limits["fixed"] = tuple(limits["fixed"]) if limits["fixed"] else None
+        for name, value in limits.items():
+            least = 0 if name.endswith("pixels") else 1
+            if value is not None and not all(
+                type(v) is int and v >= least for v in (value if name == "fixed" else [value])
+            ):
+                raise TypeError(f"{name} {shorten(value)}")
         return {
-            name: (Condition(**{**values, "steps": tuple(values["steps"])}), family, Limits(**limits))
-            for name, values in settings["conditions"].items()
+            name: (read_condition(values), family, Limits(**limits)) for name, values in settings["conditions"].items()
         }
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"run.json does not say how prompts were built ({error}); a different version?") from None
+
+
+def _predictions(
+    found: Evidence, one: Scored, records: Records, conditions: Mapping[str, tuple[Condition, Family, Limits]]
+) -> PredictionsFolder | None:
+    """The predictions that the run told, where they are at hand and still the same; else a note says why not."""
+    told = one.run.settings.get("predictions")
+    if not isinstance(told, dict) or not {"folder", "fingerprint"} <= told.keys():
+        return None
+    try:
+        predictions = load_predictions(told["folder"], records, [condition for condition, _, _ in conditions.values()])
+    except InputError as error:
+        found.notes.append(f"{one.name}: no prompts with predicted steps: {error}.")
+        return None
+    if predictions.fingerprint != told["fingerprint"]:
+        what = f"{predictions.folder} holds other predictions than those that the run told (other fingerprint)"
+        found.notes.append(f"{one.name}: no prompts with predicted steps: {what}.")
+        return None
+    return predictions
 
 
 class _Collector:
@@ -223,7 +263,8 @@ class _Collector:
             if row is None:
                 continue
             try:
-                text = prompt_text(rebuild_prompt(record, condition, family, limits, path, row.get("cut_items") or 0))
+                cut = row.get("cut_items") or 0
+                text = prompt_text(rebuild_prompt(record, condition, family, limits, path, cut, run.predictions))
             except InputError as error:
                 counts[f"prompts not rebuilt ({error.reason})"] += 1
                 continue

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from cotasks.errors import MissingExtra
-from cotasks.report import plots, tables
+from cotasks.report import judges, plots, tables
 from cotasks.report.evidence import Evidence, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
 
@@ -52,7 +52,7 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
     evidence = collect(scored, sources, _changed(summary, scored))
     script, style = _asset("page.js") + _asset("answer.js"), _asset("page.css")
     answers, order = answer_data(summary, scored)
-    judges = tables.judges_in(summary)
+    names = tables.judges_in(summary)
     return environment.get_template("page.html").render(
         summary=summary,
         policy=policy(script, style),
@@ -66,11 +66,13 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
         models=list(dict.fromkeys(run["model"] for run in summary["runs"])),
         questions=max(run["questions"] for run in summary["runs"]),
         videos=max(run["videos"] for run in summary["runs"]),
-        judges=[_judge_view(summary, judge) for judge in judges],
+        judges=[_judge_view(summary, judge) for judge in names],
+        agreement=judges.agreement_table(summary),
+        spread=judges.spread_table(summary),
         unscored=tables.unscored_table(summary),
         generation=tables.generation_table(summary),
         settings=tables.settings_tables(summary),
-        notes=tables.notes(summary, judges),
+        notes=[*tables.notes(summary, names), *judges.notes(summary)],
         missing=evidence.notes,
         kind_of=lambda cell: type(cell).__name__,
     )
@@ -172,7 +174,7 @@ def answer_data(summary: Row, scored: Sequence[Scored]) -> tuple[Row, list[tuple
 
 
 def _verdict_data(
-    scored: Sequence[Scored], baseline: str, judges: Sequence[str], keys: Sequence[tuple[int, tuple[str, str, int]]]
+    scored: Sequence[Scored], baseline: str, names: Sequence[str], keys: Sequence[tuple[int, tuple[str, str, int]]]
 ) -> tuple[dict[str, Any], list[str]]:
     """({judge: {score, state, reason, gain}}, reasons); a state is a position in `STATES`, a reason one in the list,
     with what a language model explained.
@@ -181,7 +183,7 @@ def _verdict_data(
     """
     reasons: dict[str, int] = {}
     verdicts = {}
-    for judge in judges:
+    for judge in names:
         columns: dict[str, list[Any]] = {name: [] for name in ("score", "state", "reason", "gain")}
         gains = [
             gains_of(one, baseline_run(one, scored, baseline), judge, baseline) if judge in one.verdicts else {}

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cotasks.report import tables
+from cotasks.report import judges, tables
 from cotasks.report.tables import Cell, Table
 
 
@@ -38,8 +38,8 @@ def render(summary: Mapping[str, Any]) -> str:
         summary: As `report.summarise_runs` returns it, or as read from `summary.json`.
     """
     parts = ["# Report", *_warnings(summary["warnings"])]
-    judges = tables.judges_in(summary)
-    for judge in judges:
+    names = tables.judges_in(summary)
+    for judge in names:
         title = f"judge {escape(judge)}"
         parts += main_tables(summary, judge)
         parts.append(f"## By question type, {title}")
@@ -48,13 +48,16 @@ def render(summary: Mapping[str, Any]) -> str:
         parts += _section(f"Differences, {title}", tables.difference_table(summary, judge))
         parts += _section(f"Won and lost, {title}", tables.outcome_table(summary, judge))
         parts += _section(f"Between runs, {title}", tables.between_runs_table(summary, judge))
+    parts += _section("Agreement of judges", judges.agreement_table(summary))
+    parts += _section("A judge's own spread", judges.spread_table(summary))
     unscored, rest = tables.unscored_table(summary)
     parts += [*_section("Unscored answers", unscored), *([rest] if rest else [])]
     parts += _section("Generation", tables.generation_table(summary))
     parts.append("## Settings")
     for found in tables.settings_tables(summary):
         parts += [f"{escape(found.title)}:", _table(found)]
-    parts += ["## How to read this", "\n".join(f"- {escape(note, 2000)}" for note in tables.notes(summary, judges))]
+    notes = [*tables.notes(summary, names), *judges.notes(summary)]
+    parts += ["## How to read this", "\n".join(f"- {escape(note, 2000)}" for note in notes)]
     return "\n\n".join(parts) + "\n"
 
 

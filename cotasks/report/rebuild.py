@@ -12,7 +12,8 @@ from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.families import Family, Limits, frame_size
-from cotasks.prompts import STEP_TITLES, Condition, Prompt, build_prompt, select_frames
+from cotasks.origins import Predictions, shown_frames
+from cotasks.prompts import STEP_TITLES, Condition, Prompt, build_prompt
 from cotasks.report.summary import Row
 from cotasks.schema import Frame, Record
 
@@ -20,7 +21,13 @@ JPEG_QUALITY = 70
 
 
 def rebuild_prompt(
-    record: Record, condition: Condition, family: Family, limits: Limits, path: Path | None, cut_items: int
+    record: Record,
+    condition: Condition,
+    family: Family,
+    limits: Limits,
+    path: Path | None,
+    cut_items: int,
+    predictions: Predictions | None = None,
 ) -> Prompt:
     """The prompt that was sent.
 
@@ -32,11 +39,11 @@ def rebuild_prompt(
         path: The video, read where the record does not give its frame size; None where it is not at hand.
         cut_items: Lines that the condition's token budget cut, as the answer's row says. They stand in for the
             model's tokenizer, which is not at hand.
+        predictions: Of the run; needed where the condition's steps are predicted.
 
-    Raises InputError where the frame size is needed and unknown, or the record's grid is too small.
+    Raises InputError where the frame size is needed and unknown, the record's grid is too small, or a step that was
+    told has no prediction.
     """
-    if condition.num_frames is not None:
-        condition = dataclasses.replace(condition, num_frames=min(condition.num_frames, len(record.frames)))
     source = record_size(record)
     if source == (0, 0) and path is not None:
         from cotasks.video import probe
@@ -44,13 +51,13 @@ def rebuild_prompt(
         info = probe(path)
         source = info.width, info.height
     if source == (0, 0):
-        if condition.steps:
+        if condition.steps or condition.asks:
             raise InputError(f"{record.id}: no frame size in the record, and no video", "frame size unknown")
         source = 1, 1
-    size = frame_size(family, *source, num_frames=len(select_frames(record, condition)), limits=limits)
+    size = frame_size(family, *source, num_frames=len(shown_frames(record, condition)), limits=limits)
 
     def build(condition: Condition) -> Prompt:
-        return build_prompt(record, condition, family, size, source, _count_items)
+        return build_prompt(record, condition, family, size, source, _count_items, predictions)
 
     if condition.context_tokens is None:
         return build(condition)
@@ -59,7 +66,9 @@ def rebuild_prompt(
     if not cut_items:
         return whole
     if kept < 1:
-        return dataclasses.replace(build(dataclasses.replace(condition, steps=())), cut_items=cut_items)
+        plain = Condition(condition.name, video=condition.video, num_frames=condition.num_frames, asks=condition.asks)
+        blank = build(dataclasses.replace(plain, tells_answer=condition.tells_answer))
+        return dataclasses.replace(blank, frames=whole.frames, cut_items=cut_items)
     return build(dataclasses.replace(condition, context_tokens=kept))
 
 

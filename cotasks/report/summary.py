@@ -14,10 +14,21 @@ import orjson
 
 from cotasks import metrics
 from cotasks.errors import InputError
-from cotasks.judge import NOT_JUDGED, RULES, Run, Verdict, judges_of, read_run, rule_of, verdicts_of
+from cotasks.judge import (
+    NOT_JUDGED,
+    RULES,
+    Run,
+    Verdict,
+    judges_of,
+    read_run,
+    rule_of,
+    strange_verdicts,
+    verdicts_of,
+)
+from cotasks.report import judges
 from cotasks.runs import Key
 
-FORMAT = 1
+FORMAT = 2
 FEW_SCORES = 11
 """With at most so many different scores of a judge each is counted by itself, else ranges of ten points are."""
 
@@ -31,6 +42,8 @@ PARTS = (
     "unscored",
     "generation",
     "between_runs",
+    "agreement",
+    "spread",
 )
 STATES = ("right", "wrong", "unreadable", "unscored")
 """What a verdict comes down to, see `state_of`."""
@@ -71,7 +84,12 @@ def read_scored(folders: Sequence[Path], judge: str | None = None) -> tuple[list
     for folder, name in zip(folders, _names(folders), strict=True):
         try:
             run = read_run(folder)
-            found.append(Scored(name, _model_name(run), run, _verdicts(run, judge)))
+            verdicts, damaged = _verdicts(run, judge)
+            found.append(Scored(name, _model_name(run), run, verdicts))
+            warnings += [f"{name}, judge {one} is left out: {error}" for one, error in damaged.items()]
+            strange = strange_verdicts(folder)
+            if strange:
+                warnings.append(f"{name}: verdicts of no known judge are left out: {', '.join(strange)}.")
         except InputError as error:
             faults.append(error)
             warnings.append(f"Run {name} is left out: {error}")
@@ -107,6 +125,11 @@ def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], 
         )
         warnings += [f"{one.name}: {text}" for text in _run_warnings(one, baseline, lender)]
         parts["generation"] += [{**label, **counts} for counts in _generation(run)]
+        agreement, spread, changes = judges.of_models(one.run, one.verdicts)
+        parts["agreement"] += [{**label, **row} for row in agreement]
+        parts["spread"] += [{**label, **row} for row in spread]
+        warnings += [f"{one.name}, {text}" for text in changes]
+        said: dict[str, list[str]] = {}
         for judge, verdicts in one.verdicts.items():
             label = {**label, "judge": judge}
             conditions, compared = run.conditions, verdicts
@@ -130,7 +153,10 @@ def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], 
                 {**label, "condition": condition, "reason": reason, "answers": answers}
                 for (condition, reason), answers in reasons.items()
             ]
-            warnings += [f"{one.name}, judge {judge}: {text}" for text in _verdict_warnings(reasons, verdicts)]
+            for text in _verdict_warnings(reasons, verdicts):
+                said.setdefault(text, []).append(judge)
+        for text, names in said.items():
+            warnings.append(f"{one.name}, {'judges' if len(names) > 1 else 'judge'} {', '.join(names)}: {text}")
     parts["between_runs"] = _between_runs(scored)
     if len({_fingerprint(one.run.settings.get("dataset")) for one in scored}) > 1:
         warnings.append("The runs are over different data: their means are not comparable.")
@@ -191,15 +217,28 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
 
 
-def _verdicts(run: Run, judge: str | None) -> dict[str, dict[Key, Verdict]]:
-    """{judge: verdicts of the run}. Raises InputError where there is nothing to report."""
+def _verdicts(run: Run, judge: str | None) -> tuple[dict[str, dict[Key, Verdict]], dict[str, InputError]]:
+    """({judge: verdicts of the run}, {judge: why its files cannot be read}).
+
+    Raises InputError where there is nothing to report.
+    """
     if not run.questions:
         raise InputError(f"{run.folder / 'questions.jsonl'}: no questions")
-    judges = [j for j in judges_of(run.folder) if judge in (None, j)]
-    if not judges:
+    names = [name for name in judges_of(run.folder) if judge in (None, name)]
+    if not names:
         command = f"cotasks judge {run.folder} --judge {judge or 'exact'}"
         raise InputError(f"{run.folder}: no verdicts; write them with `{command}`")
-    return {j: verdicts_of(run, j) for j in judges}
+    verdicts: dict[str, dict[Key, Verdict]] = {}
+    damaged: dict[str, InputError] = {}
+    for name in names:
+        try:
+            rule_of(run.folder, name)
+            verdicts[name] = verdicts_of(run, name)
+        except InputError as error:
+            damaged[name] = error
+    if not verdicts:
+        raise next(iter(damaged.values()))
+    return verdicts, damaged
 
 
 def _model_name(run: Run) -> str:
@@ -290,9 +329,9 @@ def _between_runs(scored: Sequence[Scored]) -> list[Row]:
     """For every two runs, the later one's score minus the earlier one's under the same condition, on the questions
     that are the same in both and that both have scored. All levels but question types."""
     rows: list[Row] = []
-    judges = list(dict.fromkeys(judge for one in scored for judge in one.verdicts))
+    names = list(dict.fromkeys(judge for one in scored for judge in one.verdicts))
     conditions = list(dict.fromkeys(condition for one in scored for condition in one.run.conditions))
-    for judge in judges:
+    for judge in names:
         for condition in conditions:
             having = [one for one in scored if judge in one.verdicts and condition in one.run.conditions]
             for place, reference in enumerate(having[:-1]):

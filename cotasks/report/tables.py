@@ -36,6 +36,9 @@ JUDGE_NOTES = {
     "text; else 0.",
     "f1": "Judge f1: the F1 of the answer's words against those of the best reference, times 100; multiple "
     "choice as under exact.",
+    "wups0": "Judge wups0: WUPS with threshold 0 as NExT-QA's open-ended task defines it: how near the words of answer "
+    "and reference are in WordNet 3.0, times 100; multiple choice as under exact.",
+    "wups0.9": "Judge wups0.9: WUPS with threshold 0.9: words less than 0.9 alike count a tenth of it.",
 }
 MODEL_NOTE = (
     "Judge {}: a language model's score by the rubric that the settings name; right where it finds that the answer "
@@ -176,15 +179,17 @@ def main_tables(summary: Row, judge: str) -> list[Table]:
                 continue
             cells: list[Cell] = [interval(means.get((run, condition, group, *column))) for column in columns]
             unscored = Unscored(*(average[field] for field in ("unscored", "answers", "lowest", "highest")))
-            shown = [model, condition, *cells, unscored, _unreadable(average)]
+            right = [_percent(average, "correct")] if judge != "exact" else []
+            shown = [model, condition, *cells, *right, unscored, _share(average, "unreadable")]
             lines.append(Line(shown, starts_model=run != last))
             if (run, condition, group, "micro", "average") in gains:
                 cells = [interval(gains.get((run, condition, group, *column))) for column in columns]
                 name = minus(condition, summary["baseline"])
-                lines.append(Line(["", name, *cells, "", ""], is_difference=True))
+                lines.append(Line(["", name, *cells, *([""] * len(right)), "", ""], is_difference=True))
             last = run
         names = [category.capitalize() for category in categories]
-        header = ["Model", "Condition", *names, "Average", "Macro average", "Unscored", "Unreadable"]
+        rights = ["Right"] if judge != "exact" else []  # whose average it is
+        header = ["Model", "Condition", *names, "Average", "Macro average", *rights, "Unscored", "Unreadable"]
         tables.append(Table(header, lines, 2, GROUP_TITLES[group]))
     return tables
 
@@ -306,19 +311,31 @@ def interval(row: Row | None, is_difference: bool | None = None) -> Interval:
     return Interval(row["mean"], row["low"], row["high"], row.get("unscored", 0), signed)
 
 
-def _unreadable(row: Row) -> str:
-    return f"{row['unreadable']} ({row['unreadable'] / row['scored']:.1%})" if row["scored"] else NOTHING
+def _percent(row: Row, field: str) -> str:
+    """Of the scored answers."""
+    return f"{row[field] / row['scored']:.1%}" if row["scored"] else NOTHING
+
+
+def _share(row: Row, field: str) -> str:
+    """`3 (6.3%)` of the scored answers."""
+    return f"{row[field]} ({_percent(row, field)})" if row["scored"] else NOTHING
 
 
 def unscored_table(summary: Row) -> tuple[Table | None, str]:
     """The reasons of unscored answers, the most frequent first, and a line on those left out."""
     header = ["Run", "Judge", "Condition", "Reason", "Answers"]
-    most = sorted(summary["unscored"], key=lambda row: -row["answers"])
-    lines = [Line([str(row[field.lower()]) for field in header]) for row in most[:MOST_REASONS]]
+    judges: dict[tuple[str, str, str, int], list[str]] = {}
+    for row in summary["unscored"]:  # what was not generated is unscored by every judge
+        judges.setdefault((row["run"], row["condition"], row["reason"], row["answers"]), []).append(row["judge"])
+    most = sorted(judges.items(), key=lambda item: -item[0][3])
+    lines = [
+        Line([run, ", ".join(names), condition, reason, str(answers)])
+        for (run, condition, reason, answers), names in most[:MOST_REASONS]
+    ]
     if not lines:
         return None, ""
     left = most[MOST_REASONS:]
-    answers = sum(row["answers"] for row in left)
+    answers = sum(key[3] for key, _ in left)
     rest = f"{len(left)} more reasons, of {answers} answers, are in `summary.json`." if left else ""
     return Table(header, lines, 4), rest
 
@@ -357,6 +374,10 @@ def notes(summary: Row, judges: Sequence[str]) -> list[str]:
         "Won and lost: answers that score more or less than the baseline's to the same question. Not compared: "
         "one of the two is unscored."
     )
+    right = (
+        "Right: the scored answers that a rule finds equal to a reference, and that a language model finds to mean the "
+        "same; over the questions of the average."
+    )
     return [
         *(JUDGE_NOTES.get(judge, MODEL_NOTE.format(judge)) for judge in judges),
         "Scores run from 0 to 100. Average is over questions; macro average is the mean of the categories' means.",
@@ -369,6 +390,7 @@ def notes(summary: Row, judges: Sequence[str]) -> list[str]:
         "Unscored answers are those whose measurement failed. They are in no mean; the range beside their "
         "number is the average if all of them were wrong, and if all were right.",
         *([won] if summary["outcomes"] else []),
+        *([right] if set(judges) - {"exact"} else []),
         "Cut answers reached the longest allowed length. Cut contexts are prompts whose budget left out items of "
         "the steps.",
         "Unreadable answers are empty, refuse, or name no single option. They score 0; the share is of the scored.",

@@ -91,7 +91,8 @@ function frameGrid(scene) {
 }
 
 function promptBlock(i) {
-  if (data.promptOf[i] < 0) return make("p", { class: "quiet" }, "The prompt is not at hand; the help (?) says why.");
+  if (data.promptOf[i] < 0) return make("p", { class: "quiet" }, answers.text[i] === null
+    ? "Nothing was generated, so there is no prompt to show." : "The prompt is not at hand; the help (?) says why.");
   const text = make("pre", { dir: "auto" });
   const details = make("details", state.prompt ? { open: "" } : {}, make("summary", {}, "Prompt as sent"), text);
   const fill = () => { if (details.open) text.textContent = prompts()?.[data.promptOf[i]] ?? "Loading"; };
