@@ -1,0 +1,108 @@
+"""`study.json` as one Markdown page. Whatever comes from data is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cotasks.report.markdown import escape, table
+from cotasks.studies.plans import READINGS
+from cotasks.studies.plots import metric_title
+
+Row = Mapping[str, Any]
+
+TITLES = {
+    "ablation": "Which steps help",
+    "error-propagation": "How errors in step 1 spread",
+    "frames": "How many frames",
+    "bias": "How much of the gain needs no video",
+    "oracle-gap": "From true steps to predicted ones",
+}
+TABLE_TITLES = {
+    "means": "Scores",
+    "differences": "Differences",
+    "shares": "Shares",
+    "pairs": "A set of steps against the others",
+    "gains": "Gains",
+    "steps": "Steps against their truth",
+    "leakage": "What the context gives away",
+}
+LABELS = ("condition", "name", "corruption", "arm", "frames", "step", "metric")
+"""Fields that say what a row is of, in the order of the columns; groups of questions are columns of their own."""
+
+
+def render(summary: Row, pictures: Sequence[str]) -> str:
+    """The page.
+
+    Args:
+        summary: the content of `study.json`.
+        pictures: names of the PNG files beside the page.
+    """
+    study = summary["study"]
+    run = summary["run"]
+    parts = [
+        f"# {TITLES[study]}",
+        f"Study `{study}`: model {escape(run['model'])}, data {escape(run['dataset'])}, split {escape(run['split'])}, "
+        f"{run['questions']} questions about {run['videos']} videos, judge {escape(summary['judge'])}.",
+        *([_warnings(summary["warnings"])] if summary["warnings"] else []),
+        READINGS[study],
+        *(f"![{escape(name)}]({name})" for name in pictures),
+    ]
+    for name, rows in summary["tables"].items():
+        if name == "steps":
+            rows = [row for row in rows if row["main"]]
+        if rows:
+            parts += [f"## {TABLE_TITLES[name]}", _table(rows)]
+    parts += ["## Conditions", "\n".join(f"- `{condition}`" for condition in summary["conditions"])]
+    parts.append(
+        "Means are over the questions that have all scores a line needs, with 95% intervals over videos; bold: a "
+        "difference whose interval leaves out 0. `study.json` has p values, and the unscored answers of each mean."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _warnings(warnings: Sequence[str]) -> str:
+    lines = "\n".join(f"- {escape(warning)}" for warning in warnings)
+    return f"**Before you quote a number:**\n\n{lines}"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """One line for each thing measured, one column for each group of questions."""
+    labels = [name for name in LABELS if name in rows[0]]
+    if len(labels) > 1:  # what the others say together
+        labels = [name for name in labels if name not in ("condition", "name")]
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    lines: dict[tuple[object, ...], dict[str, Row]] = {}
+    for row in rows:
+        lines.setdefault(tuple(row[name] for name in labels), {})[row["group"]] = row
+    body = [
+        [_label(name, value) for name, value in zip(labels, key, strict=True)]
+        + [_cell(found[group]) if group in found else "" for group in groups]
+        for key, found in lines.items()
+    ]
+    counts = ["questions", *[""] * (len(labels) - 1)] + [_count(rows, group) for group in groups]
+    return table([*labels, *groups], [*body, counts], len(labels))
+
+
+def _cell(row: Row) -> str:
+    """The mean with its interval, in bold where it is a difference whose interval leaves out 0."""
+    value = row["value"] if "value" in row else row["mean"]
+    if value is None:
+        return "-"
+    if row["low"] is None:
+        return "not to be quoted" if "value" in row else f"{value:.1f}"
+    digits = 2 if "value" in row else 1
+    text = f"{value:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+    return f"**{text}**" if row.get("p_value") is not None and not row["low"] <= 0 <= row["high"] else text
+
+
+def _count(rows: Sequence[Row], group: str) -> str:
+    """Over how many questions the means of a group are."""
+    counts = [row["questions"] for row in rows if row["group"] == group]
+    return str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+def _label(name: str, value: object) -> str:
+    if value is None:
+        return "no steps"
+    return metric_title(str(value)) if name == "metric" else escape(value)

@@ -1,0 +1,167 @@
+"""The studies: what each asks, what it makes of the scores, and a run of all five with a tiny model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cotasks.dataset import Records, load_records
+from cotasks.errors import InputError
+from cotasks.prompts import parse_condition
+from cotasks.studies import STUDIES, common_grid, plans, readable_answers, run_study, tables, write_study
+from tests.test_contrasts import scores_of
+
+VIDEOS = [f"v{n // 2}" for n in range(8)]
+
+
+def rows_of(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def test_every_condition_of_every_study_is_one() -> None:
+    for study in STUDIES:
+        for text in plans.plan(study, grid=48, seeds=2).conditions:
+            assert parse_condition(text).name == text
+
+
+def test_the_ablation_has_every_set_of_steps_once() -> None:
+    asked = [parse_condition(text).steps for text in plans.plan("ablation").conditions]
+    assert len(asked) == len(set(asked)) == 16
+
+
+def test_frames_double_up_to_the_grid() -> None:
+    assert plans.frame_numbers(64) == [8, 16, 32, 64]
+    assert plans.frame_numbers(48) == [8, 16, 32, 48]
+    assert plans.frame_numbers(8) == [8]
+    with pytest.raises(InputError, match="grid of 7 frames"):
+        plans.frame_numbers(7)
+
+
+def test_no_corruption_is_the_oracle_and_is_asked_once() -> None:
+    asked = plans.plan("error-propagation", corruptions=(0.0, 0.5), seeds=3).conditions
+    assert asked == ("baseline", "cotasks", *(f"cotasks:corrupt=0.5,seed={seed}" for seed in range(3)))
+
+
+def test_an_unknown_study_is_one_line() -> None:
+    with pytest.raises(InputError, match="unknown study 'x'; known: ablation, error-propagation, frames, bias"):
+        plans.plan("x")
+
+
+def test_error_propagation_takes_the_mean_over_seeds() -> None:
+    corrupted = {f"cotasks:corrupt=1,seed={seed}": [0.0, 100.0 * seed] * 4 for seed in range(2)}
+    scores = scores_of({"baseline": [0.0] * 8, "cotasks": [100.0] * 8, **corrupted}, VIDEOS)
+    found = tables.error_propagation(scores, [0.0, 1.0], 2)
+    [one] = rows_of(found["means"], corruption=1.0, group="all")
+    assert one["mean"] == 25
+    [difference] = rows_of(found["differences"], corruption=1.0, group="all")
+    assert difference["mean"] == -75
+    [base] = rows_of(found["means"], corruption=None, group="all")
+    assert base["mean"] == 0
+
+
+def test_frames_compares_arms_at_the_same_number_of_frames() -> None:
+    values = {
+        "baseline:frames=8": [0.0] * 8,
+        "cotasks:frames=8": [20.0] * 8,
+        "baseline:frames=16": [40.0] * 8,
+        "cotasks:frames=16": [100.0] * 8,
+        "cotasks:frames=16,context=8": [60.0] * 8,
+    }
+    found = tables.frames(scores_of(values, VIDEOS), [8, 16], [1.0, 1.0, 5.0, 5.0, 9.0, 9.0, 9.0, 9.0])
+    gains = {(row["arm"], row["frames"]): row["mean"] for row in rows_of(found["gains"], group="all")}
+    assert gains == {("rebuilt", 8): 20, ("fixed", 8): 20, ("rebuilt", 16): 60, ("fixed", 16): 20}
+    assert {row["group"] for row in found["means"]} == {"all", "1.0 to 5.0 s", "9.0 to 9.0 s"}
+
+
+def test_bias_says_how_much_of_the_gain_needs_no_video() -> None:
+    values = {
+        "baseline": [0.0, 20.0] * 4,
+        "cotasks": [80.0, 100.0] * 4,
+        "blind": [0.0, 0.0] * 4,
+        "blind-cotasks": [20.0, 20.0] * 4,
+    }
+    readable = np.array([1.0, 0.0] * 3 + [np.nan, np.nan])
+    found = tables.bias(scores_of(values, VIDEOS), readable)
+    [share] = rows_of(found["shares"], group="all")
+    assert share["value"] == pytest.approx(0.25)
+    assert {row["group"]: row["questions"] for row in found["shares"]} == {
+        "all": 8,
+        "causal": 8,
+        "answer in the context": 3,
+        "answer not in the context": 3,
+    }
+    [difference] = rows_of(found["gains"], name="difference", group="all")
+    assert difference["mean"] == 60
+
+
+def test_oracle_gap_says_what_prediction_keeps() -> None:
+    base = [10.0, 20.0] * 4
+    values = {"baseline": base, "predicted": [score + 30 for score in base], "cotasks": [score + 60 for score in base]}
+    found = tables.oracle_gap(scores_of(values, VIDEOS))
+    [share] = rows_of(found["shares"], group="all")
+    assert (share["value"], share["low"], share["high"]) == pytest.approx((0.5, 0.5, 0.5))
+    assert [row["mean"] for row in rows_of(found["gains"], group="all")] == pytest.approx([30, 60, -30])
+
+
+@pytest.fixture(scope="module")
+def records() -> Records:
+    """Two questions about one clip of the sample."""
+    found = load_records("sample", "validation", limit=1)
+    return dataclasses.replace(found, rows=found.rows.select([0, 4]))
+
+
+def test_what_can_be_read_off_the_context(records: Records) -> None:
+    found = readable_answers(records)
+    assert list(found) == records.ids
+    assert set(found.values()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, tmp_path: Path) -> None:
+    def run() -> tuple[Any, bool]:
+        return run_study(
+            study,
+            records,
+            "tiny",
+            tmp_path,
+            corruptions=(0.0, 1.0),
+            predict_tokens=4,
+            max_new_tokens=2,
+            progress=False,
+        )
+
+    paths, complete = run()
+    assert complete
+    summary = json.loads(paths.summary.read_bytes())
+    assert summary["conditions"] == list(plans.plan(study, common_grid(records), (0.0, 1.0)).conditions)
+    assert all(rows and all(row["questions"] <= 2 for row in rows) for rows in summary["tables"].values())
+    page = paths.markdown.read_text(encoding="utf-8")
+    assert all(f"({path.name})" in page and path.stat().st_size > 5000 for path in paths.plots)
+    assert "random weights" in page
+
+    before = {path: path.read_bytes() for path in [*tmp_path.rglob("*.json*"), paths.markdown, *paths.plots]}
+    paths, complete = run()
+    assert complete
+    assert {path: path.read_bytes() for path in before} == before  # nothing was asked again
+
+
+def test_missing_answers_are_said_and_count_in_no_mean(records: Records, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"max_new_tokens": 2, "progress": False}
+    run_study("bias", records, "tiny", tmp_path, **options)
+    [shard] = (tmp_path / "run" / "generations").glob("*.jsonl")
+    shard.write_bytes(b"".join(shard.read_bytes().splitlines(keepends=True)[:-1]))
+    paths = write_study("bias", records, tmp_path, "exact")
+    summary = json.loads(paths.summary.read_bytes())
+    assert any(warning.startswith("1 of 8 answers are unscored") for warning in summary["warnings"])
+    assert sorted(row["questions"] for row in rows_of(summary["tables"]["means"], group="all")) == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("levels", [(0.5, 0.25), (0.0, 1.5), (0.25, 0.25)])
+def test_odd_corruptions_are_one_line(levels: tuple[float, ...], records: Records, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected probabilities between 0 and 1, ascending"):
+        run_study("error-propagation", records, "tiny", tmp_path, corruptions=levels)
