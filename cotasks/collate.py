@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -26,7 +27,7 @@ class Clip:
     """
 
     pixels: NDArray[np.uint8]
-    """(frames, height, width, 3), RGB."""
+    """(frames, height, width, 3), RGB. They may be shared and read-only, as those of `cotasks.frame_cache` are."""
     indices: list[int]
     """Number of each frame, ascending, 0 for the clip's first."""
     fps: float
@@ -152,14 +153,17 @@ def run_processor(
         }
         if getattr(processor.video_processor, "cap_pixels_per_frame", False) is None:
             options["cap_pixels_per_frame"] = False  # without effect, as nothing is resized; spares a warning
-    batch: BatchFeature = processor(
-        text=list(texts),
-        padding=True,
-        padding_side=padding_side,
-        add_special_tokens=adds_special_tokens(processor, texts[0]),
-        return_tensors="pt",
-        **options,
-    )
+    with warnings.catch_warnings():
+        # frames of a cache cannot be written to, and no processor writes to what it is given
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        batch: BatchFeature = processor(
+            text=list(texts),
+            padding=True,
+            padding_side=padding_side,
+            add_special_tokens=adds_special_tokens(processor, texts[0]),
+            return_tensors="pt",
+            **options,
+        )
     return batch
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from cotasks.dataset import load_records
 from cotasks.errors import InputError, MissingExtra
 from cotasks.families import Family, family_of, limits_of
+from cotasks.frame_cache import FOLDER_BYTES, FrameCache
+from cotasks.inference.repairs import repair
 from cotasks.instruct import INSTRUCTION_FEATURES, TASKS, instructions, parse_task
 from cotasks.model import TINY
 from cotasks.prompts import BOXES_PER_ENTITY
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 TRIED_FIRST = 8
 """Examples of which one must be usable before training begins: else the video folder, say, is the wrong one."""
+BATCH_BYTES = 2**28
+"""Frames kept in the memory of each process that reads videos, beside the folder."""
+PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "frame_cache", "frame_cache_gb")
+"""Options that may change when training goes on."""
 WORKER_ERROR = "cotasks.errors.InputError: "
 """What stands before the message in an error that a DataLoader's worker hands on."""
 
@@ -60,6 +66,7 @@ def load_base(name: str, dtype: str = "float32") -> Base:
         from cotasks.tiny import build_tiny
 
         model, processor = build_tiny()
+        repair(model, processor)
         return Base(model.to(getattr(torch, dtype)), processor, family_of(model.config.model_type), "float32")
     try:
         config = transformers.AutoConfig.from_pretrained(name)
@@ -70,6 +77,7 @@ def load_base(name: str, dtype: str = "float32") -> Base:
         raise InputError(f"model {name}: {error}", error.reason) from None
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"model {name}: cannot be loaded: {error}") from None
+    repair(model, processor)
     published = getattr(config, "dtype", None) or config.get_text_config().dtype or torch.float32
     return Base(model, processor, family, str(published).removeprefix("torch."))
 
@@ -101,6 +109,51 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-tokens", type=int, help="budget of an example, video included; beyond it, items of steps 2 to 4 go"
     )
     group.add_argument("--workers", type=int, default=0, help="processes that read videos ahead (default: 0)")
+    group.add_argument(
+        "--frame-cache", type=Path, metavar="DIR", help="keep decoded frames in this folder, for all processes and runs"
+    )
+    group.add_argument(
+        "--frame-cache-gb",
+        type=float,
+        default=FOLDER_BYTES / 1e9,
+        metavar="GB",
+        help=f"size of that folder; what was used longest ago goes first (default: {FOLDER_BYTES / 1e9:.0f})",
+    )
+
+
+def add_training_arguments(parser: argparse.ArgumentParser, learning_rate: float) -> argparse._ArgumentGroup:
+    """The options of training that both examples have; the group, for those that one of them adds."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--out", type=Path, required=True, help="folder to write to, or to go on with")
+    group.add_argument("--epochs", type=float, default=1.0)
+    group.add_argument("--max-steps", type=int, help="stop after so many steps, whatever --epochs says")
+    group.add_argument("--batch-size", type=int, default=1, help="examples at once, a process (default: 1)")
+    group.add_argument("--accumulate", type=int, default=1, help="batches of a process before a step (default: 1)")
+    group.add_argument("--learning-rate", type=float, default=learning_rate, help=f"(default: {learning_rate})")
+    group.add_argument("--warmup", type=float, default=0.03, help="share of the steps before the peak (default: 0.03)")
+    group.add_argument("--weight-decay", type=float, default=0.0)
+    group.add_argument("--max-grad-norm", type=float, default=1.0)
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--log-every", type=int, default=10, help="steps between two lines on the screen (default: 10)")
+    group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations (default: 200)")
+    group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints (default: 200)")
+    group.add_argument("--keep", type=int, default=2, help="checkpoints kept (default: 2)")
+    return group
+
+
+def parse_positive(parser: argparse.ArgumentParser, *names: str) -> argparse.Namespace:
+    """The command line, whose options that count something, and `names`, are to be 1 or more."""
+    args = parser.parse_args()
+    for name in ("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep", *names):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}; expected 1 or more")
+    return args
+
+
+def settings_of(args: argparse.Namespace, changeable: Sequence[str] = ()) -> dict[str, Any]:
+    """The options that shape what is learned; those that say where and how fast, and `changeable` ones, do not."""
+    left_out = {*PLACES, *changeable}
+    return {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in left_out}
 
 
 def training_examples(args: argparse.Namespace, base: Base, split: str, limit: int | None) -> tuple[Any, Path | None]:
@@ -151,7 +204,14 @@ def _fingerprint(*parts: object) -> str:
 
 
 def training_collator(args: argparse.Namespace, base: Base, folder: Path | None, report: Path) -> TrainingCollator:
-    """A collator that appends what it skips and shortens to `report`, and gives a blank batch rather than none."""
+    """A collator that appends what it skips and shortens to `report`, and gives a blank batch rather than none.
+
+    Raises InputError where the folder of --frame-cache cannot be made.
+    """
+    cache = None
+    if args.frame_cache is not None:
+        # in memory only what several examples of one batch share: shuffled examples meet again in the folder
+        cache = FrameCache(args.frame_cache, memory_bytes=BATCH_BYTES, folder_bytes=round(args.frame_cache_gb * 1e9))
     return TrainingCollator(
         base.processor,
         base.family,
@@ -160,6 +220,7 @@ def training_collator(args: argparse.Namespace, base: Base, folder: Path | None,
         pad_to_multiple_of=8,
         blank_batches=True,
         report=ReportFile(report),
+        frame_cache=cache,
     )
 
 

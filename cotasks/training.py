@@ -30,6 +30,8 @@ from cotasks.turns import ChatFormat, chat_format, render_chat, turn
 if TYPE_CHECKING:
     import torch
 
+    from cotasks.frame_cache import FrameCache
+
 IGNORED = -100
 """The label that the loss passes over: `ignore_index` of torch's cross entropy."""
 ASPECT_TOLERANCE = 0.03
@@ -115,6 +117,8 @@ class TrainingCollator:
     With several processes all have to take every step together. Else it is an error."""
     report: Callable[[Event], None] = log_event
     """Called with each event, in the process that collates."""
+    frame_cache: FrameCache | None = None
+    """Where frames are kept from one example of a video to the next; None to decode them each time."""
 
     @cached_property
     def format(self) -> ChatFormat:
@@ -191,13 +195,14 @@ class TrainingCollator:
 
     def _clip(self, row: Mapping[str, Any]) -> Clip | None:
         """The frames of an example, read from its video."""
-        from cotasks.video import probe, read_frames
+        from cotasks.frame_cache import cached
 
         if not row["frames"]:
             return None
         if self.videos is None:
             raise InputError("it shows a video; name the folder of the videos: TrainingCollator(..., videos=...)")
         path = self.videos / row["video_path"]
+        probe, read_frames = cached(self.frame_cache)
         info, width, height = probe(path), row["source_width"], row["source_height"]
         if abs(info.width * height / (info.height * width) - 1) > ASPECT_TOLERANCE:
             raise InputError(

@@ -1,24 +1,24 @@
 """Read frames of a video file by number.
 
 Frame `i` is the i-th frame that the best video stream gives when decoded from the start, turned upright by
-the file's rotation. decord reads a file where it is known to be right; elsewhere PyAV decodes from the start:
-decord counts and seeks by packets, so it is several frames off where an edit list hides frames or where frames
-are shown before the keyframe they follow in the file. A pass over the packets, about 3 ms a megabyte, tells.
+the file's rotation. A pass over the packets, about 5 ms a megabyte, tells which packet holds which frame and where
+decoding can begin. Then only what the wanted frames need is decoded: from the keyframe before a frame where that
+spares packets, on from the last frame where it does not, and without the pictures that no other refers to. Every packet
+given to the decoder must come back as a frame of its time; where one does not, and in containers that do not store
+times or hide frames, the file is decoded from the start, frame by frame.
 
-Both convert YUV to RGB alike, to the bit. Frames are decoded at full size and then resized by Pillow (bicubic,
-antialiased), so that the backend leaves no trace in the pixels; decord could resize while it decodes, in about
-two thirds of the time, but its frames then differ from these by 1 of 255 on average and by up to 68.
+Frames are decoded at full size and then resized by Pillow (bicubic, antialiased). PyAV reads them by default; decord,
+see `cotasks.video_decord`, gives the same frames to the bit and takes 1.3 to 3 times the processor time.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +29,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-T = TypeVar("T")
 Image = NDArray[np.uint8]
 
-DECORD_SECONDS = 120.0
-"""decord can hang on odd files; after this long PyAV takes over."""
-DECORD_BATCH = 16
-"""Frames decoded at full size at a time: 100 MB at 1920x1080."""
-DECORD_TOLERANCE = 2
-"""decord is not trusted with a file where its first frame differs from PyAV's by more, of 255."""
+READER = 2
+"""Grows when other pixels come out of this module; see `cotasks.frame_cache`."""
+SEEK_PACKETS = 6
+"""A seek costs about as much as decoding so many packets."""
 TIMED_CONTAINERS = ("mov", "matroska")
 """Containers that store when each frame is shown; elsewhere the demuxer may have made it up."""
 
@@ -57,20 +54,19 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
-class _Scan:
-    """What a pass over the packets says."""
+class PacketIndex:
+    """What a pass over the packets says; nothing is decoded."""
 
-    info: VideoInfo
-    first: Image
-    """The first frame, upright: (height, width, 3), RGB."""
-    turns: int
-    """Quarter turns, counterclockwise, that bring a decoded frame upright."""
+    frame_count: int
+    """Number of frames that are shown."""
     times: tuple[int, ...]
     """Presentation times of the shown frames in order, in the stream's time base; empty where not stored."""
+    positions: dict[int, int]
+    """Presentation time -> position of its packet in order of decoding; empty where not stored."""
     keyframes: tuple[int, ...]
-    """Positions of the keyframes among all packets, in order of decoding."""
+    """Positions of the keyframes in order of decoding."""
     seekable: bool
-    """Whether seeking by packet position, as decord does, finds the right frame."""
+    """Whether every packet is shown, at a time of its own, and decoding can begin at any keyframe."""
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -80,22 +76,38 @@ def probe(path: str | Path) -> VideoInfo:
 
     Raises InputError where the file is missing, empty, cut off, damaged at its start or holds no video.
     """
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        entries = list(stream.index_entries)
-        if 0 < len(entries) == stream.frames:
-            first = _first_frame(container, stream, path)
-            return _info(stream, sum(not e.is_discard for e in entries), first, path)
-    return _scan(path).info
+    with open_video(path) as (container, stream):
+        shown = [not entry.is_discard for entry in stream.index_entries]
+        count = sum(shown) if 0 < len(shown) == stream.frames else None
+        first = _first(container, stream, path)
+        rate = stream.average_rate or stream.guessed_rate
+        if not rate:
+            raise InputError(f"{path}: no frame rate in its header; expected one", "video without frame rate")
+    width, height = (first.height, first.width) if _turns(first) % 2 else (first.width, first.height)
+    if count is None:
+        count = index_packets(path).frame_count
+    return VideoInfo(count, float(rate), width, height)
 
 
-def read_frames(path: str | Path, indices: Sequence[int], size: tuple[int, int] | None = None) -> Image:
+def index_packets(path: str | Path) -> PacketIndex:
+    """A pass over the packets of a video. Raises InputError as `probe` does, but for what only decoding shows."""
+    with open_video(path) as (container, stream):
+        return _index(container, stream, path)
+
+
+def read_frames(
+    path: str | Path,
+    indices: Sequence[int],
+    size: tuple[int, int] | None = None,
+    backend: Literal["pyav", "decord"] = "pyav",
+) -> Image:
     """Frames of a video by number.
 
     Args:
         path: the video file.
         indices: 0-based frame numbers, in any order, repeated or not.
         size: (width, height) in pixels to resize to; by default the video's own.
+        backend: what decodes. The frames are the same; where decord cannot read a file, PyAV does.
 
     Returns:
         (len(indices), height, width, 3), RGB.
@@ -103,27 +115,39 @@ def read_frames(path: str | Path, indices: Sequence[int], size: tuple[int, int] 
     Raises InputError where the file is missing, empty, cut off, damaged or holds no video, and where it has
     no frame of a wanted number.
     """
-    scan = _scan(path)
-    info = scan.info
     wanted, inverse = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-    width, height = size or (info.width, info.height)
-    if len(wanted) == 0:
+    numbers: list[int] = wanted.tolist()
+    if not numbers:
+        info = probe(path)
+        width, height = size or (info.width, info.height)
         return np.empty((0, height, width, 3), np.uint8)
-    outside = [int(i) for i in (wanted[0], wanted[-1]) if not 0 <= i < info.frame_count]
-    if outside:
-        raise InputError(
-            f"{path}: frame {outside[0]} asked for; expected 0 to {info.frame_count - 1}, the video has "
-            f"{info.frame_count} frames",
-            "frame beyond the end of the video",
-        )
-    numbers = wanted.tolist()
-    frames = _from_decord(path, scan, numbers, (width, height)) if scan.seekable else None
+    with open_video(path) as (container, stream):
+        index = _index(container, stream, path)
+        outside = [i for i in (numbers[0], numbers[-1]) if not 0 <= i < index.frame_count]
+        if outside:
+            raise InputError(
+                f"{path}: frame {outside[0]} asked for; expected 0 to {index.frame_count - 1}, the video has "
+                f"{index.frame_count} frames",
+                "frame beyond the end of the video",
+            )
+        frames = None
+        if backend == "decord":
+            from cotasks.video_decord import from_decord
+
+            frames = from_decord(path, index, numbers, size)
+        if frames is None and index.seekable:
+            frames = _from_keyframes(container, stream, index, numbers, size)
     if frames is None:
-        frames = _from_pyav(path, scan, numbers, (width, height))
+        frames = _from_start(path, index, numbers, size)
     return frames if numbers == list(indices) else frames[inverse]
 
 
-def _open(path: str | Path) -> InputContainer:
+@contextmanager
+def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its best video stream.
+
+    Raises InputError where the file is missing, empty, no video, or its index runs past the file's end.
+    """
     try:
         import av
     except ImportError:
@@ -131,15 +155,27 @@ def _open(path: str | Path) -> InputContainer:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected a video", "video file missing")
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise InputError(f"{path}: empty file; expected a video", "video file empty")
     try:
-        return av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
             f"{path}: not a video, or cut off before its index ({_why(error)}); expected a video file",
             "not a video",
         ) from None
+    with container:
+        stream: Any = container.streams.best("video")
+        if stream is None:
+            raise InputError(f"{path}: no video stream; expected a video", "not a video")
+        if container.format.name.startswith("mov"):
+            end = max((e.pos + e.size for e in stream.index_entries), default=0)
+            if end > size:
+                raise InputError(f"{path}: cut off at byte {size}; expected {end} or more", "video cut off")
+        # frame threads begin anew at each seek and cost a quarter more processor time; callers read several files
+        stream.thread_type = "SLICE"
+        yield container, stream
 
 
 def _why(error: Exception) -> str:
@@ -150,20 +186,13 @@ def _damaged(path: str | Path, what: str) -> InputError:
     return InputError(f"{path}: {what}; expected an intact video", "video damaged")
 
 
-def _video_stream(container: InputContainer, path: str | Path) -> VideoStream:
-    """The best video stream. Raises InputError where there is none, or its index runs past the file's end."""
-    stream: Any = container.streams.best("video")
-    if stream is None:
-        raise InputError(f"{path}: no video stream; expected a video", "not a video")
-    if container.format.name.startswith("mov"):
-        end, size = max((e.pos + e.size for e in stream.index_entries), default=0), Path(path).stat().st_size
-        if end > size:
-            raise InputError(f"{path}: cut off at byte {size}; expected {end} or more", "video cut off")
-    stream.thread_type = "AUTO"
-    return stream
+def first_frame(path: str | Path) -> Image:
+    """The first frame, upright: (height, width, 3), RGB. Raises InputError where it cannot be decoded."""
+    with open_video(path) as (container, stream):
+        return _upright(_first(container, stream, path))
 
 
-def _first_frame(container: InputContainer, stream: VideoStream, path: str | Path) -> Any:
+def _first(container: InputContainer, stream: VideoStream, path: str | Path) -> Any:
     import av
 
     try:
@@ -176,184 +205,187 @@ def _first_frame(container: InputContainer, stream: VideoStream, path: str | Pat
 
 
 def _turns(frame: Any) -> int:
+    """Quarter turns, counterclockwise, that bring a decoded frame upright."""
     return round(frame.rotation / 90) % 4
 
 
-def _info(stream: VideoStream, frame_count: int, first: Any, path: str | Path) -> VideoInfo:
-    rate = stream.average_rate or stream.guessed_rate
-    if not rate:
-        raise InputError(f"{path}: no frame rate in its header; expected one", "video without frame rate")
-    width, height = (first.height, first.width) if _turns(first) % 2 else (first.width, first.height)
-    return VideoInfo(frame_count, float(rate), width, height)
+def _upright(frame: Any) -> Image:
+    image: Image = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(image, turns)) if (turns := _turns(frame)) else image
 
 
-def _scan(path: str | Path) -> _Scan:
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        first = _first_frame(container, stream, path)
-    with _open(path) as container:
-        stream = _video_stream(container, path)
-        packets = _packets(container, stream, path)
-        timed = container.format.name.startswith(TIMED_CONTAINERS) and all(p.pts is not None for p in packets)
-        shown = [p for p in packets if not p.is_discard]
-        info = _info(stream, len(shown), first, path)
-    times = sorted(p.pts for p in shown) if timed else []
-    intact = len(shown) == len(packets) and not any(p.is_corrupt for p in packets)
-    turns = _turns(first)
-    return _Scan(
-        info=info,
-        first=_upright(first, turns),
-        turns=turns,
-        times=tuple(times),
-        keyframes=tuple(i for i, p in enumerate(packets) if p.is_keyframe),
-        seekable=timed and intact and _closed(packets) and _steady(times),
+def _index(container: InputContainer, stream: VideoStream, path: str | Path) -> PacketIndex:
+    import av
+
+    # (time or None, is_keyframe, is_discard, is_corrupt) in order of decoding, without the demuxer's end mark
+    packets: list[tuple[Any, bool, bool, bool]] = []
+    try:
+        for p in container.demux(stream):
+            if p.size:
+                packets.append((p.pts, p.is_keyframe, p.is_discard, p.is_corrupt))
+    except av.error.FFmpegError as error:
+        raise _damaged(path, f"cannot be read beyond packet {len(packets)} ({_why(error)})") from None
+    timed = container.format.name.startswith(TIMED_CONTAINERS) and all(p[0] is not None for p in packets)
+    shown = [p for p in packets if not p[2]]
+    positions = {p[0]: i for i, p in enumerate(packets)} if timed else {}
+    intact = len(shown) == len(packets) and not any(p[3] for p in packets)
+    return PacketIndex(
+        frame_count=len(shown),
+        times=tuple(sorted(p[0] for p in shown)) if timed else (),
+        positions=positions,
+        keyframes=tuple(i for i, p in enumerate(packets) if p[1]),
+        seekable=timed and intact and len(positions) == len(packets) and _closed(packets),
     )
 
 
-@dataclass(frozen=True)
-class _Packet:
-    pts: Any  # int, or None where the container does not say
-    is_keyframe: bool
-    is_discard: bool
-    is_corrupt: bool
-
-
-def _packets(container: InputContainer, stream: VideoStream, path: str | Path) -> list[_Packet]:
-    """What is said of each packet, in order of decoding; their data is let go."""
-    import av
-
-    packets: list[_Packet] = []
-    try:
-        for p in container.demux(stream):
-            if p.size:  # the demuxer's end mark has none
-                packets.append(_Packet(p.pts, p.is_keyframe, p.is_discard, p.is_corrupt))
-    except av.error.FFmpegError as error:
-        raise _damaged(path, f"cannot be read beyond packet {len(packets)} ({_why(error)})") from None
-    return packets
-
-
-def _closed(packets: Sequence[_Packet]) -> bool:
+def _closed(packets: Sequence[tuple[Any, bool, bool, bool]]) -> bool:
     """Whether no packet is shown before the keyframe it follows: decoding can begin at any keyframe."""
-    key_time = packets[0].pts
-    for packet in packets:
-        key_time = packet.pts if packet.is_keyframe else key_time
-        if packet.pts < key_time:
+    key_time = None
+    for time, is_keyframe, _, _ in packets:
+        key_time = time if is_keyframe else key_time
+        if key_time is None or time < key_time:
             return False
     return True
 
 
-def _steady(times: Sequence[int]) -> bool:
-    """Whether no two frames share a time, and no pause is so long that frames may have been lost there."""
-    steps = np.diff(times)
-    return len(steps) == 0 or bool(steps.min() > 0 and steps.max() <= 4 * np.median(steps))
-
-
-def _upright(frame: Any, turns: int) -> Image:
-    image: Image = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-
-
-def _resize(image: Image, size: tuple[int, int]) -> Image:
+def _resize(image: Image, size: tuple[int, int] | None) -> Image:
     from PIL import Image as pil
 
-    if (image.shape[1], image.shape[0]) == size:
+    if size is None or (image.shape[1], image.shape[0]) == size:
         return image
     return np.asarray(pil.fromarray(image).resize(size, pil.Resampling.BICUBIC))
 
 
-def _fill(images: Iterator[Image], count: int, size: tuple[int, int]) -> Image:
-    frames = np.empty((count, size[1], size[0], 3), np.uint8)
-    for i, image in enumerate(images):
-        frames[i] = _resize(image, size)
-    return frames
+class Frames:
+    """Frames that come one by one, in any order, gathered into one array."""
+
+    def __init__(self, path: str | Path, count: int, size: tuple[int, int] | None) -> None:
+        self.path, self.count, self.size = path, count, size
+        self.pixels: Image | None = None
+        self._decoded: tuple[int, ...] = ()
+
+    def put(self, place: int, number: int, image: Image) -> None:
+        """Set row `place` to frame `number`, at full size. Raises InputError where frames differ in size."""
+        resized = _resize(image, self.size)
+        if self.pixels is None:
+            self.pixels, self._decoded = np.empty((self.count, *resized.shape), np.uint8), image.shape
+        if image.shape != self._decoded:
+            raise _damaged(self.path, f"frame {number} is of another size than those before")
+        self.pixels[place] = resized
 
 
-def _from_decord(path: str | Path, scan: _Scan, wanted: list[int], size: tuple[int, int]) -> Image | None:
-    """Frames `wanted` (ascending) by decord; None where it is missing, fails, hangs, or sees other frames."""
-    try:
-        import decord
-    except ImportError:
-        return None
-    decord.logging.set_level(decord.logging.QUIET)  # FFmpeg's remarks on every odd packet
-
-    def batches() -> Iterator[Image]:
-        reader = decord.VideoReader(str(path))
-        if len(reader) != scan.info.frame_count or tuple(reader.get_key_indices()) != scan.keyframes:
-            raise ValueError("decord counts other frames")
-        first = _numpy(reader[0])
-        if first.shape != scan.first.shape or _difference(first, scan.first) > DECORD_TOLERANCE:
-            raise ValueError("decord sees another first frame")
-        for start in range(0, len(wanted), DECORD_BATCH):
-            yield from _numpy(reader.get_batch(wanted[start : start + DECORD_BATCH]))
-
-    try:
-        return _within(DECORD_SECONDS, lambda: _fill(batches(), len(wanted), size))
-    except Exception:  # whatever it is, PyAV either reads the file or says what is wrong with it
-        return None
+def runs(index: PacketIndex, wanted: Sequence[int]) -> list[tuple[int, int]]:
+    """What to decode for frames `wanted` of a seekable file: (first packet, last packet), each from a keyframe on."""
+    found: list[tuple[int, int]] = []
+    for position in sorted(index.positions[index.times[number]] for number in wanted):
+        keyframe = index.keyframes[bisect_right(index.keyframes, position) - 1]
+        if found and keyframe - found[-1][1] <= SEEK_PACKETS:
+            found[-1] = found[-1][0], position
+        else:
+            found.append((keyframe, position))
+    return found
 
 
-def _difference(a: Image, b: Image) -> int:
-    return int(np.abs(a.astype(np.int16) - b).max())
-
-
-def _numpy(batch: Any) -> Image:
-    """The array of decord, or the tensor of the bridge that the caller has set."""
-    array: Image = batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)
-    return array
-
-
-def _within(seconds: float, work: Callable[[], T]) -> T:
-    """The result of `work`, or TimeoutError; work that hangs is left behind in its thread."""
-    outcome: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put((work(), None))
-        except BaseException as error:
-            outcome.put((None, error))
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        result, error = outcome.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no result after {seconds} s") from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
-
-
-def _from_pyav(path: str | Path, scan: _Scan, wanted: list[int], size: tuple[int, int]) -> Image:
-    """Frames `wanted` (ascending), decoding from the start and stopping at the last of them."""
-    return _fill(_decode(path, scan, wanted), len(wanted), size)
-
-
-def _decode(path: str | Path, scan: _Scan, wanted: list[int]) -> Iterator[Image]:
+def _from_keyframes(
+    container: InputContainer,
+    stream: VideoStream,
+    index: PacketIndex,
+    wanted: list[int],
+    size: tuple[int, int] | None,
+) -> Image | None:
+    """Frames `wanted` (ascending) by `runs`; None where the file does not give what its packets promise."""
     import av
 
-    left = set(wanted)
+    codec: Any = stream.codec_context
+    places = {index.times[number]: place for place, number in enumerate(wanted)}
+    in_order = {position: time for time, position in index.positions.items()}
+    frames = Frames(container.name, len(wanted), size)
+    prefix = length_prefix(codec)
+    try:
+        for begin, end in runs(index, wanted):
+            container.seek(in_order[begin], stream=stream)
+            given: set[int] = set()
+            following = begin
+            for packet in container.demux(stream):
+                time: Any = packet.pts
+                here = index.positions.get(time, -1) if packet.size else -1  # the demuxer's end mark has no size
+                if 0 <= here < begin:  # the seek came out at an earlier keyframe
+                    continue
+                if here != following:
+                    return None
+                following += 1
+                decoded = []
+                if time in places or not _disposable(packet, prefix):
+                    given.add(time)
+                    decoded = codec.decode(packet)
+                if here == end:
+                    decoded += codec.decode(None)  # what the decoder holds back
+                for frame in decoded:
+                    if frame.pts not in given or frame.is_corrupt:
+                        return None
+                    given.remove(frame.pts)
+                    if frame.pts in places:
+                        frames.put(places[frame.pts], wanted[places[frame.pts]], _upright(frame))
+                if here == end:
+                    break
+            if given:
+                return None
+    except av.error.FFmpegError:
+        return None
+    return frames.pixels
+
+
+def length_prefix(codec: Any) -> int:
+    """Bytes before each unit of an H.264 packet that say its length; 0 where it is not laid out so.
+
+    Source: ISO/IEC 14496-15, AVCDecoderConfigurationRecord.
+    """
+    extra = codec.extradata
+    return (extra[4] & 3) + 1 if codec.name == "h264" and extra and len(extra) > 4 and extra[0] == 1 else 0
+
+
+def slices(packet: Any, prefix: int) -> list[tuple[int, int]]:
+    """(nal_unit_type, nal_ref_idc) of the slices of an H.264 packet; 5 is an IDR picture's (ITU-T H.264, 7.4.1)."""
+    data, at, found = memoryview(packet), 0, []
+    while at + prefix < len(data):
+        header = data[at + prefix]
+        if 1 <= header & 31 <= 5:
+            found.append((header & 31, header >> 5 & 3))
+        at += prefix + int.from_bytes(data[at : at + prefix], "big")
+    return found
+
+
+def _disposable(packet: Any, prefix: int) -> bool:
+    """Whether no other picture refers to this one: that is so for an H.264 one whose slices have nal_ref_idc 0."""
+    found = slices(packet, prefix) if prefix else []
+    return bool(found) and not any(reference for _, reference in found)
+
+
+def _from_start(path: str | Path, index: PacketIndex, wanted: list[int], size: tuple[int, int] | None) -> Image:
+    """Frames `wanted` (ascending), decoding all from the first and stopping at the last of them."""
+    import av
+
+    places = {number: place for place, number in enumerate(wanted)}
+    frames = Frames(path, len(wanted), size)
     number, skipped = -1, 0
-    with _open(path) as container:
-        stream = _video_stream(container, path)
+    with open_video(path) as (container, stream):
         try:
             for number, frame in enumerate(container.decode(stream)):
-                if scan.times and frame.pts is not None:
+                if index.times and frame.pts is not None:
                     if number == 0:  # what is shown before the first keyframe cannot be decoded: not counted
-                        skipped = bisect_left(scan.times, frame.pts)
-                    elif frame.pts != scan.times[skipped + number]:
+                        skipped = bisect_left(index.times, frame.pts)
+                    elif skipped + number >= len(index.times) or frame.pts != index.times[skipped + number]:
                         raise _damaged(path, f"frame {number} cannot be decoded")
                 if frame.is_corrupt:
                     raise _damaged(path, f"frame {number} is damaged")
-                if number in left:
-                    image = _upright(frame, scan.turns)
-                    if image.shape != scan.first.shape:
-                        raise _damaged(path, f"frame {number} has another size than the first")
-                    yield image
-                    left.remove(number)
-                    if not left:
-                        return
+                if number in places:
+                    frames.put(places[number], number, _upright(frame))
+                    if number == wanted[-1]:
+                        assert frames.pixels is not None
+                        return frames.pixels
         except av.error.FFmpegError as error:
             raise _damaged(path, f"cannot be decoded beyond frame {number} ({_why(error)})") from None
     raise InputError(
-        f"{path}: ends after frame {number}; expected {scan.info.frame_count} frames as its packets say",
+        f"{path}: ends after frame {number}; expected {index.frame_count} frames as its packets say",
         "frame beyond the end of the video",
     )

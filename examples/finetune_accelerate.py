@@ -36,11 +36,14 @@ except ImportError as error:
 
 from cotasks.finetuning import (
     add_data_arguments,
+    add_training_arguments,
     answer_loss,
     describe_report,
     freeze_vision,
     load_base,
+    parse_positive,
     run_main,
+    settings_of,
     training_collator,
     training_examples,
     try_first,
@@ -48,37 +51,16 @@ from cotasks.finetuning import (
 from cotasks.progress import progress_bar
 from cotasks.runs import Appender, dump_json, dump_jsonl, read_json, read_jsonl, settle
 
-NOT_SETTINGS = ("out", "workers", "batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep")
-"""Options that may change when training goes on; examples a step may not."""
-
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
-    group = parser.add_argument_group("training")
-    group.add_argument("--out", type=Path, required=True, help="folder to write to, or to go on with")
-    group.add_argument("--epochs", type=float, default=1.0)
-    group.add_argument("--max-steps", type=int, help="stop after so many steps, whatever --epochs says")
-    group.add_argument("--batch-size", type=int, default=1, help="examples at once, a process (default: 1)")
-    group.add_argument("--accumulate", type=int, default=1, help="batches of a process before a step (default: 1)")
-    group.add_argument("--learning-rate", type=float, default=1e-5)
-    group.add_argument("--warmup", type=float, default=0.03, help="share of the steps before the peak (default: 0.03)")
-    group.add_argument("--weight-decay", type=float, default=0.0)
-    group.add_argument("--max-grad-norm", type=float, default=1.0)
+    group = add_training_arguments(parser, learning_rate=1e-5)
     group.add_argument("--freeze-vision", action="store_true", help="leave the vision tower as it is")
     group.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third more time")
     group.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the weights in training")
-    group.add_argument("--seed", type=int, default=0)
-    group.add_argument("--log-every", type=int, default=10, help="steps between two lines on the screen")
-    group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations")
-    group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints")
-    group.add_argument("--keep", type=int, default=2, help="checkpoints kept")
-    args = parser.parse_args()
-    for name in ("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}; expected 1 or more")
-    return args
+    return parse_positive(parser)
 
 
 class Rows(Dataset[Any]):
@@ -273,7 +255,7 @@ def main() -> int:
 
     step_size = args.batch_size * args.accumulate * accelerator.num_processes
     steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in NOT_SETTINGS}
+    settings = settings_of(args, changeable=("batch_size", "accumulate"))  # examples a step may not change
     settings |= {"examples_a_step": step_size, "precision": accelerator.mixed_precision, "examples": len(rows)}
     with accelerator.main_process_first():
         settle(args.out, settings)

@@ -32,9 +32,12 @@ except ImportError as error:
 from cotasks.finetuning import (
     Base,
     add_data_arguments,
+    add_training_arguments,
     describe_report,
     load_base,
+    parse_positive,
     run_main,
+    settings_of,
     training_collator,
     training_examples,
     try_first,
@@ -42,8 +45,6 @@ from cotasks.finetuning import (
 )
 from cotasks.runs import Appender, dump_jsonl, read_json, read_jsonl, settle
 
-NOT_SETTINGS = ("out", "workers", "log_every", "eval_every", "save_every", "keep")
-"""Options that may change when training goes on."""
 TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """The linear layers of the language model, by the names they have in every family."""
 
@@ -52,30 +53,12 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
-    group = parser.add_argument_group("training")
-    group.add_argument("--out", type=Path, required=True, help="folder to write to, or to go on with")
-    group.add_argument("--epochs", type=float, default=1.0)
-    group.add_argument("--max-steps", type=int, help="stop after so many steps, whatever --epochs says")
-    group.add_argument("--batch-size", type=int, default=1, help="examples at once, a process (default: 1)")
-    group.add_argument("--accumulate", type=int, default=1, help="batches of a process before a step (default: 1)")
-    group.add_argument("--learning-rate", type=float, default=1e-4)
-    group.add_argument("--warmup", type=float, default=0.03, help="share of the steps before the peak (default: 0.03)")
-    group.add_argument("--weight-decay", type=float, default=0.0)
-    group.add_argument("--max-grad-norm", type=float, default=1.0)
+    group = add_training_arguments(parser, learning_rate=1e-4)
     group.add_argument("--lora-rank", type=int, default=16)
     group.add_argument("--lora-alpha", type=int, default=32)
     group.add_argument("--lora-dropout", type=float, default=0.05)
     group.add_argument("--no-gradient-checkpointing", action="store_true", help="faster, in more memory")
-    group.add_argument("--seed", type=int, default=0)
-    group.add_argument("--log-every", type=int, default=10, help="steps between two losses (default: 10)")
-    group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations (default: 200)")
-    group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints (default: 200)")
-    group.add_argument("--keep", type=int, default=2, help="checkpoints kept (default: 2)")
-    args = parser.parse_args()
-    for name in ("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep", "lora_rank"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}; expected 1 or more")
-    return args
+    return parse_positive(parser, "lora_rank")
 
 
 def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
@@ -156,8 +139,7 @@ def main() -> int:
         if args.eval_split:
             held_out, _ = training_examples(args, base, args.eval_split, args.eval_limit)
             held_out = usable(collator, held_out)  # a batch without labels would count as a loss of 0
-        settings = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in NOT_SETTINGS}
-        settle(args.out, {**settings, "processes": state.num_processes, "examples": len(rows)})
+        settle(args.out, {**settings_of(args), "processes": state.num_processes, "examples": len(rows)})
 
     resumed = last_checkpoint(args.out / "checkpoints")
     log_path = args.out / "log.jsonl"

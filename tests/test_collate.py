@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cotasks.collate import Clip, collate_for_generation, rows_together
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES
-from tests.tiny_models import Prompt, clip, prompt, tiny
+from tests.tiny_models import Prompt, clip, pixels_name, prompt, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -98,7 +98,7 @@ def test_padding_is_on_the_left_and_text_is_whole(family: str) -> None:
 def test_batch_without_any_video(family: str) -> None:
     rows = [(prompt("Why did he run?", videos=0), None), (prompt("How?", videos=0), None)]
     batch = collate(family, rows)
-    assert "pixel_values_videos" not in batch
+    assert pixels_name(family) not in batch
     alone = torch.cat([last_logits(family, [row]) for row in rows])
     assert (last_logits(family, rows) - alone).abs().max() < TOLERANCE
 
@@ -111,7 +111,8 @@ def test_few_and_odd_frames(family: str, num_frames: int) -> None:
     assert torch.isfinite(tiny(family)[0](**batch).logits).all()
     _, height, width, _ = frames.pixels.shape
     if family not in QWEN:
-        assert batch["pixel_values_videos"].shape == (1, num_frames, 3, height, width)
+        clips = () if FAMILIES[family].frames_are_images else (1,)
+        assert batch[pixels_name(family)].shape == (*clips, num_frames, 3, height, width)
         return
     patch = tiny(family)[1].video_processor.patch_size
     assert batch["video_grid_thw"].tolist() == [[(num_frames + 1) // 2, height // patch, width // patch]]
@@ -214,7 +215,7 @@ def test_rows_together() -> None:
     assert groups("llava_onevision", []) == groups("qwen3_vl", []) == []
 
 
-@pytest.mark.parametrize("family", ["llava_onevision", "llava_next_video"])
+@pytest.mark.parametrize("family", ["llava_onevision", "llava_next_video", "internvl"])
 def test_clips_of_different_length_are_collated_in_groups(family: str) -> None:
     rows: list[Row] = [(prompt(f"Why {n}?"), clip(family, num_frames=n)) for n in (8, 5, 8)]
     with pytest.raises(InputError, match=r"cannot stack clips of \[5, 8\] frames"):

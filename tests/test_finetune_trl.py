@@ -26,11 +26,12 @@ OPTIONS = [
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing interrupts."""
     out = tmp_path_factory.mktemp("whole") / "out"
-    assert run_here(SCRIPT, OPTIONS, out) == 0
+    assert run_here(SCRIPT, [*OPTIONS, "--frame-cache", str(out.parent / "frames")], out) == 0
     return out
 
 
 def test_loss_falls_by_half(whole: Path) -> None:
+    assert list((whole.parent / "frames").glob("*.npy"))
     curve = losses(whole)
     assert list(curve) == list(range(1, STEPS + 1))
     assert sum(curve[step] for step in (STEPS - 2, STEPS - 1, STEPS)) / 3 < curve[1] / 2
@@ -80,6 +81,7 @@ def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> 
         (("--model", "no/model"), "error: model no/model: cannot be loaded"),
         (("--task", "step5"), "error: unknown task 'step5'"),
         (("--lora-rank", "0"), "error: --lora-rank is 0; expected 1 or more"),
+        (("--frame-cache", __file__), "File exists; expected a folder to keep frames in"),
     ],
 )
 def test_wrong_input_is_one_line(

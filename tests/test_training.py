@@ -11,16 +11,18 @@ import numpy as np
 import orjson
 import pytest
 
+from cotasks import frame_cache, video
 from cotasks.collate import Clip, collate_for_generation, run_processor
 from cotasks.dataset import load_records
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES, limits_of
+from cotasks.frame_cache import FrameCache
 from cotasks.instruct import TASKS, examples_of, instructions, shorten_messages
 from cotasks.schema import Record
 from cotasks.training import IGNORED, Event, ReportFile, TrainingCollator
 from cotasks.turns import ChatFormat, chat_format, render_chat
 from tests.synthetic import make_record, write_video
-from tests.tiny_models import clip, prompt, tiny
+from tests.tiny_models import clip, pixels_name, prompt, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -128,11 +130,12 @@ def check_labels(family: str, rows: Sequence[Row], together: int = 4) -> None:
             assert learned(family, short, number) == spoken(family, messages)
             cut_rows += cut > 0
         videos = [row["clip"] for row in left]
-        for name in ("pixel_values_videos", "video_grid_thw"):
+        for name in (pixels_name(family), "video_grid_thw"):
             if name in short:  # the frames of the rows that are left, and of no other
                 again = collator(family)(left) if len(left) < len(some) else batch
                 assert torch.equal(short[name], again[name])
-        video = tiny(family)[1].video_token_id
+        images = FAMILIES[family].frames_are_images
+        video = tiny(family)[1].image_token_id if images else tiny(family)[1].video_token_id
         assert all((short["input_ids"][i] == video).any() == (v is not None) for i, v in enumerate(videos))
     assert cut_rows
 
@@ -174,7 +177,7 @@ def test_what_comes_before_an_answer_is_what_generation_puts_there(family: str, 
         )
         first = (batch["labels"][0] != IGNORED).nonzero()[0, 0]
         assert batch["input_ids"][0, :first].tolist() == generation["input_ids"][0].tolist()
-        assert torch.equal(batch["pixel_values_videos"], generation["pixel_values_videos"])
+        assert torch.equal(batch[pixels_name(family)], generation[pixels_name(family)])
 
 
 def prompt_of(messages: Sequence[Row]) -> Any:
@@ -249,6 +252,7 @@ def test_formats_of_the_families() -> None:
         "llava_onevision": replace(chatml, head="<|im_start|>assistant \n", tail="<|im_end|>"),
         # and here no end, but a blank
         "llava_next_video": ChatFormat("ASSISTANT:", "ASSISTANT: ", " ", "<|endoftext|>", " "),
+        "internvl": chatml,
     }
 
 
@@ -612,7 +616,9 @@ def test_workers_of_a_data_loader(tmp_path: Path) -> None:
     write_videos(tmp_path, "a", "b")
     records = [make_record(name, 0) for name in ("a", "bad", "b", "a")]
     report = ReportFile(tmp_path / "report.jsonl")
-    collate = collator("qwen3_vl", videos=tmp_path, task="cotasks", num_frames=4, max_tokens=400, report=report)
+    cache = FrameCache(tmp_path / "frames")
+    options: dict[str, Any] = {"videos": tmp_path, "task": "cotasks", "num_frames": 4, "max_tokens": 400}
+    collate = collator("qwen3_vl", **options, report=report, frame_cache=cache)
     expected = [collate(records[:2]), collate(records[2:])]
     assert (tmp_path / "report.jsonl").exists()
     (tmp_path / "report.jsonl").unlink()
@@ -624,6 +630,30 @@ def test_workers_of_a_data_loader(tmp_path: Path) -> None:
         assert all(torch.equal(batch[name], value) for name, value in want.items())
     events = [orjson.loads(line) for line in (tmp_path / "report.jsonl").read_bytes().splitlines()]
     assert [e["id"] for e in events if e["event"] == "skipped"] == ["nextqa/validation/bad/0"]
+
+
+def test_examples_of_a_video_share_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_videos(tmp_path, "a", "b")
+    records = [make_record(name, number) for number in range(3) for name in ("a", "bad", "b")]
+    events = Events()
+    options: dict[str, Any] = {"videos": tmp_path, "task": "cotasks", "num_frames": 4, "report": events}
+    plain = collator("qwen2_5_vl", **options)
+    cache = FrameCache(tmp_path / "frames")
+    through = collator("qwen2_5_vl", **options, frame_cache=cache)
+    expected = plain(records)
+    reads: list[str] = []
+
+    def counted(path: Path, *rest: Any) -> Any:
+        reads.append(path.name)
+        return video.read_frames(path, *rest)
+
+    monkeypatch.setattr(frame_cache, "read_frames", counted)
+    for collate in (through, pickle.loads(pickle.dumps(through))):
+        batch = collate(records)
+        assert list(batch) == list(expected)
+        assert all(torch.equal(batch[name], value) for name, value in expected.items())
+    assert reads == ["a.mp4", "b.mp4"]
+    assert [event["reason"] for event in events.seen] == ["video file missing"] * 6
 
 
 def test_events_are_logged_by_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
