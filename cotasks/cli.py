@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cotasks.commands import data, runs
+from cotasks.commands import data, predict, runs, studies
 from cotasks.errors import InputError
 
 app = typer.Typer(
@@ -28,8 +28,11 @@ for command in (
     data.show,
     data.audit,
     runs.generate,
+    predict.predict,
     runs.judge,
     runs.report,
+    studies.steps,
+    studies.study,
     data.push,
 ):
     app.command()(command)
@@ -49,13 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usage_error: type[Any] = typer.BadParameter.__bases__[0]
     try:
         code = app(args=arguments, prog_name="cotasks", standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except KeyboardInterrupt:
-        print("Interrupted; run the same command again to go on.", file=sys.stderr)
-        return 130
+        code = code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):  # later versions of typer return 130
+        code = 130
     except (InputError, OSError, usage_error) as error:
         if "--debug" in arguments:
             raise
         message = error.format_message() if isinstance(error, usage_error) else str(error)
         print(f"cotasks: {' '.join(message.split())}", file=sys.stderr)
         return 2
+    if code == 130:
+        print("Interrupted; run the same command again to go on.", file=sys.stderr)
+    return code

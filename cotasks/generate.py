@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -39,6 +39,9 @@ from cotasks.origins import Predictions
 from cotasks.predictions import PredictionsFolder, load_predictions
 from cotasks.prompts import Condition, condition_settings
 from cotasks.runs import QUESTION_FIELDS, Appender, Key, read_keyed, settle
+
+if TYPE_CHECKING:
+    from cotasks.inference.server_ask import ServerAsking
 
 Answers = Callable[[Iterator[Sequence[int]], Callable[[], bool]], Iterator[Outcome]]
 """Gives answers and failures as they come for videos, each given as positions in the records, until told to stop."""
@@ -73,6 +76,8 @@ class GenerateResult:
     """Reason -> how many failed by this call or before."""
     main: bool = True
     """Whether this is the main process; the others of a launch need not speak."""
+    stopped: str = ""
+    """Why a server could be asked no more, in one line; empty where all were asked."""
 
     @property
     def complete(self) -> bool:
@@ -111,7 +116,8 @@ def generate(
 
     Started by `accelerate launch`, `torchrun` or MPI, the processes share the videos; each calls this alike.
 
-    SIGINT and SIGTERM end it after the batch in hand, with KeyboardInterrupt; a second one at once.
+    SIGINT and SIGTERM end it after the batch in hand, with KeyboardInterrupt; a second one at once. A server that goes
+    down, or refuses all that follows, ends it with what is there by then: `stopped` says why, and standard error.
 
     Args:
         records: what to ask, see `cotasks.dataset.load_records`.
@@ -206,10 +212,12 @@ def generate(
                 "waited": Waited(),
             }
             answers: Answers
+            asked: ServerAsking | None = None
             if isinstance(model, ServedModel):
                 from cotasks.inference import server_ask
 
-                answers = partial(server_ask.outcomes, server_ask.ServerAsking(**common, server=model))
+                asked = server_ask.ServerAsking(**common, server=model)
+                answers = partial(server_ask.outcomes, asked)
             else:
                 budget = Budget(batch_tokens or default_tokens(model), batch_size, max_new_tokens)
                 reuse = reuse_of(model, vision_reuse, prefix_reuse)
@@ -231,9 +239,12 @@ def generate(
             result.new + tally.answers,
             dict(sorted((Counter(result.failures) + failures).items())),
             group.main,
+            "" if asked is None else asked.stopped,
         )
-        if lost:
-            break  # what comes later could not be told of what they have left
+        if result.stopped:
+            print(result.stopped, file=sys.stderr)
+        if lost or result.stopped:
+            break  # what comes later could not be told of what is left
     return result
 
 

@@ -29,19 +29,20 @@ from cotasks.boxes import Size
 from cotasks.collate import clip_range
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES, Family, Limits, frame_size
+from cotasks.origins import view
 from cotasks.prompts import (
     BOXES_PER_ENTITY,
     LETTERS,
     Condition,
+    Prompt,
     build_prompt,
     parse_condition,
     question_text,
-    restrict,
-    select_frames,
     step_context,
+    step_request,
     step_text,
 )
-from cotasks.schema import Record
+from cotasks.schema import Frame, Record
 from cotasks.steps.context import NOTHING, StepContext
 
 STEP_TASKS = {1: "frame_localization", 2: "entity_tracking", 3: "spatial_relations", 4: "temporal_relations"}
@@ -72,18 +73,6 @@ INSTRUCTION_FEATURES: Features = Features(
     }
 )
 """The columns of `instructions`; hand them to `dataset.map` as `features`."""
-
-# The words that ask for a step. The final question of a chain is `prompts.question_text`, as under any condition.
-STEP_REQUESTS = {
-    1: "Step 1, frame localization: which frames and entities matter for this question? Answer with two lines that "
-    'begin with "Frames:" and "Entities:".',
-    2: "Step 2, entity tracking: where are the entities? Answer with one line an entity: its name, then up to "
-    "{boxes_per_entity} frames, each with the box [x1, y1, x2, y2] {unit}.",
-    3: "Step 3, spatial relations: what holds within a frame? Answer with one line a relation: (subject, relation, "
-    f'object), then the frames; or with "{NOTHING}".',
-    4: "Step 4, temporal relations: what happens over time? Answer with one line a relation: (subject, relation, "
-    f'object), then the seconds at which it begins and ends; or with "{NOTHING}".',
-}
 
 Row = dict[str, Any]
 Cut = tuple[int, int, int]
@@ -123,14 +112,14 @@ def instructions(
     examples: list[Row] = []
     for one in _records(record):
         for task, condition in parsed:
-            shown = condition or Condition(task, (1, 2, 3, 4), num_frames=num_frames, boxes_per_entity=boxes_per_entity)
-            view = _view(one, shown, FAMILIES[family], limits, folder)
+            told = condition or _step_condition(task, num_frames, boxes_per_entity)
+            seen = _view(one, told, FAMILIES[family], limits, folder)
             if condition is not None:
-                examples.append(_answer_example(view, one, count_tokens))
+                examples.append(_answer_example(seen, one, count_tokens))
             elif task == CHAIN:
-                examples.append(_chain_example(view))
+                examples.append(_chain_example(seen))
             elif task != STEP_TASKS[1] or _has_step_1(one):
-                examples.append(_step_example(view))
+                examples.append(_step_example(seen, one))
     return {name: [example[name] for example in examples] for name in INSTRUCTION_FEATURES}
 
 
@@ -143,7 +132,16 @@ def parse_task(task: str, num_frames: int | None = None) -> Condition | None:
     except InputError as error:
         known = ", ".join((*STEP_TASKS.values(), CHAIN))
         raise InputError(f"unknown task {task!r}; expected one of {known}, or a condition: {error}") from None
+    if condition.origin == "predicted":
+        raise InputError(f"task {task!r}: predicted steps; expected true or corrupted ones to learn from")
     return dataclasses.replace(condition, num_frames=condition.num_frames or num_frames)
+
+
+def _step_condition(task: str, num_frames: int | None, boxes_per_entity: int) -> Condition:
+    """What the prompt of a step contains: the steps before it. The chain is told nothing, and asks for them all."""
+    asks = next((step for step, name in STEP_TASKS.items() if name == task), 1)
+    steps = tuple(range(1, asks))
+    return Condition(task, steps, num_frames=num_frames, boxes_per_entity=boxes_per_entity, asks=asks)
 
 
 def examples_of(columns: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
@@ -194,25 +192,18 @@ class _View:
     family: Family
     size: Size  # (width, height) of the frames as shown
     source_size: Size | None
+    shown: tuple[Frame, ...]
     context: StepContext
 
     def step(self, step: int) -> str:
         return step_text(self.record, step, self.context, self.condition.boxes_per_entity)
 
-    def request(self, step: int, opens: bool) -> str:
-        """The words that ask for a step; where they open the chat, with what the steps are about."""
-        most = self.condition.boxes_per_entity
-        words = STEP_REQUESTS[step].format(unit=self.context.coordinates.words, boxes_per_entity=most)
-        if not opens:
-            return words
-        if self.context.frame_reference == "position":
-            frames = f"Frames are numbered 1 to {len(self.context.frames)} in the order shown."
-        else:
-            frames = "Times are in seconds from the start of the video."
-        return f"Question: {self.record.question}\n{frames}\n{words}"
+    def prompt(self, record: Record, count_tokens: Callable[[str], int] | None = None) -> Prompt:
+        """The prompt for the record as it was built."""
+        return build_prompt(record, self.condition, self.family, self.size, self.source_size or (1, 1), count_tokens)
 
     def example(self, messages: list[dict[str, Any]], cuts: list[Cut]) -> Row:
-        frames = [frame.index for frame in self.record.frames]
+        frames = [frame.index for frame in self.shown]
         begin, count = clip_range(self.record, frames)
         source = self.source_size or (None, None)
         return {
@@ -235,11 +226,12 @@ class _View:
 
 def _view(record: Record, condition: Condition, family: Family, limits: Limits | None, folder: Path | None) -> _View:
     # without frames and boxes nothing depends on the size
-    source = _source_size(record, folder) if condition.video or condition.steps else None
-    record = restrict(record, select_frames(record, condition))
-    size = frame_size(family, *(source or (1, 1)), num_frames=len(record.frames), limits=limits)
-    context = step_context(record, family, size, source or (1, 1))
-    return _View(record, condition, family, size, source, context)
+    needed = condition.video or condition.steps or condition.asks
+    source = _source_size(record, folder) if needed else None
+    told = view(record, condition)
+    size = frame_size(family, *(source or (1, 1)), num_frames=len(told.shown), limits=limits)
+    context = step_context(told, family, size, source or (1, 1))
+    return _View(told.record, condition, family, size, source, told.shown, context)
 
 
 def _source_size(record: Record, folder: Path | None) -> Size:
@@ -274,49 +266,47 @@ def _turn(role: str, text: str, video: bool = False) -> dict[str, Any]:
     return {"role": role, "content": [*content, {"type": "text", "text": text}]}
 
 
-def _answer_example(view: _View, record: Record, count_tokens: Callable[[str], int] | None) -> Row:
-    condition = view.condition
-    prompt = build_prompt(record, condition, view.family, view.size, view.source_size or (1, 1), count_tokens)
+def _answer_example(seen: _View, record: Record, count_tokens: Callable[[str], int] | None) -> Row:
+    condition = seen.condition
+    prompt = seen.prompt(record, count_tokens)
     text = prompt.messages[0]["content"][-1]["text"]
-    cuts = _context_cuts({step: view.step(step) for step in condition.steps}, prompt.cut_items)
-    return view.example(
-        [_turn("user", text, condition.video), _turn("assistant", answer_text(record))],
-        cuts,
-    )
+    cuts = _context_cuts({step: seen.step(step) for step in condition.steps}, prompt.cut_items)
+    return seen.example([_turn("user", text, condition.video), _turn("assistant", answer_text(record))], cuts)
 
 
-def _step_example(view: _View) -> Row:
-    step = next(number for number, name in STEP_TASKS.items() if name == view.condition.name)
-    given = {before: view.step(before) for before in range(1, step)}
-    block = ""
-    if given:
-        condition = dataclasses.replace(view.condition, steps=tuple(given), num_frames=None)
-        size = view.context.source_size
-        block = build_prompt(view.record, condition, view.family, view.size, size).context + "\n\n"
-    answer = view.step(step)
-    words = view.request(step, opens=not given)
-    request = f"{block}Question: {view.record.question}\n{words}" if given else words
-    cuts = _context_cuts(given)  # what is given goes before what is to be learned
+def _step_example(seen: _View, record: Record) -> Row:
+    step = seen.condition.asks
+    assert step is not None
+    text = seen.prompt(record).messages[0]["content"][-1]["text"]
+    answer = seen.step(step)
+    # what is given goes before what is to be learned
+    cuts = _context_cuts({before: seen.step(before) for before in seen.condition.steps})
     if step > 1:
         cuts += [(1, line, line + 1) for line in range(_items(answer) - 1, 0, -1)]
-    return view.example([_turn("user", request, video=True), _turn("assistant", answer)], cuts)
+    return seen.example([_turn("user", text, video=True), _turn("assistant", answer)], cuts)
 
 
-def _chain_example(view: _View) -> Row:
+def _chain_example(seen: _View) -> Row:
     messages: list[dict[str, Any]] = []
     cuts: list[Cut] = []
     for step in STEP_TASKS:
-        if step == 1 and not _has_step_1(view.record):
+        if step == 1 and not _has_step_1(seen.record):
             continue
-        messages.append(_turn("user", view.request(step, opens=not messages), video=not messages))
-        answer = view.step(step)
+        messages.append(
+            _turn(
+                "user",
+                step_request(seen.record, seen.condition, step, seen.context, opens=not messages),
+                video=not messages,
+            )
+        )
+        answer = seen.step(step)
         messages.append(_turn("assistant", answer))
         if step > 1:
             turn = len(messages) - 1
             spared = int(turn == 1)  # the first question shows the video, so its answer stays, by a line
             cuts = [(turn, line, line + 1) for line in range(_items(answer) - 1, spared - 1, -1)] + cuts
-    messages += [_turn("user", question_text(view.record)), _turn("assistant", answer_text(view.record))]
-    return view.example(messages, cuts)
+    messages += [_turn("user", question_text(seen.record)), _turn("assistant", answer_text(seen.record))]
+    return seen.example(messages, cuts)
 
 
 def _items(text: str) -> int:

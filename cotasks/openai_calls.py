@@ -32,6 +32,8 @@ LONGEST_WAIT_SECONDS = 600.0
 """Longest wait that a server may ask for; one that asks for more ends the work, to be gone on with later."""
 CROWDED = frozenset({429, 503, 529})
 """Too many requests, and two ways to say overloaded."""
+GIVEN_UP = ("abort", "error")
+"""`finish_reason` of vLLM, SGLang and OpenRouter where the server, not the model, ended an answer."""
 FAILURES_IN_A_ROW = 20
 """So many failures in a row without a completion end the work: the server is down, or does not take our requests."""
 
@@ -103,18 +105,28 @@ def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
         body = orjson.loads(payload) if isinstance(payload, bytes | str) else payload
         choice = body["choices"][0]
         message = choice["message"]
-        content, refusal = message.get("content"), message.get("refusal")
+        content, refusal = _text(message.get("content")), message.get("refusal")
         ended, usage = choice.get("finish_reason"), body.get("usage")
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
         return Trouble("the server's response is no completion", retry=True, billed=True)
+    if ended in GIVEN_UP:
+        return Trouble("the server gave up the answer", retry=True, billed=True)
 
     def counted(name: str) -> int | None:
         tokens = usage.get(name) if isinstance(usage, dict) else None
         return tokens if isinstance(tokens, int) and tokens >= 0 else None
 
     served = clean(body.get("model"), redact)[:200]
-    content = content if isinstance(content, str) else ""
     return Completion(content, refusal, ended, counted("prompt_tokens"), counted("completion_tokens"), served)
+
+
+def _text(content: Any) -> str:
+    """The content of a message, whole or in parts. Raises TypeError where it is neither; none at all is no text."""
+    if isinstance(content, list):
+        return "".join(_text(part["text"]) for part in content if part["type"] == "text")
+    if content is not None and not isinstance(content, str):
+        raise TypeError(type(content))
+    return content or ""
 
 
 def clean(value: Any, redact: str = "") -> str:
@@ -271,7 +283,7 @@ class Client(Generic[R]):
             return Trouble("no response within the time limit", retry=True, billed=True)
         except openai.APIConnectionError as error:
             return Trouble("the connection failed", retry=True, billed=type(error.__cause__).__name__ != "ConnectError")
-        except ValueError:  # of a response that says it is JSON
+        except (ValueError, RecursionError):  # of a response that says it is JSON
             payload = b""
         self.heard = True
         return self._read(payload, self.secret)

@@ -35,7 +35,7 @@ QUESTION_FIELDS = (
     "answer_index",
 )
 """What a row of `questions.jsonl` holds."""
-MAY_DIFFER = ("versions.", "dataset.videos")
+MAY_DIFFER = ("versions.", "dataset.videos", "predictions.folder")
 """Beginnings of the settings that may differ when a run goes on: with them a run folder tells, it does not compare."""
 
 

@@ -323,6 +323,7 @@ def test_the_first_question_of_a_chain_stays_with_its_video() -> None:
         (("baseline",), {"family": "gpt"}, "family 'gpt'; expected one of qwen2_5_vl"),
         (("chain",), {"num_frames": 7}, "7 frames"),
         (("cotasks:tokens=20",), {}, "no tokenizer"),
+        (("predicted-12",), {}, "task 'predicted-12': predicted steps; expected true or corrupted ones"),
     ],
 )
 def test_wrong_arguments(tasks: tuple[str, ...], options: dict[str, Any], words: str) -> None:
@@ -342,3 +343,21 @@ def test_frame_size_is_read_from_the_video_where_the_record_has_none(tmp_path: P
     (blind,) = examples_of(instructions(unknown, ("blind",)))  # nothing in it depends on the size
     assert blind["source_width"] is None
     assert blind["frames"] == []
+
+
+def test_damaged_steps_and_fewer_frames_spoken_of_than_shown() -> None:
+    record = make_record("a", 0, frame_localization=lexical(make_record("a", 0)))
+    assert record.width is not None
+    assert record.height is not None
+    for task in ("cotasks:corrupt=1,seed=4", "cotasks:frames=5,context=2", "blind-cotasks:context=3"):
+        row = only(record, task, family="llava_onevision")
+        prompt = build_prompt(
+            record,
+            parse_condition(task),
+            FAMILIES["llava_onevision"],
+            (row["width"], row["height"]),
+            (record.width, record.height),
+        )
+        assert texts(row)[0][1] == prompt.messages[0]["content"][-1]["text"]
+        assert row["frames"] == [frame.index for frame in prompt.frames]
+    assert texts(only(record, "cotasks:corrupt=1,seed=4")) != texts(only(record, "cotasks"))

@@ -181,3 +181,10 @@ def test_what_cannot_be_read_is_kept_as_text(line: str) -> None:
     assert [track.tid for track in parsed.value] == [5]
     assert len(parsed.unread) == 1
     assert parsed.unread[0] in line
+
+
+def test_step_1_without_frames_or_entities_says_none_and_is_read_back() -> None:
+    text = frame_localization.render(a1((), ()), context())
+    assert text == "Frames: none\nEntities: none"
+    read = frame_localization.parse(text, context())
+    assert (read.value.frames, read.value.entities, read.unread) == ((), (), ())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cotasks.cli import main
 from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
 from cotasks.prompts import parse_condition
@@ -165,3 +166,22 @@ def test_missing_answers_are_said_and_count_in_no_mean(records: Records, tmp_pat
 def test_odd_corruptions_are_one_line(levels: tuple[float, ...], records: Records, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected probabilities between 0 and 1, ascending"):
         run_study("error-propagation", records, "tiny", tmp_path, corruptions=levels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["x"], "cotasks: unknown study 'x'; known: ablation, error-propagation, frames, bias, oracle-gap"),
+        (["error-propagation", "--corruptions", "0,much"], "expected numbers such as 0,0.5,1"),
+        (["bias", "--base-url", "http://localhost:1/v1"], "base_url: only for a server; expected --backend server"),
+    ],
+)
+def test_odd_commands_are_one_line(
+    arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = arguments
+    command = ["study", name, "sample", "--model", "tiny", "--limit", "1", "--out", str(tmp_path / "out"), *options]
+    assert main(command) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line in error
+    assert not (tmp_path / "out").exists()

@@ -1,35 +1,24 @@
 """The pictures of an audit, drawn from what stands in `audit.json`.
 
-Colours are those of Okabe and Ito (2008), which colour-blind people can tell apart; shape or fill differs as well.
+Colours never tell things apart alone: shape or fill differs as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cotasks.audit.counts import FROZEN_FRAMES, SIZES, TINY_SHARE
 from cotasks.audit.leakage import CONDITIONS
-from cotasks.files import whole_file
+from cotasks.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
 from cotasks.schema import CATEGORY_OF_TYPE
 
 Row = Mapping[str, Any]
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
 SPLIT_COLOURS = {"train": BLUE, "validation": ORANGE, "test": GREEN}
 HATCHES = {"train": "", "validation": "//", "test": ".."}
 LINES = {"train": "-", "validation": "--", "test": "-."}
-STYLE: Any = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "figure.constrained_layout.use": True,
-    "hatch.linewidth": 0.5,
-}
 MOST_NAMES = 20
 FEWEST_QUESTIONS = 10
 """A point by question type stands for at least so many questions; the page has all."""
@@ -53,40 +42,26 @@ def draw(summary: Row, out: Path) -> list[Path]:
     Returns:
         The PNG files in the order of the page.
     """
-    import matplotlib
-
     paths = []
-    with matplotlib.rc_context(STYLE):
-        drawings = [("counts", _counts), ("sizes", _sizes), ("names", _names), ("boxes", _boxes)]
-        for name, function in drawings:
-            with _figure(out / f"{name}.png") as figure:
-                function(figure, summary["splits"])
-            paths.append(out / f"{name}.png")
-        for split in summary["splits"]:
-            rows = [row for row in summary["leakage"] if row["split"] == split]
-            by_type = [row for row in rows if _is_point(row)]
-            for name, function_, shown in (
-                ("leakage", _leakage, rows),
-                ("leakage-by-type", _leakage_by_type, by_type),
-            ):
-                if not shown:
-                    continue
-                path = out / f"{name}-{split}.png"
-                with _figure(path) as figure:
-                    function_(figure, shown, split)
-                paths.append(path)
+    drawings = [("counts", _counts), ("sizes", _sizes), ("names", _names), ("boxes", _boxes)]
+    for name, function in drawings:
+        with figure_file(out / f"{name}.png") as figure:
+            function(figure, summary["splits"])
+        paths.append(out / f"{name}.png")
+    for split in summary["splits"]:
+        rows = [row for row in summary["leakage"] if row["split"] == split]
+        by_type = [row for row in rows if _is_point(row)]
+        for name, function_, shown in (
+            ("leakage", _leakage, rows),
+            ("leakage-by-type", _leakage_by_type, by_type),
+        ):
+            if not shown:
+                continue
+            path = out / f"{name}-{split}.png"
+            with figure_file(path) as figure:
+                function_(figure, shown, split)
+            paths.append(path)
     return paths
-
-
-@contextmanager
-def _figure(path: Path) -> Iterator[Any]:
-    """A figure that is written whole or not at all, without a display and without a trace of the version."""
-    from matplotlib.figure import Figure
-
-    figure = Figure()
-    yield figure
-    with whole_file(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
 
 
 def _counts(figure: Any, splits: Mapping[str, Row]) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cotasks.commands.arguments import Config, Dataset, Split, Videos
-from cotasks.errors import InputError, shorten
+from cotasks.commands.model_options import Limit, Model, ModelOptions, takes_model_options
 
 if TYPE_CHECKING:
-    from cotasks.inference.server import ServerOptions
     from cotasks.report import ReportPaths
 
 
@@ -37,10 +34,12 @@ def demo(
         raise typer.Exit(1)
 
 
+@takes_model_options
 def generate(
     dataset: Dataset,
-    model: Annotated[str, typer.Option(help="Model folder, Hub id, `toy`, or `tiny` (random).", show_default=False)],
+    model: Model,
     run: Annotated[Path, typer.Option(help="Run folder; an interrupted run goes on there.", show_default=False)],
+    options: ModelOptions,
     condition: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,60 +53,13 @@ def generate(
     predictions: Annotated[
         Path | None, typer.Option(help="Folder of `cotasks predict`, for conditions such as predicted.")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="About so many questions: whole videos in a fixed random order.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Most prompts at once.", min=1)] = 64,
-    batch_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens at once, those of videos included; by default what memory suggests.")
-    ] = None,
+    limit: Limit = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 64,
     samples: Annotated[int, typer.Option(help="Answers a prompt; more than one needs a temperature.", min=1)] = 1,
     temperature: Annotated[float, typer.Option(help="0 for greedy decoding.", min=0)] = 0.0,
     top_p: Annotated[float, typer.Option(help="Sample from the fewest tokens with this probability.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Sample from that many tokens at most; 0 for all.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    device: Annotated[str | None, typer.Option(help="cuda, cpu, ...; the best there is by default.")] = None,
-    device_map: Annotated[
-        str | None, typer.Option(help="Spread one model over the devices of this machine: auto, balanced, ...")
-    ] = None,
-    attention: Annotated[str | None, typer.Option(help="sdpa, flash_attention_2 or eager.")] = None,
-    torch_compile: Annotated[bool, typer.Option("--torch-compile", help="Compile the model.")] = False,
-    vision_reuse: Annotated[bool, typer.Option(help="Run the vision tower once a clip, not once a prompt.")] = True,
-    prefix_reuse: Annotated[
-        bool,
-        typer.Option(help="Run the language model over system text and video once a clip; off with FlashAttention."),
-    ] = True,
-    workers: Annotated[int | None, typer.Option(help="Threads that decode videos ahead.", min=1)] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint.")
-    ] = False,
-    retry_failures: Annotated[bool, typer.Option("--retry-failures", help="Try again what failed before.")] = False,
-    backend: Annotated[
-        str, typer.Option(help="transformers, or server: a model behind an OpenAI-compatible server.")
-    ] = ("transformers"),
-    base_url: Annotated[
-        str | None, typer.Option(help="Of the server, up to and with /v1; OPENAI_BASE_URL by default.")
-    ] = None,
-    family: Annotated[
-        str | None, typer.Option(help="Of the server's model, such as qwen2_5_vl; by default what its name says.")
-    ] = None,
-    server_media: Annotated[
-        str | None, typer.Option(help="images or video_url; by default video_url for vLLM, else images.")
-    ] = None,
-    image_format: Annotated[str | None, typer.Option(help="jpeg (by default) or png, of frames for a server.")] = None,
-    min_pixels: Annotated[int | None, typer.Option(help="Least area of a frame for a server.", min=1)] = None,
-    max_pixels: Annotated[int | None, typer.Option(help="Greatest area of a frame for a server.", min=1)] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Folder or Hub id, for conditions with tokens=N at a server.")
-    ] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Most calls to a server at once; 32 by default.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds for one call to a server; 600 by default.")] = None,
-    check_frames: Annotated[
-        bool | None, typer.Option(help="Stop where a server's token count says that frames did not arrive as sent.")
-    ] = None,
-    extra_body: Annotated[str | None, typer.Option(help="JSON object: further fields of each request.")] = None,
 ) -> None:
     """Ask a model every question under every condition (baseline and cotasks unless named).
 
@@ -122,20 +74,7 @@ def generate(
     from cotasks.inference.sampling import Sampling
     from cotasks.prompts import parse_condition
 
-    server = _server_options(
-        backend,
-        base_url=base_url,
-        family=family,
-        media=server_media,
-        image_format=image_format,
-        min_pixels=min_pixels,
-        max_pixels=max_pixels,
-        tokenizer=tokenizer,
-        concurrency=concurrency,
-        timeout=timeout,
-        check_frames=check_frames,
-        extra_body=extra_body,
-    )
+    arguments = options.arguments()
     records = load_records(dataset, split, config, limit)
     result = generate_answers(
         records,
@@ -145,21 +84,9 @@ def generate(
         videos=videos,
         num_frames=num_frames,
         predictions=predictions,
-        batch_size=batch_size,
-        batch_tokens=batch_tokens,
         max_new_tokens=max_new_tokens,
         sampling=Sampling(samples, temperature, top_p, top_k, seed),
-        dtype=dtype,
-        device=device,
-        device_map=device_map,
-        attention=attention,
-        torch_compile=torch_compile,
-        trust_remote_code=trust_remote_code,
-        vision_reuse=vision_reuse,
-        prefix_reuse=prefix_reuse,
-        workers=workers,
-        retry_failures=retry_failures,
-        server=server,
+        **arguments,
     )
     if not result.main:  # another process of the same launch says how it went
         return
@@ -168,30 +95,6 @@ def generate(
     print(f"Answered {result.done} of {result.total} ({result.new} now) in {run}")
     if not result.complete:
         raise typer.Exit(1)
-
-
-def _server_options(backend: str, **given: Any) -> ServerOptions | None:
-    """What the options say of a server; None for the other backend. Raises InputError where they contradict it."""
-    from cotasks.inference.server import ServerOptions
-
-    given = {name: value for name, value in given.items() if value is not None}
-    if backend not in ("transformers", "server"):
-        raise InputError(f"backend {backend!r}; expected transformers or server")
-    if backend == "transformers":
-        if given:
-            raise InputError(f"{', '.join(given)}: only for a server; expected --backend server with it")
-        return None
-    given.setdefault("base_url", os.environ.get("OPENAI_BASE_URL", ""))
-    if not given["base_url"]:
-        raise InputError("backend server without an address; expected --base-url, such as http://localhost:8000/v1")
-    if "extra_body" in given:
-        try:
-            given["extra_body"] = json.loads(given["extra_body"])
-        except ValueError as error:
-            raise InputError(f"extra body: not JSON: {error}") from None
-        if not isinstance(given["extra_body"], dict):
-            raise InputError(f"extra body {shorten(given['extra_body'])}; expected a JSON object")
-    return ServerOptions(**given)
 
 
 def judge(

@@ -110,11 +110,11 @@ def _prepare(asking: Asking, encoder: Encoder, positions: Sequence[int]) -> list
     return [*rows, *encoder.encode(items)]
 
 
-def _run(asking: Asking, rows: Sequence[Encoded]) -> Outcome:
+def _run(asking: Asking, rows: Sequence[Encoded], again: bool = False) -> Outcome:
     """What comes of a batch.
 
-    One that runs out of memory is halved, and the budget with it. One that fails otherwise is asked row by row, and
-    what fails alone becomes a failure.
+    One that runs out of memory is halved, and the budget with it; a single prompt is asked `again`, now that what was
+    kept of other videos is gone. One that fails otherwise is asked row by row, and what fails alone becomes a failure.
     """
     out_of_memory = False
     failure: Exception
@@ -128,6 +128,8 @@ def _run(asking: Asking, rows: Sequence[Encoded]) -> Outcome:
     if out_of_memory:  # out here, where the traceback no longer holds the tensors
         asking.budget.halve(rows, asking.reuse)
         _release(asking.shown)
+        if len(rows) == 1 and not again:
+            return _run(asking, rows, again=True)
     if len(rows) == 1:
         return [], [failure_row(rows[0].item.key, rows[0].item.video_id, failure)]
     half = (len(rows) + 1) // 2

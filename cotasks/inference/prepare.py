@@ -140,7 +140,7 @@ def prepare_video(
 def _read(path: Path, indices: list[int], size: Size) -> tuple[list[int], Image] | None:
     try:
         return indices, read_frames(path, indices, size)
-    except InputError:
+    except Exception:  # said of each record that lacks its frames
         return None
 
 

@@ -24,8 +24,9 @@ from cotasks.errors import InputError
 from cotasks.inference.ahead import LOOK_SECONDS, Waited, ahead
 from cotasks.inference.ask import Outcome
 from cotasks.inference.prepare import Item, Row, failure_row, prepare_video
+from cotasks.inference.request import build_request, encode_frames, media_parts, token_bounds
 from cotasks.inference.sampling import Sampling
-from cotasks.inference.server import ServedModel, build_request, encode_frames, media_parts, token_bounds
+from cotasks.inference.server import ServedModel
 from cotasks.openai_calls import Client, Completion, Fatal, Held, Trouble, clean, read_payload
 from cotasks.origins import Predictions
 from cotasks.prompts import Condition
@@ -51,6 +52,8 @@ class ServerAsking:
     predictions: Predictions | None = None
     waited: Waited = field(default_factory=Waited)
     """Time that a call could have gone out, had its video been ready."""
+    stopped: str = ""
+    """Why nothing more could be asked, in one line; empty while it can."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,23 @@ class Call:
     item: Item
     request: Mapping[str, Any]
     bounds: tuple[int, int] | None
-    """See `server.token_bounds`."""
+    """See `request.token_bounds`."""
 
 
 def outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
     """Answers and failures as they come; every pending key of the videos is in one of them, once.
 
-    Where `stopped` says yes, this ends after the calls in hand; those that wait for another try are given up.
-
-    Raises Fatal where nothing more can be asked: what is left stays to be asked another time.
+    Where `stopped` says yes, this ends after the calls in hand; those that wait for another try are given up. It ends
+    also where nothing more can be asked, see `ServerAsking.stopped`: what is left stays to be asked another time.
     """
+    try:
+        yield from _outcomes(asking, videos, stopped)
+    except Fatal as error:
+        asking.stopped = str(error)
+
+
+def _outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
+    """As `outcomes`, but raises Fatal where nothing more can be asked."""
     client: Client[Completion] = Client(
         asking.server.options.base_url,
         api_key(asking.server.options.base_url),
@@ -103,6 +113,11 @@ def outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Cal
 class _Reply:
     call: Call
     outcome: Completion | Trouble
+
+
+def _reply(call: Call, future: Future[Any]) -> _Reply:
+    outcome, _ = future.result()
+    return _Reply(call, outcome)
 
 
 class _Sender:
@@ -197,11 +212,18 @@ class _Sender:
                 raise event
             elif isinstance(event, dict):
                 yield event
-            else:
-                call, future = event
-                if not future.cancelled():
-                    outcome, _ = future.result()
-                    yield _Reply(call, outcome)
+            elif not event[1].cancelled():
+                if (error := event[1].exception()) is not None:
+                    yield from self._came_back()
+                    raise error
+                yield _reply(*event)
+
+    def _came_back(self) -> Iterator[_Reply]:
+        """What has come back by now, without waiting for more: answers are kept although nothing more can be asked."""
+        while not self._queue.empty():
+            event = self._queue.get()
+            if isinstance(event, tuple) and not event[1].cancelled() and event[1].exception() is None:
+                yield _reply(*event)
 
     def _give_up_waiting(self) -> None:
         """Let go of calls that wait for their turn, or for another try."""

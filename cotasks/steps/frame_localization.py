@@ -33,7 +33,7 @@ def construct(localization: FrameLocalization, frames: Sequence[Frame]) -> Frame
 def render(localization: FrameLocalization, context: StepContext) -> str:
     """Two lines: the frames as runs on the grid, the entities by name in order of tid."""
     names = ", ".join(context.names[e.tid] for e in localization.entities) or NOTHING
-    return f"Frames: {context.frames_text(localization.frames)}\nEntities: {names}"
+    return f"Frames: {context.frames_text(localization.frames) or NOTHING}\nEntities: {names}"
 
 
 def parse(text: str, context: StepContext) -> Parsed[FrameLocalization]:
@@ -43,7 +43,9 @@ def parse(text: str, context: StepContext) -> Parsed[FrameLocalization]:
     unread: list[str] = []
     for line in text.splitlines():
         head, rest = split_item(line)
-        if head.lower() == "frames":
+        if head.lower() == "frames" and rest.lower() == NOTHING:
+            frames = ()
+        elif head.lower() == "frames":
             read = context.read_frames(rest)
             frames = read.value
             unread.extend(read.unread)

@@ -228,4 +228,4 @@ def _warnings(scores: Scores, model: str) -> list[str]:
 
 def _shared(options: Mapping[str, Any]) -> dict[str, Any]:
     """What of `generate`'s options the prediction of steps takes as well."""
-    return {name: value for name, value in options.items() if name not in ("max_new_tokens", "num_frames")}
+    return {name: value for name, value in options.items() if name != "max_new_tokens"}

@@ -1,32 +1,22 @@
 """The pictures of a study, drawn from what stands in `study.json`.
 
-Colours are those of Okabe and Ito (2008), which colour-blind people can tell apart; markers and lines differ as well.
+Colours never tell things apart alone: markers and lines differ as well.
 Bars and whiskers are 95% intervals over videos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cotasks.files import whole_file
+from cotasks.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
 
 Row = Mapping[str, Any]
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959"
 SERIES = ((BLUE, "o", "-"), (ORANGE, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"), (GREY, "v", "-"))
 LEAST_POINTS = 10.0
 """A difference's axis reaches at least so far, either way."""
-STYLE: Any = {
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "figure.constrained_layout.use": True,
-}
 
 
 def draw(study: str, tables: Mapping[str, Sequence[Row]], out: Path) -> list[Path]:
@@ -37,8 +27,6 @@ def draw(study: str, tables: Mapping[str, Sequence[Row]], out: Path) -> list[Pat
         tables: As in `study.json`.
         out: The folder.
     """
-    import matplotlib
-
     drawings: dict[str, list[tuple[str, Callable[[Any, Mapping[str, Sequence[Row]]], None]]]] = {
         "ablation": [("differences", _ablation), ("shares", _shapley)],
         "error-propagation": [("corruption", _corruption)],
@@ -47,23 +35,11 @@ def draw(study: str, tables: Mapping[str, Sequence[Row]], out: Path) -> list[Pat
         "oracle-gap": [("oracle-gap", _oracle_gap)],
     }
     paths = []
-    with matplotlib.rc_context(STYLE):
-        for name, function in drawings[study]:
-            with _figure(out / f"{name}.png") as figure:
-                function(figure, tables)
-            paths.append(out / f"{name}.png")
+    for name, function in drawings[study]:
+        with figure_file(out / f"{name}.png") as figure:
+            function(figure, tables)
+        paths.append(out / f"{name}.png")
     return paths
-
-
-@contextmanager
-def _figure(path: Path) -> Iterator[Any]:
-    """A figure that is written whole or not at all, without a display and without a trace of the version."""
-    from matplotlib.figure import Figure
-
-    figure = Figure()
-    yield figure
-    with whole_file(path) as part:
-        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})
 
 
 def metric_title(name: str) -> str:

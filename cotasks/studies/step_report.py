@@ -18,6 +18,7 @@ from cotasks.predictions import read_predictions
 from cotasks.report.markdown import escape, table
 from cotasks.runs import dump_json
 from cotasks.studies.plots import metric_title
+from cotasks.studies.step_judge import judged_step_rows
 from cotasks.studies.step_table import METRICS, predicted_step_rows
 
 FORMAT = 1
@@ -41,7 +42,12 @@ class StepReportPaths:
 
 
 def write_step_report(
-    folders: Sequence[Path], out: Path | None = None, dataset: str | None = None
+    folders: Sequence[Path],
+    out: Path | None = None,
+    dataset: str | None = None,
+    judge: str | None = None,
+    videos: Path | None = None,
+    **judge_options: Any,
 ) -> tuple[StepReportPaths, dict[str, Any]]:
     """Score predictions folders and write the table; returns the files and the content of `steps.json`.
 
@@ -49,8 +55,11 @@ def write_step_report(
         folders: Of `cotasks predict`.
         out: Folder to write to; None for the first one.
         dataset: Where the records are; None for where each `run.json` says.
+        judge: Scores the texts as well, see `cotasks.studies.step_judge`; None for no such score.
+        videos: Their folder; needed for the judge where records do not give their frame size.
+        judge_options: Further arguments of `cotasks.judge.judge_run`.
 
-    Raises InputError where a folder holds no predictions, or its records are not to be had.
+    Raises InputError where a folder holds no predictions, or its records are not to be had, and as the judge does.
     """
     if not folders:
         raise InputError("no predictions folder given")
@@ -73,7 +82,11 @@ def write_step_report(
                 "videos": len(set(records.video_ids)),
             }
         )
-        summary["rows"] += [{**label, **row} for row in predicted_step_rows(records, folder)]
+        rows = predicted_step_rows(records, folder)
+        if judge is not None:
+            given = {name: value for name, value in judge_options.items() if value is not None}
+            rows += judged_step_rows(records, folder, judge, records.video_folder(videos), **given)
+        summary["rows"] += [{**label, **row} for row in rows]
     out = out or folders[0]
     out.mkdir(parents=True, exist_ok=True)
     paths = StepReportPaths(out / "steps.json", out / "steps.md")
@@ -93,7 +106,7 @@ def render(summary: Mapping[str, Any], main_only: bool = False) -> str:
     for row in summary["rows"]:
         if row["main"] or not main_only:
             lines.setdefault((row["step"], row["metric"], row["run"]), {})[row["group"]] = row
-    order = sorted(lines, key=lambda key: (key[0], METRICS[key[0]].index(key[1])))
+    order = sorted(lines, key=lambda key: (key[0], [*METRICS[key[0]], key[1]].index(key[1])))
     body = []
     for key in order:
         row = next(iter(lines[key].values()))
@@ -101,7 +114,8 @@ def render(summary: Mapping[str, Any], main_only: bool = False) -> str:
         cells = [_cell(lines[key].get(group)) for group in groups]
         body.append([*label, *cells])
     texts = []
-    for (step, _, run), found in {(key[0], None, key[2]): lines[key] for key in order}.items():
+    read = {(key[0], key[2]): lines[key] for key in order if key[1] in METRICS[key[0]]}
+    for (step, run), found in read.items():
         row = next(iter(found.values()))
         counts = [str(row[name]) for name in ("predicted", "failed", "unreadable", "partly_read", "repaired")]
         texts.append([f"{step} {STEP_NAMES[step]}", escape(run), escape(row["model"]), escape(row["given"]), *counts])
@@ -111,7 +125,10 @@ def render(summary: Mapping[str, Any], main_only: bool = False) -> str:
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:
-    if row is None or row["mean"] is None:
+    if row is None:
         return "-"
+    unscored = f", {row['unscored']} unscored" if row.get("unscored") else ""
+    if row["mean"] is None:
+        return f"-{unscored}"
     interval = "" if row["low"] is None else f" ({row['low']:.1f} to {row['high']:.1f})"
-    return f"{row['mean']:.1f}{interval}"
+    return f"{row['mean']:.1f}{interval}{unscored}"

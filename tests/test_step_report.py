@@ -1,0 +1,82 @@
+"""The step table of predictions folders, by steps that say the truth, nonsense or nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cotasks.cli import main
+from cotasks.errors import InputError
+from cotasks.studies.step_report import render, write_step_report
+from tests.test_predict import Speaker, run, speak, speaker, world
+
+__all__ = ["speaker", "world"]
+
+
+def test_an_echo_of_the_truth_scores_full_on_every_step(speaker: Speaker, world: Path, tmp_path: Path) -> None:
+    result = run(world, tmp_path / "echo")
+    paths, summary = write_step_report([tmp_path / "echo"], judge="f1", videos=world / "videos")
+    assert summary == json.loads(paths.summary.read_bytes())
+    for row in summary["rows"]:
+        if row["step"] == 2 and row["metric"] in ("mean_iou", "viou"):
+            assert row["mean"] > 95, row  # coordinates are rounded
+        elif row["mean"] is not None:
+            assert row["mean"] == pytest.approx(100), row
+    said = [row for row in summary["rows"] if "predicted" in row]
+    assert {(row["predicted"], row["failed"], row["unreadable"], row["partly_read"]) for row in said} == {
+        (result.total // 4, 0, 0, 0)
+    }
+    page = paths.markdown.read_text(encoding="utf-8")
+    assert "judge F1" in page
+    assert "| 4 temporal relations" in page
+
+
+def test_nonsense_scores_0_even_where_nothing_was_to_be_said(
+    monkeypatch: pytest.MonkeyPatch, world: Path, tmp_path: Path
+) -> None:
+    speak(monkeypatch, Speaker(lambda record, step: "gibberish"))
+    run(world, tmp_path / "noise")
+    _, summary = write_step_report([tmp_path / "noise"])
+    for row in summary["rows"]:
+        assert row["mean"] == 0
+        assert row["unreadable"] == row["predicted"] > 0
+
+
+def test_a_step_that_failed_has_no_score_and_is_counted(
+    monkeypatch: pytest.MonkeyPatch, speaker: Speaker, world: Path, tmp_path: Path
+) -> None:
+    record_id = sorted({key[0] for key in run_once(speaker, world, tmp_path / "first")})[0]
+    speak(monkeypatch, Speaker(fails=[(record_id, "step-2")]))
+    result = run(world, tmp_path / "broken")
+    _, summary = write_step_report([tmp_path / "broken"], judge="f1", videos=world / "videos")
+    counts = {row["step"]: row["failed"] for row in summary["rows"] if "failed" in row}
+    assert counts == {1: 0, 2: 1, 3: 1, 4: 1}
+    questions = {row["step"]: row["questions"] for row in summary["rows"] if row["metric"] == "judge f1"}
+    assert questions == {1: result.total // 4, **dict.fromkeys((2, 3, 4), result.total // 4 - 1)}
+    assert ", 1 unscored" in render(summary)
+
+
+def run_once(speaker: Speaker, world: Path, out: Path) -> list[tuple[str, str, int]]:
+    run(world, out)
+    return list(speaker.asked)
+
+
+def test_the_command_compares_folders(
+    speaker: Speaker, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("own", "oracle"):
+        run(world, tmp_path / name, given=name)
+    assert main(["steps", str(tmp_path / "own"), str(tmp_path / "oracle"), "--out", str(tmp_path / "table")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("frame F1") == 2
+    assert "frame precision" not in printed
+    assert (tmp_path / "table" / "steps.md").exists()
+
+
+def test_what_is_no_predictions_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a predictions folder"):
+        write_step_report([tmp_path])
+    with pytest.raises(InputError, match="no predictions folder given"):
+        write_step_report([])
