@@ -1,39 +1,67 @@
-"""The main job on the embedded sample, as `cotasks demo` runs it: build, generate, judge, report."""
+"""The main job on a toy world, as `cotasks demo` runs it: draw, build, predict steps, generate, judge, report."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cotasks.errors import MissingExtra
 
 if TYPE_CHECKING:
     from cotasks.report import ReportPaths
 
-CONDITIONS = ("baseline", "cotasks", "blind", "blind-cotasks")
+CONDITIONS = ("baseline", "predicted", "cotasks", "blind", "blind-cotasks")
+CLIPS, SEED = 24, 3
+STEP_TOKENS = 320
+"""Longest text of a step; those of the toy world are shorter."""
+WORDS = (
+    "This is a toy: drawn clips of four seconds, and a model of a million weights that learned on other such clips. "
+    "It shows what the commands do; its scores say nothing about real video."
+)
 
 
 def run_demo(out: Path) -> tuple[ReportPaths, bool]:
-    """Build the sample into `<out>/data`, ask the tiny random model all its validation questions under four
-    conditions, judge and report in `<out>/run`. A second call goes on where the first stopped.
+    """`run_toy` on the few clips of the demo."""
+    print(WORDS, flush=True)
+    return run_toy(out, CLIPS, SEED)
 
-    Returns the report's paths, and whether every answer is there. Raises InputError as the steps do.
+
+def run_toy(out: Path, clips: int, seed: int, model: str = "toy") -> tuple[ReportPaths, bool]:
+    """Draw test clips into `<out>/source`, build them into `<out>/data`, let a model predict their steps in
+    `<out>/predictions` and answer their questions under `CONDITIONS` in `<out>/run`, judge and report there. A second
+    call goes on where the first stopped.
+
+    Args:
+        out: folder to write to.
+        clips: how many.
+        seed: which, see `cotasks.sample.drawn`.
+        model: `toy`, or a folder that `examples/train_toy.py` wrote.
+
+    Returns the report's paths, and whether every step and answer is there. Raises InputError as the steps do.
     """
+    if find_spec("av") is None:
+        raise MissingExtra("av", "video")
     from cotasks.builders.folder import build_folder
     from cotasks.builders.sources import BuildOptions
     from cotasks.dataset import load_records
     from cotasks.generate import generate
     from cotasks.judge import judge_run
+    from cotasks.predict import predict
     from cotasks.progress import progress_bar
     from cotasks.prompts import parse_condition
     from cotasks.report import write_report
-    from cotasks.sample import DATA_DIR
+    from cotasks.sample.drawn import GRID, write_drawn
 
+    source, data, predictions, run = (out / name for name in ("source", "data", "predictions", "run"))
+    write_drawn(source, clips, seed, "test")
     with progress_bar("questions") as update:
-        built = build_folder(BuildOptions("sample"), out / "data", on_progress=update)
-    counts = ", ".join(f"{summary.records} {split}" for split, summary in built.splits.items())
-    print(f"built {out / 'data'}: {counts} records", flush=True)
-    records = load_records(str(out / "data"), "validation")
+        options = BuildOptions("nextqa_oe", data_dir=str(source), num_frames=GRID)
+        built = build_folder(options, data, ["test"], on_progress=update)
+    print(f"built {data}: {built.splits['test'].records} questions about {clips} clips", flush=True)
+    records, videos = load_records(str(data), "test"), source / "videos"
+    steps = predict(records, model, predictions, videos=videos, max_new_tokens=STEP_TOKENS)
     conditions = [parse_condition(name) for name in CONDITIONS]
-    videos = Path(DATA_DIR) / "videos"
-    result = generate(records, conditions, "tiny", out / "run", videos=videos, max_new_tokens=16)
-    judge_run(out / "run", "exact")
-    return write_report([out / "run"], videos=videos), result.complete
+    answers = generate(records, conditions, model, run, videos=videos, predictions=predictions, max_new_tokens=16)
+    judge_run(run, "exact")
+    return write_report([run], videos=videos), steps.complete and answers.complete

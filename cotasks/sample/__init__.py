@@ -11,3 +11,7 @@ import os
 
 DATA_DIR: str = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 """Absolute path of the folder with the sample's annotation and videos."""
+
+TOY_DIR: str = os.path.join(os.path.dirname(DATA_DIR), "toy")
+"""Absolute path of the folder with the toy model, a very small Qwen2.5-VL that `examples/train_toy.py` trained on clips
+of `cotasks.sample.drawn`. It knows that drawn world only."""
