@@ -1,6 +1,7 @@
 """The command line: `cotasks COMMAND`, the same as `python -m cotasks COMMAND`.
 
-Exit codes: 0 all done, 1 something was left undone, 2 wrong arguments or input (one line on standard error).
+Exit codes: 0 all done, 1 something was left undone, 2 wrong arguments or input (one line on standard error), 130
+interrupted.
 """
 
 from __future__ import annotations

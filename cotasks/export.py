@@ -9,8 +9,10 @@ and a size by its own settings, or a list of pictures.
 - LLaMA-Factory: data/README.md, "sharegpt" format; a list of pictures (src/llamafactory/data/mm_plugin.py).
 
 So examples that speak of frames by position, or of boxes in pixels, need `frames`: a folder to write the very frames
-to. Neither tool can be told the time of each picture, as Qwen2.5-VL and Qwen3-VL want it: they take one rate for all
-videos (`FPS`, `video_fps`).
+to. ms-swift, by its defaults, leaves pictures of this size alone; LLaMA-Factory shrinks all above `video_max_pixels`,
+which is 65,536 unless set, and boxes in pixels (Qwen2.5-VL's) are then wrong: set it to 602,112, the greatest width x
+height that `cotasks.families.frame_size` gives by default. Neither tool can be told the time of each picture, as
+Qwen2.5-VL and Qwen3-VL want it: they take one rate for all videos (`FPS`, `video_fps`).
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError, MissingExtra
+from cotasks.events import Event, log_event
 from cotasks.families import FAMILIES
 from cotasks.instruct import CHAIN, STEP_TASKS, parse_task
 from cotasks.runs import dump_json, read_json
-from cotasks.training import Event, log_event
 
 TAGS = ("<video>", "<image>", "<audio>", "<bbox>", "<ref-object>")
 """What either tool replaces by something else, wherever it stands."""
@@ -51,7 +53,7 @@ def write_ms_swift(
         path: the `.jsonl` file, written whole or not at all.
         videos: folder of the videos.
         frames: folder to write the frames shown to, as JPEG files in the size that boxes refer to; each once.
-        report: called with what is skipped, see `cotasks.training.Event`: a video that is missing, say.
+        report: called with what is skipped, see `cotasks.events.Event`: a video that is missing, say.
 
     Returns:
         How many examples were written.
@@ -71,6 +73,8 @@ def write_llama_factory(
     report: Callable[[Event], None] = log_event,
 ) -> int:
     """Write examples for LLaMA-Factory's `dataset_dir: FOLDER`, `dataset: NAME`; see `write_ms_swift`.
+
+    With `frames`, run it with `video_max_pixels: 602112`, or it shrinks them.
 
     `FOLDER/NAME.jsonl` holds the examples; an entry is added to `FOLDER/dataset_info.json`, or replaced there.
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from cotasks.dataset import load_records
 from cotasks.errors import InputError, MissingExtra
+from cotasks.events import ReportFile
 from cotasks.families import Family, family_of, limits_of
 from cotasks.frame_cache import FOLDER_BYTES, FrameCache
 from cotasks.inference.repairs import repair
-from cotasks.instruct import INSTRUCTION_FEATURES, TASKS, instructions, parse_task
+from cotasks.instruct import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
 from cotasks.model import TINY
 from cotasks.prompts import BOXES_PER_ENTITY
-from cotasks.runs import read_jsonl
-from cotasks.training import IGNORED, ReportFile, TrainingCollator
+from cotasks.training import TrainingCollator
+from cotasks.turns import IGNORED
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +31,15 @@ TRIED_FIRST = 8
 """Examples of which one must be usable before training begins: else the video folder, say, is the wrong one."""
 BATCH_BYTES = 2**28
 """Frames kept in the memory of each process that reads videos, beside the folder."""
+COUNTS = (
+    *("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep"),
+    *("max_steps", "max_tokens", "num_frames", "boxes_per_entity", "limit", "eval_limit"),
+)
+"""Options that are 1 or more where they are given."""
 PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "frame_cache", "frame_cache_gb")
 """Options that may change when training goes on."""
+REPORT = "report.jsonl"
+"""In the folder of a run: what was skipped or shortened."""
 WORKER_ERROR = "cotasks.errors.InputError: "
 """What stands before the message in an error that a DataLoader's worker hands on."""
 
@@ -144,9 +152,11 @@ def add_training_arguments(parser: argparse.ArgumentParser, learning_rate: float
 def parse_positive(parser: argparse.ArgumentParser, *names: str) -> argparse.Namespace:
     """The command line, whose options that count something, and `names`, are to be 1 or more."""
     args = parser.parse_args()
-    for name in ("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep", *names):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} is {getattr(args, name)}; expected 1 or more")
+    for name in (*COUNTS, *names):
+        if (value := getattr(args, name)) is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} is {value}; expected 1 or more")
+    if not args.epochs > 0:
+        parser.error(f"--epochs is {args.epochs}; expected more than 0")
     return args
 
 
@@ -159,7 +169,10 @@ def settings_of(args: argparse.Namespace, changeable: Sequence[str] = ()) -> dic
 def training_examples(args: argparse.Namespace, base: Base, split: str, limit: int | None) -> tuple[Any, Path | None]:
     """(a `datasets.Dataset` of `INSTRUCTION_FEATURES`, the folder of its videos).
 
-    Raises InputError where the data set, the split or the folder is not there, and where nothing is to be learned.
+    Records that no example can be made of are reported, in the file `REPORT` of the folder --out.
+
+    Raises InputError where the data set, the split or the folder is not there, where nothing is to be learned, and
+    where a batch would have clips that cannot be stacked.
     """
     records = load_records(args.data, split, args.config, limit)
     folder = records.video_folder(args.videos)
@@ -173,7 +186,7 @@ def training_examples(args: argparse.Namespace, base: Base, split: str, limit: i
     limits = limits_of(base.processor, base.family)
     options = {"tasks": tasks, "num_frames": args.num_frames, "boxes_per_entity": args.boxes_per_entity}
     rows = records.rows.map(
-        instructions,
+        _examples_or_faults,
         batched=True,
         batch_size=16,
         remove_columns=records.rows.column_names,
@@ -185,13 +198,78 @@ def training_examples(args: argparse.Namespace, base: Base, split: str, limit: i
             "videos": folder,
             "count_tokens": lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
         },
-        # the cache's name must change with our code, which `datasets` does not look at, and not with a tokenizer's hash
-        new_fingerprint=_fingerprint(records.fingerprint, records.limit, options, base.family, limits, args.model),
+        # the cache's name must change with our code, which `datasets` does not look at, and with videos that tell the
+        # size of frames, but not with a tokenizer's hash
+        new_fingerprint=_fingerprint(
+            records.fingerprint, records.limit, options, base.family, limits, args.model, _telling(records.rows, folder)
+        ),
         desc=f"{split}: examples",
     )
+    rows, fault = _without_faults(rows, ReportFile(args.out / REPORT))
     if len(rows) == 0:
-        raise InputError(f"{args.data}: {split} holds nothing to learn for {', '.join(tasks)}")
+        raise InputError(f"{args.data}: {split} holds nothing to learn for {', '.join(tasks)}{fault and f': {fault}'}")
+    if args.batch_size > 1 and base.family.limits.fixed is not None:
+        _check_stackable(rows, f"{args.data}: {split}", base.family)
     return rows, folder
+
+
+def _telling(rows: Any, folder: Path | None) -> list[tuple[str, int, int]]:
+    """(path, bytes, time of change) of the videos that are there of records that lack their frame size."""
+    import pyarrow.compute
+
+    table = rows.select_columns(["video_path", "width"]).with_format("arrow")[:]
+    found = []
+    for path in table.filter(pyarrow.compute.is_null(table["width"]))["video_path"].unique().to_pylist():
+        with contextlib.suppress(OSError):
+            stat = ((folder or Path()) / path).stat()
+            found.append((path, stat.st_size, stat.st_mtime_ns))
+    return sorted(found)
+
+
+def _examples_or_faults(batch: dict[str, list[Any]], **options: Any) -> dict[str, list[Any]]:
+    """`instructions`, with a row for each task of a record that it refuses, such as one whose damaged video would have
+    to tell the frame size: it has no family, and its message says why. The rows may be kept by `datasets`."""
+    columns: dict[str, list[Any]] = {name: [] for name in INSTRUCTION_FEATURES}
+    for record in examples_of(batch):
+        try:
+            made = instructions(record, **options)
+        except InputError as error:
+            content = [{"type": error.reason, "text": str(error)}]
+            fault = {"id": record["id"], "messages": [{"role": "fault", "content": content}], "cuts": [], "frames": []}
+            rows = [{**dict.fromkeys(INSTRUCTION_FEATURES), **fault, "task": task} for task in options["tasks"]]
+            made = {name: [row[name] for row in rows] for name in INSTRUCTION_FEATURES}
+        for name, values in made.items():
+            columns[name] += values
+    return columns
+
+
+def _without_faults(rows: Any, report: ReportFile) -> tuple[Any, str]:
+    """(the examples, what was wrong with the first record without any); what is left out is reported."""
+    import pyarrow.compute
+
+    faulty = pyarrow.compute.is_null(rows.data.column("family")).to_numpy()
+    if not faulty.any():
+        return rows, ""
+    faults = []
+    for row in rows.select(faulty.nonzero()[0]):
+        (what,) = row["messages"][0]["content"]
+        faults.append(what["text"])
+        report(
+            {"event": "skipped", "id": row["id"], "task": row["task"], "reason": what["type"], "detail": what["text"]}
+        )
+    return rows.select((~faulty).nonzero()[0]), faults[0]
+
+
+def _check_stackable(rows: Any, name: str, family: Family) -> None:
+    """Raises InputError where examples show unequal numbers of frames: a batch of them would end the run on its way."""
+    import pyarrow.compute
+
+    counts = set(pyarrow.compute.list_value_length(rows.data.column("frames")).unique().to_pylist()) - {0}
+    if len(counts) > 1:
+        raise InputError(
+            f"{name} shows {min(counts)} to {max(counts)} frames, and {family.name} cannot stack these in a batch; use "
+            f"--batch-size 1 with --accumulate, or --num-frames {min(counts)}"
+        )
 
 
 def _fingerprint(*parts: object) -> str:
@@ -279,21 +357,6 @@ def freeze_vision(model: Any) -> None:
             getattr(inner, name).requires_grad_(False)
             return
     raise InputError(f"{type(model).__name__}: no vision tower found; expected model.visual or model.vision_tower")
-
-
-def describe_report(path: Path) -> str:
-    """One line on what a `ReportFile` says, examples counted once however often they were seen."""
-    if not path.exists():
-        return "all examples were used whole"
-    events = {(e["id"], e["task"], e["event"]): e for e in read_jsonl(path)}.values()
-    skipped = Counter(event["reason"] for event in events if event["event"] == "skipped")
-    shortened = [event for event in events if event["event"] == "shortened"]
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
-    parts = [f"{skipped.total()} examples skipped ({reasons})"] if skipped else []
-    if shortened:
-        left_out, of = (sum(event[name] for event in shortened) for name in ("left_out", "of"))
-        parts.append(f"{len(shortened)} shortened by {left_out} of {of} items")
-    return f"{'; '.join(parts)}; see {path}"
 
 
 def run_main(main: Callable[[], int]) -> None:

@@ -127,7 +127,7 @@ class FrameCache:
             self._bytes -= oldest.nbytes
 
     def _load(self, key: str) -> Image | None:
-        """The frames that the folder holds, mapped into memory; None where it has none, or damaged ones."""
+        """The frames that the folder holds; None where it has none, or damaged ones."""
         if self.folder is None:
             return None
         path = self.folder / f"{key}.npy"
@@ -187,15 +187,18 @@ def _checksum(pixels: Image) -> bytes:
 
 
 def _read_file(path: Path) -> Image:
-    """The frames of a file, mapped into memory. Raises whatever there is to raise where `_save` has not written it."""
+    """The frames of a file. Raises whatever there is to raise where `_save` has not written it."""
     with path.open("rb") as file:
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(pixels, np.memmap) or pixels.dtype != np.uint8 or pixels.ndim != 4 or not pixels.nbytes:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.memmap) or mapped.dtype != np.uint8 or mapped.ndim != 4 or not mapped.nbytes:
             raise ValueError("not an array of frames")
         file.seek(-CHECKSUM_BYTES, os.SEEK_END)
-        if file.tell() != pixels.offset + pixels.nbytes or file.read() != _checksum(pixels):
+        end = file.tell()
+        pixels = np.array(mapped)  # a copy: what is mapped keeps its file open, and a memory may hold thousands
+        if end != mapped.offset + mapped.nbytes or file.read() != _checksum(pixels):
             raise ValueError("its checksum is wrong")
-    return pixels.view(np.ndarray)
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _shrink(folder: Path, most: int) -> None:

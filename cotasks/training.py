@@ -8,7 +8,6 @@ Labels are -100 except on the assistant's turns, the token that ends a turn incl
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,53 +15,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
-from numpy.typing import NDArray
 
-from cotasks.collate import Clip, adds_special_tokens, check_placeholders, run_processor
+from cotasks.collate import Clip, check_placeholders, run_processor
 from cotasks.errors import InputError, MissingExtra, shorten
+from cotasks.events import Event, log_event
 from cotasks.families import Family, frame_size, limits_of
+from cotasks.inference.prepare import ASPECT_TOLERANCE
 from cotasks.instruct import examples_of, instructions, shorten_messages
 from cotasks.prompts import BOXES_PER_ENTITY
 from cotasks.schema import Record
-from cotasks.turns import ChatFormat, chat_format, render_chat, turn
+from cotasks.turns import IGNORED, ChatFormat, ChatTokens, chat_format, render_chat, tokenize_chat, turn
 
 if TYPE_CHECKING:
     import torch
 
     from cotasks.frame_cache import FrameCache
 
-IGNORED = -100
-"""The label that the loss passes over: `ignore_index` of torch's cross entropy."""
-ASPECT_TOLERANCE = 0.03
-"""As in `cotasks.inference.prepare`: 854x480 stands for 16:9."""
 
 Messages = list[dict[str, Any]]
-Event = dict[str, Any]
-"""What is reported of an example: `event` (`skipped`, with `reason` and `detail`, or `shortened`, with `left_out` items
-`of` all that may be left out), `id` and `task`."""
-
-
-@dataclass(frozen=True)
-class ReportFile:
-    """A collator's report that appends each event as a line of JSON; workers and processes may share the file."""
-
-    path: Path
-
-    def __call__(self, event: Event) -> None:
-        """Append one event."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            file.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def log_event(event: Event) -> None:
-    """The report by default: a warning for what is skipped, a note for what is shortened."""
-    log = logging.getLogger("cotasks.training")
-    if event["event"] == "skipped":
-        log.warning("%s (%s): skipped: %s", event["id"], event["task"], event["detail"])
-    else:
-        log.info("%s (%s): %d of %d items left out", event["id"], event["task"], event["left_out"], event["of"])
 
 
 @dataclass(frozen=True)
@@ -71,15 +41,6 @@ class _Example:
     messages: Messages
     cuts: Sequence[Mapping[str, int]]
     clip: Clip | None
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    """A rendered chat with its video placeholder unexpanded."""
-
-    ids: list[int]
-    labels: list[int]
-    placeholder: int  # position; -1 without video
 
 
 @dataclass(frozen=True)
@@ -268,13 +229,13 @@ class TrainingCollator:
 
     def _fit(
         self, example: _Example, chat: tuple[str, list[tuple[int, int]]], ids: list[int]
-    ) -> tuple[list[int], _Tokens, int]:
+    ) -> tuple[list[int], ChatTokens, int]:
         """(tokens up to the last of the video, the rest with its labels, number of items left out).
 
         Args:
             ids: what the processor made of the chat, its video expanded.
         """
-        tokens = self._tokens(*chat)
+        tokens = tokenize_chat(self.processor, *chat)
         rest = len(tokens.ids) - tokens.placeholder - 1
         head = ids[: len(ids) - rest]
         if ids[len(head) :] != tokens.ids[tokens.placeholder + 1 :] or rest > len(ids):
@@ -283,7 +244,7 @@ class TrainingCollator:
         if budget is not None and len(ids) > budget:
             cut = self._least_cut(example, len(head), budget)
             before = tokens.ids[: tokens.placeholder + 1]
-            tokens = self._tokens(*self._chat(example, cut))
+            tokens = tokenize_chat(self.processor, *self._chat(example, cut))
             if tokens.ids[: tokens.placeholder + 1] != before:
                 raise InputError(
                     "`cuts` name lines before the video; expected lines behind it", "cuts before the video"
@@ -294,7 +255,7 @@ class TrainingCollator:
         """How many items to leave out. Raises InputError where the budget does not suffice without any of them."""
 
         def length(cut: int) -> int:
-            tokens = self._tokens(*self._chat(example, cut))
+            tokens = tokenize_chat(self.processor, *self._chat(example, cut))
             return head + len(tokens.ids) - tokens.placeholder - 1
 
         low, high = 0, len(example.cuts)  # `low` is too long
@@ -310,24 +271,8 @@ class TrainingCollator:
             low, high = (middle, high) if length(middle) > budget else (low, middle)
         return high
 
-    def _tokens(self, text: str, spans: Sequence[tuple[int, int]]) -> _Tokens:
-        """Tokens of a chat and their labels. Raises InputError where a token reaches over the end of an answer."""
-        tokenizer = self.processor.tokenizer
-        encoded = tokenizer(
-            text, add_special_tokens=adds_special_tokens(self.processor, text), return_offsets_mapping=True
-        )
-        ids: list[int] = encoded["input_ids"]
-        offsets = np.array(encoded["offset_mapping"]).reshape(-1, 2)
-        spoken = _within(offsets, spans)
-        labels = np.where(spoken, ids, IGNORED).tolist()
-        video = tokenizer.convert_tokens_to_ids(self.processor.video_token)
-        placeholder = ids.index(video) if video in ids else -1
-        if spoken[: placeholder + 1].any():
-            raise InputError("an answer before the video; expected the video in the first question", "labels")
-        return _Tokens(ids, labels, placeholder)
-
     def _pad(
-        self, batch: Mapping[str, torch.Tensor], rows: Sequence[tuple[list[int], _Tokens]]
+        self, batch: Mapping[str, torch.Tensor], rows: Sequence[tuple[list[int], ChatTokens]]
     ) -> dict[str, torch.Tensor]:
         """The batch with rows of tokens in place of its own."""
         import torch
@@ -379,23 +324,3 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     if message["role"] == "assistant" and [part.get("type") for part in parts] != ["text"]:
         raise InputError(f"an assistant's content is {shorten(parts)}; expected one text", "answer is not one text")
     return {"role": message["role"], "content": parts}
-
-
-def _within(offsets: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    """Which tokens lie in a span of characters.
-
-    Args:
-        offsets: (tokens, 2), the characters [begin, end) of each token.
-    """
-    begins, ends = offsets[:, 0], offsets[:, 1]
-    inside = np.zeros(len(offsets), bool)
-    for begin, end in spans:
-        over = ((begins < begin) & (ends > begin)) | ((begins < end) & (ends > end))
-        if over.any():
-            raise InputError(
-                f"characters {begin} to {end}: a token reaches over an end of the assistant's turn; expected an answer "
-                "without blanks at its ends",
-                "labels",
-            )
-        inside |= (begins >= begin) & (ends <= end) & (begins < ends)
-    return inside

@@ -10,8 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cotasks.collate import render
+import numpy as np
+from numpy.typing import NDArray
+
+from cotasks.collate import adds_special_tokens, render
 from cotasks.errors import InputError, shorten
+
+IGNORED = -100
+"""The label that the loss passes over: `ignore_index` of torch's cross entropy."""
 
 
 @dataclass(frozen=True)
@@ -113,3 +119,53 @@ def render_chat(
 def turn(role: str, text: str) -> dict[str, Any]:
     """A message of text alone."""
     return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+@dataclass(frozen=True)
+class ChatTokens:
+    """A rendered chat with its video placeholder unexpanded."""
+
+    ids: list[int]
+    labels: list[int]
+    """The tokens of the assistant's turns, `IGNORED` elsewhere."""
+    placeholder: int
+    """Position of the video; -1 without one."""
+
+
+def tokenize_chat(processor: Any, text: str, spans: Sequence[tuple[int, int]]) -> ChatTokens:
+    """What `render_chat` gives, in tokens with their labels.
+
+    Raises InputError where a token reaches over the end of an answer, or the video comes after one.
+    """
+    tokenizer = processor.tokenizer
+    encoded = tokenizer(text, add_special_tokens=adds_special_tokens(processor, text), return_offsets_mapping=True)
+    ids: list[int] = encoded["input_ids"]
+    spoken = _within(np.array(encoded["offset_mapping"]).reshape(-1, 2), spans)
+    labels = np.where(spoken, ids, IGNORED).tolist()
+    video = tokenizer.convert_tokens_to_ids(processor.video_token)
+    placeholder = ids.index(video) if video in ids else -1
+    if spoken[: placeholder + 1].any():
+        raise InputError("an answer before the video; expected the video in the first question", "labels")
+    return ChatTokens(ids, labels, placeholder)
+
+
+def _within(offsets: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Which tokens lie in a span of characters.
+
+    Args:
+        offsets: (tokens, 2), the characters [begin, end) of each token.
+    """
+    begins, ends = offsets[:, 0], offsets[:, 1]
+    inside = np.zeros(len(offsets), bool)
+    for begin, end in spans:
+        over = ((begins < begin) & (ends > begin)) | ((begins < end) & (ends > end))
+        if over.any():
+            raise InputError(
+                f"characters {begin} to {end}: a token reaches over an end of the assistant's turn; expected an answer "
+                "without blanks at its ends",
+                "labels",
+            )
+        places = ((begins >= begin) & (ends <= end) & (begins < ends)).nonzero()[0]
+        if len(places):  # between them too: some tokenizers give a blank no characters of its own
+            inside[places[0] : places[-1] + 1] = True
+    return inside

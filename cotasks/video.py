@@ -1,11 +1,10 @@
 """Read frames of a video file by number.
 
-Frame `i` is the i-th frame that the best video stream gives when decoded from the start, turned upright by
-the file's rotation. A pass over the packets, about 5 ms a megabyte, tells which packet holds which frame and where
-decoding can begin. Then only what the wanted frames need is decoded: from the keyframe before a frame where that
-spares packets, on from the last frame where it does not, and without the pictures that no other refers to. Every packet
-given to the decoder must come back as a frame of its time; where one does not, and in containers that do not store
-times or hide frames, the file is decoded from the start, frame by frame.
+Frame `i` is the i-th frame that the best video stream gives when decoded from the start, turned or mirrored as the file
+says. A pass over the packets, about 5 ms a megabyte, tells which packet holds which frame and where decoding can begin.
+Then only what the wanted frames need is decoded: from the keyframe before a frame where that spares packets, on from
+the last frame where it does not, and without pictures that no other refers to. Every packet given to the decoder must
+come back as a frame of its time; else, and in containers without times or with hidden frames, all is decoded in order.
 
 Frames are decoded at full size and then resized by Pillow (bicubic, antialiased). PyAV reads them by default; decord,
 see `cotasks.video_decord`, gives the same frames to the bit and takes 1.3 to 3 times the processor time.
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.uint8]
 
-READER = 2
+READER = 3
 """Grows when other pixels come out of this module; see `cotasks.frame_cache`."""
 SEEK_PACKETS = 6
 """A seek costs about as much as decoding so many packets."""
@@ -83,7 +82,7 @@ def probe(path: str | Path) -> VideoInfo:
         rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise InputError(f"{path}: no frame rate in its header; expected one", "video without frame rate")
-    width, height = (first.height, first.width) if _turns(first) % 2 else (first.width, first.height)
+    width, height = (first.height, first.width) if _shown(first)[0] else (first.width, first.height)
     if count is None:
         count = index_packets(path).frame_count
     return VideoInfo(count, float(rate), width, height)
@@ -204,14 +203,24 @@ def _first(container: InputContainer, stream: VideoStream, path: str | Path) -> 
     return frame
 
 
-def _turns(frame: Any) -> int:
-    """Quarter turns, counterclockwise, that bring a decoded frame upright."""
-    return round(frame.rotation / 90) % 4
+def _shown(frame: Any) -> tuple[bool, int, int]:
+    """How a frame is shown: whether its axes are swapped, then the steps, 1 or -1, over rows and columns."""
+    from av.sidedata.sidedata import Type
+
+    side = frame.side_data.get(Type.DISPLAYMATRIX)
+    if side is None:
+        return False, 1, 1
+    # what is at (x, y) is shown at (a * x + c * y, b * x + d * y), see libavutil/display.h
+    a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5].tolist()
+    swapped = abs(b) > abs(a)
+    rows, columns = (b, c) if swapped else (d, a)
+    return swapped, -1 if rows < 0 else 1, -1 if columns < 0 else 1
 
 
 def _upright(frame: Any) -> Image:
     image: Image = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(image, turns)) if (turns := _turns(frame)) else image
+    swapped, rows, columns = _shown(frame)
+    return np.ascontiguousarray((image.swapaxes(0, 1) if swapped else image)[::rows, ::columns])
 
 
 def _index(container: InputContainer, stream: VideoStream, path: str | Path) -> PacketIndex:

@@ -34,11 +34,12 @@ try:
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
+from cotasks.events import describe_report
 from cotasks.finetuning import (
+    REPORT,
     add_data_arguments,
     add_training_arguments,
     answer_loss,
-    describe_report,
     freeze_vision,
     load_base,
     parse_positive,
@@ -250,7 +251,7 @@ def main() -> int:
     with accelerator.main_process_first():
         rows, folder = training_examples(args, base, args.split, args.limit)
         held_out, _ = training_examples(args, base, args.eval_split, args.eval_limit) if args.eval_split else ([], None)
-    collator = training_collator(args, base, folder, args.out / "report.jsonl")
+    collator = training_collator(args, base, folder, args.out / REPORT)
     try_first(collator, rows)
 
     step_size = args.batch_size * args.accumulate * accelerator.num_processes
@@ -302,7 +303,7 @@ def main() -> int:
                 accelerator.end_training()
                 return 1
     save_model(accelerator, model, base, args.out / "model")
-    accelerator.print(f"{describe_report(args.out / 'report.jsonl')}\nmodel: {args.out / 'model'}")
+    accelerator.print(f"{describe_report(args.out / REPORT)}\nmodel: {args.out / 'model'}")
     accelerator.end_training()
     return 0
 

@@ -29,11 +29,12 @@ try:
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
+from cotasks.events import describe_report
 from cotasks.finetuning import (
+    REPORT,
     Base,
     add_data_arguments,
     add_training_arguments,
-    describe_report,
     load_base,
     parse_positive,
     run_main,
@@ -130,7 +131,7 @@ def main() -> int:
     state = PartialState(cpu=not torch.cuda.is_available())
     dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     base = load_base(args.model, dtype)
-    report = args.out / "report.jsonl"
+    report = args.out / REPORT
     with state.main_process_first():
         rows, folder = training_examples(args, base, args.split, args.limit)
         collator = training_collator(args, base, folder, report)

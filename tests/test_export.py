@@ -10,8 +10,10 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
+from cotasks import export
 from cotasks.errors import InputError
 from cotasks.export import write_llama_factory, write_ms_swift
+from cotasks.families import FAMILIES, frame_size
 from cotasks.instruct import TASKS, examples_of, instructions
 from cotasks.video import read_frames
 from tests.synthetic import make_record, write_video
@@ -133,6 +135,17 @@ def test_what_cannot_be_written_is_reported_and_the_rest_goes_on(tmp_path: Path,
         ("y", "video file missing"),
     ]
     assert len(lines_of(tmp_path / "out.jsonl")) == 2
+
+
+def test_no_frame_is_larger_than_what_the_words_tell_llama_factory() -> None:
+    told = 602_112
+    assert f"video_max_pixels: {told}" in (export.write_llama_factory.__doc__ or "")
+    assert f"{told:,}" in (export.__doc__ or "")
+    assert f"video_max_pixels: {told}" in (Path(__file__).parents[1] / "examples" / "README.md").read_text()
+    in_pixels = [family for family in FAMILIES.values() if family.coordinates == "pixels"]
+    assert [family.limits.max_pixels for family in in_pixels] == [told]
+    width, height = frame_size(in_pixels[0], 3840, 2160, num_frames=64)
+    assert 65_536 < width * height <= told
 
 
 def test_bad_input(tmp_path: Path, videos: Path) -> None:

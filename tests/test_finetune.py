@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import argparse
 import runpy
 import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
+from cotasks.events import ReportFile, describe_report
 from cotasks.families import FAMILIES
-from cotasks.training import IGNORED, ReportFile
+from cotasks.finetuning import Base, add_data_arguments, add_training_arguments, training_examples
+from cotasks.turns import IGNORED
 from tests.finetune_runs import ROOT, TINY, launch, log, losses, run_here
+from tests.synthetic import HEIGHT, WIDTH, make_record, write_folder, write_video
 from tests.tiny_models import clip, prompt, tiny
 
 torch = pytest.importorskip("torch")
@@ -133,6 +138,8 @@ def test_settings_must_stay(whole: Path, capfd: pytest.CaptureFixture[str]) -> N
         ({"videos": "."}, "error: none of the first 8 examples can be used: no row of a batch of 1 can be used"),
         ({"max_tokens": "20"}, "expected at most 20"),
         ({"batch_size": "0"}, "error: --batch-size is 0; expected 1 or more"),
+        ({"max_steps": "-3"}, "error: --max-steps is -3; expected 1 or more"),
+        ({"epochs": "0"}, "error: --epochs is 0.0; expected more than 0"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -235,9 +242,80 @@ def test_frozen_vision(family: str) -> None:
         freeze_vision(SimpleNamespace(model=SimpleNamespace()))
 
 
-def test_report_in_one_line(tmp_path: Path) -> None:
-    from cotasks.finetuning import describe_report
+def data_arguments(data: Path, *more: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_data_arguments(parser)
+    add_training_arguments(parser, 1e-3)
+    required = ("--model", "tiny", "--data", str(data), "--out", "out", "--task", "entity_tracking")
+    return parser.parse_args([*required, *more])
 
+
+def test_clips_that_cannot_be_stacked_are_known_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    records = [make_record("a", 0), make_record("b", 0, num_frames=4)]
+    folder = write_folder(tmp_path / "data", records, split="train")
+    videos = ("--videos", str(tmp_path))
+
+    def examples(family: str, *more: str) -> int:
+        base = Base(*tiny(family), FAMILIES[family], "float32")
+        return len(training_examples(data_arguments(folder, *videos, *more), base, "train", None)[0])
+
+    two = ("--batch-size", "2")
+    with pytest.raises(InputError, match=r"train shows 4 to 6 frames, and llava_onevision cannot stack .* 4$"):
+        examples("llava_onevision", *two)
+    assert examples("llava_onevision", *two, "--num-frames", "4") == 2
+    assert examples("llava_onevision", "--batch-size", "1") == 2
+    assert examples("qwen2_5_vl", *two) == 2
+
+
+def test_examples_are_made_anew_for_another_folder_of_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a record has no frame size, the videos tell it."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = write_folder(tmp_path / "data", [make_record("a", 0, width=None, height=None)], split="train")
+    base = Base(*tiny("qwen2_5_vl"), FAMILIES["qwen2_5_vl"], "float32")
+    sizes = []
+    for name, rotation in (("upright", 0), ("turned", 90)):
+        (tmp_path / name).mkdir()
+        write_video(tmp_path / name / "a.mp4", rotation=rotation)
+        rows, _ = training_examples(data_arguments(folder, "--videos", str(tmp_path / name)), base, "train", None)
+        sizes.append((rows[0]["source_width"], rows[0]["source_height"]))
+    assert sizes == [(WIDTH, HEIGHT), (HEIGHT, WIDTH)]
+
+
+def test_a_record_without_an_example_is_reported_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its frame size would have to be read from a video that is not there; also where the examples are made already."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    records = [make_record(name, 0, width=None, height=None) for name in ("a", "bad", "b")]
+    base = Base(*tiny("qwen2_5_vl"), FAMILIES["qwen2_5_vl"], "float32")
+    write_video(tmp_path / "a.mp4")
+    write_video(tmp_path / "b.mp4")
+    tasks = ("--task", "chain", "--videos", str(tmp_path))
+
+    for count in (1, 3):
+        write_folder(tmp_path / f"data{count}", records[1:2] if count == 1 else records, split="train")
+
+    def examples(count: int, out: str) -> list[str]:
+        arguments = data_arguments(tmp_path / f"data{count}", *tasks, "--out", str(tmp_path / out))
+        rows, _ = training_examples(arguments, base, "train", None)
+        return [f"{row['video_path']} {row['task']}" for row in rows]
+
+    for out in ("first", "second"):
+        assert sorted(examples(3, out)) == [f"{n}.mp4 {t}" for n in "ab" for t in ("chain", "entity_tracking")]
+        said = describe_report(tmp_path / out / "report.jsonl")
+        assert said.startswith("2 examples skipped (2 frame size unknown); see ")
+    write_video(tmp_path / "bad.mp4")  # it has been found
+    assert len(examples(3, "third")) == 6
+    assert describe_report(tmp_path / "third" / "report.jsonl") == "all examples were used whole"
+    (tmp_path / "bad.mp4").unlink()
+    with pytest.raises(InputError, match=r"nothing to learn for .*: nextqa/validation/bad/0: no frame size .* no such"):
+        examples(1, "fourth")
+
+
+def test_report_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "report.jsonl"
     assert describe_report(path) == "all examples were used whole"
     report = ReportFile(path)

@@ -129,6 +129,16 @@ def test_another_process_finds_the_folder(video: Path, tmp_path: Path, reads: Re
     assert reads.count == 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files as Linux shows them")
+def test_frames_in_memory_hold_no_file_open(video: Path, tmp_path: Path) -> None:
+    for number in range(20):
+        FrameCache(tmp_path).read(video, [number])
+    cache, before = FrameCache(tmp_path), len(os.listdir("/proc/self/fd"))
+    kept = [cache.read(video, [number]) for number in range(20)]
+    assert [number_of(pixels[0]) for pixels in kept] == list(range(20))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_video_that_changes_is_read_anew(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4")
     cache = FrameCache(tmp_path / "frames")

@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 
 from cotasks import generate as generate_module
+from cotasks.cli import main as cli
 from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
 from cotasks.generate import GenerateResult, generate
 from cotasks.inference import ask, prepare
 from cotasks.inference.ahead import Waited, ahead
-from cotasks.inference.batching import Budget
+from cotasks.inference.batching import Budget, Window
 from cotasks.inference.processes import Processes
 from cotasks.inference.sampling import GREEDY, Sampling
 from cotasks.inference.vision import Reuse, reuse_of
@@ -199,6 +200,19 @@ def test_a_video_without_the_frames_of_one_record_serves_the_others(world: Path,
     assert result.done == 5
 
 
+def test_any_error_of_a_decoder_fails_its_own_video_only(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(path: Path, *others: Any) -> Any:
+        if path.name == "v1.mp4":
+            raise MemoryError("no memory for 6 frames")
+        return read_frames(path, *others)
+
+    monkeypatch.setattr(prepare, "read_frames", decode)
+    result = run(world, tmp_path)
+    assert (result.done, result.failures) == (8, {"MemoryError": 4})
+
+
 def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path) -> None:
     rows: list[Record] = list(load_records(str(world / "data")))
     rows[2] = dataclasses.replace(rows[2], question="what is <|video_pad|>")
@@ -275,6 +289,27 @@ def test_a_prompt_too_large_for_the_memory_is_a_failure(world: Path, monkeypatch
     done, failed = ask_all(asking(world, tiny("tiny")))
     assert [row["condition"] for row in done] == ["baseline"] * 6
     assert [row["reason"] for row in failed] == ["out of memory"] * 6
+
+
+def test_a_prompt_is_asked_again_without_what_was_kept_of_other_videos(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, tried = ask._answer, []
+
+    def crowded(what: Any, rows: Any) -> Any:
+        tried.append(rows[0].item.key)
+        if any(video.prefixes for video in what.shown if video is not rows[0].video):
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return answer(what, rows)
+
+    monkeypatch.setattr(ask, "_answer", crowded)
+    what = asking(world, tiny("tiny"), budget=Budget(1, 1, TOKENS))
+    hold: list[Any] = []
+    add = Window.add
+    monkeypatch.setattr(Window, "add", lambda self, rows: hold.append(rows) or add(self, rows))  # so that videos stay
+    done, failed = ask_all(what)
+    assert (len(done), failed) == (12, [])
+    assert 12 < len(tried) <= 24
 
 
 def test_batches_fill_the_budget(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -567,6 +602,17 @@ def test_a_wait_for_work_can_be_given_up() -> None:
     assert list(work_ahead(lambda i: hold.wait(20), range(3), waited=waited, stopped=stopped)) == []
     assert 0.3 < waited.seconds < 5
     hold.set()
+
+
+def test_the_command_says_how_to_go_on_after_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generate_module, "generate", interrupted)
+    assert cli(["generate", "sample", "--model", "tiny", "--run", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "Interrupted; run the same command again to go on."
 
 
 # --- killed and interrupted ----------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ SERVER.set_forkserver_preload(
 
 
 def child(rank: int, size: int, port: int, world: Path, out: Path, cache: str, fail: str, options: Any) -> None:
-    """One process of a launch; `fail` names a rank and what befalls it there."""
+    """One process of a launch; `fail` names a rank and what befalls it in its first batch, which others wait for."""
     import datasets
 
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(size))
@@ -47,21 +47,8 @@ def child(rank: int, size: int, port: int, world: Path, out: Path, cache: str, f
     for number in (1, 2):
         os.dup2(sys.stderr.fileno(), number)
     processes.LIVENESS_SECONDS, processes.LAST_WORDS_SECONDS = 0.3, 0.0
-    answer = ask._answer
-    if fail == f"{rank} device":
-
-        def lost(*_: Any) -> Any:
-            raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-        ask._answer = lost
-    elif fail == f"{rank} kill":
-
-        def die(what: Any, rows: Any) -> Any:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        ask._answer = die
-    elif fail == f"{rank} slow":
-        ask._answer = lambda what, rows: (time.sleep(0.3), answer(what, rows))[1]
+    if fail:
+        befall(rank, *fail.split(), out)
     try:
         result = run(world, out, **{"batch_size": 2, "workers": 1, **options})
     except KeyboardInterrupt:
@@ -74,6 +61,35 @@ def child(rank: int, size: int, port: int, world: Path, out: Path, cache: str, f
             json.dumps([result.total, result.done, result.new, result.failures])
         )
     sys.exit(int(result.main and not result.complete))
+
+
+def befall(rank: int, who: str, what: str, out: Path) -> None:
+    """Let rank `who` fail (`device`), die (`kill`), or stay in its first batch (`held`) until `let_go`.
+
+    The others stay in theirs until then, or on a busy machine they would leave it nothing to do.
+    """
+    answer, reached = ask._answer, out.parent / f"{out.name}-reached"
+
+    def befallen(*batch: Any) -> Any:
+        if rank == int(who):
+            reached.touch()
+            if what == "device":
+                raise RuntimeError("CUDA error: an illegal memory access was encountered")
+            if what == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+        wait_for(reached if rank != int(who) else out.parent / f"{out.name}-let-go")
+        return answer(*batch)
+
+    ask._answer = befallen
+
+
+def let_go(out: Path) -> None:
+    (out.parent / f"{out.name}-let-go").touch()
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.005)
 
 
 def launch(world: Path, out: Path, size: int, fail: str = "", **options: Any) -> list[Any]:
@@ -205,14 +221,15 @@ def test_a_process_of_an_earlier_run_that_still_writes_is_not_disturbed(tmp_path
 
 def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     world, out = make_world(tmp_path / "world", videos=5, questions=4), tmp_path / "run"
-    group = launch(world, out, 2, fail="1 slow")
+    group = launch(world, out, 2, fail="1 held")
     wait_for_lines(out, 4, group)
     with pytest.raises(InputError, match="another process"):
         run(world, out)
     group[0].kill()  # the other one lives on for a moment: it still writes
-    group[0].join()
+    group[0].join()  # its lock is free
     with pytest.raises(InputError, match=r"another process .*generate-1\.lock"):
         run(world, out)
+    let_go(out)
     assert end(group)[1] not in (0, None)  # whoever held the counter has gone
     run(world, out)
     assert_each_key_once(world, out, 40, tmp_path)
@@ -221,11 +238,12 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_after_the_batch_in_hand(number: int, tmp_path: Path) -> None:
     world, out = make_world(tmp_path / "world", videos=5, questions=4), tmp_path / "run"
-    group = launch(world, out, 2)
+    group = launch(world, out, 2, fail="1 held")  # both have work in hand
     wait_for_lines(out, 4, group)
     for process in group:
         for _ in range(2):  # a launcher hands on what the terminal has sent already
             os.kill(process.pid, number)
+    let_go(out)
     assert end(group, 20) == [130, 130]
     assert 4 <= lines(out) < 40
     assert all(path.read_bytes()[-1:] in (b"", b"\n") for path in (out / "generations").iterdir())
@@ -263,3 +281,10 @@ def test_tallies_add_up() -> None:
     assert (total.answers, total.videos, total.waited, total.worked) == (3, 1, 0.5, 3.0)
     assert total.failures == {"not a video": 3}
     assert Processes().total(first) is first
+
+
+def test_an_interrupt_stays_one_where_the_launcher_has_gone_first() -> None:
+    with pytest.raises(KeyboardInterrupt), Processes().failing_alone(lambda: True):
+        raise processes.LauncherGone
+    with pytest.raises(processes.LauncherGone), Processes().failing_alone(lambda: False):
+        raise processes.LauncherGone

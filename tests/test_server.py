@@ -15,10 +15,11 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,7 @@ from cotasks.dataset import load_records
 from cotasks.errors import InputError
 from cotasks.families import FAMILIES, frame_size
 from cotasks.generate import GenerateResult, generate
+from cotasks.inference import server_ask
 from cotasks.inference.processes import Processes
 from cotasks.inference.sampling import Sampling
 from cotasks.inference.server import IMAGE_MIN_PIXELS, ServerOptions, guess_family, server_limits
@@ -84,12 +86,23 @@ def run(world: Path, out: Path, url: str, *names: str, model: str = MODEL, **opt
 
 
 def stops(world: Path, out: Path, url: str, *names: str, **options: Any) -> str:
-    """The one line that a run ends with."""
+    """The one line that a run ends with which cannot begin."""
     with pytest.raises(InputError) as caught:
         run(world, out, url, *names, **options)
     assert "\n" not in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value))
     return str(caught.value)
+
+
+def ends(world: Path, out: Path, url: str, *names: str, **options: Any) -> str:
+    """The one line that a run ends with in the middle, with what it has."""
+    result = run(world, out, url, *names, **options)
+    assert not result.complete
+    assert result.done == len(rows_of(out))
+    assert result.stopped
+    assert "\n" not in result.stopped
+    assert KEY not in result.stopped
+    return result.stopped
 
 
 def rows_of(out: Path) -> list[dict[str, Any]]:
@@ -291,7 +304,7 @@ def test_a_server_that_drops_or_resizes_frames_is_found_out(world: Path, tmp_pat
     seen_tokens = 6 * width * height // 784
     for tokens in (seen_tokens - 1, 10 * seen_tokens):
         with ModelServer(wrong(tokens)) as server:
-            line = stops(world, tmp_path / str(tokens), server.url, "baseline")
+            line = ends(world, tmp_path / str(tokens), server.url, "baseline")
             assert f"has {tokens} tokens by the server's count, expected {seen_tokens} to " in line
             assert rows_of(tmp_path / str(tokens)) == []
             assert run(world, tmp_path / str(tokens), server.url, "baseline", check_frames=False).complete
@@ -310,6 +323,7 @@ def test_odd_answers_are_answers(world: Path, tmp_path: Path) -> None:
         3: {"content": "and then", "finish_reason": "length"},
         4: {"content": None, "refusal": "I will not."},
         5: {"content": f" \ud800 {KEY} \n"},
+        6: {"content": [{"type": "text", "text": "to "}, {"type": "thinking"}, {"type": "text", "text": "run"}]},
     }
 
     def answer(number: int, request: Any) -> Any:
@@ -321,8 +335,55 @@ def test_odd_answers_are_answers(world: Path, tmp_path: Path) -> None:
     with ModelServer(answer) as server:
         assert run(world, tmp_path, server.url, "baseline", concurrency=1).complete
     rows = rows_of(tmp_path)
-    assert [row["answer"] for row in rows] == ["", "", "and then", "I will not.", "? [key]", "to play"]
+    assert [row["answer"] for row in rows] == ["", "", "and then", "I will not.", "? [key]", "to run"]
     assert [row["finish_reason"] for row in rows] == ["stop", "stop", "length", "stop", "stop", "stop"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"finish_reason": "abort"}, {"finish_reason": "error"}, {"content": {"text": "half"}}, {"content": [7]}],
+)
+def test_what_the_server_gave_up_is_no_answer(changes: dict[str, Any], world: Path, tmp_path: Path) -> None:
+    def answer(number: int, request: Any) -> Any:
+        given = {"content": "half an", **(changes if number == 2 else {})}
+        return completion(given.pop("content"), **{"model": MODEL, "usage": seen(request)["usage"], **given})
+
+    with ModelServer(answer) as server:
+        assert run(world, tmp_path, server.url, "baseline", concurrency=1).complete
+        assert len(server.asked) == 7  # one of them twice
+    assert len(rows_of(tmp_path)) == 6
+
+    def never(_: int, request: Any) -> Any:
+        if "dog of v0 run after the ball again\n" in texts_of(request)[-1]:
+            return completion("half an", model=MODEL, usage=seen(request)["usage"], finish_reason="error")
+        return seen(request)
+
+    with ModelServer(never) as server:
+        result = run(world, tmp_path / "never", server.url, "baseline")
+    assert result.failures == {"the server gave up the answer": 1}
+    assert result.done == 5
+
+
+def test_nonsense_nested_without_end_is_tried_again(world: Path, tmp_path: Path) -> None:
+    deep = Response(b"[" * 200_000, headers={"content-type": "application/json"})
+    with ModelServer(lambda number, request: deep if number == 2 else seen(request)) as server:
+        assert run(world, tmp_path, server.url, "blind").complete
+
+
+def test_answers_that_came_back_before_the_end_are_kept() -> None:
+    client: openai_calls.Client[Any] = openai_calls.Client("http://h/v1", KEY, 1, 1.0, openai_calls.read_payload)
+    found: list[Any] = []
+    with server_ask._Sender(client, 4, lambda: False) as sender:
+        for number in range(4):
+            future: Future[Any] = Future()
+            if number == 1:
+                future.set_exception(openai_calls.Fatal("the key is revoked"))
+            else:
+                future.set_result((number, 0))
+            sender._come_back(cast(Any, number), future)
+        with pytest.raises(openai_calls.Fatal, match="revoked"):
+            found.extend(sender.events())
+    assert [reply.outcome for reply in found] == [0, 2, 3]
 
 
 def test_what_fails_is_listed_and_the_rest_goes_on(world: Path, tmp_path: Path) -> None:
@@ -400,7 +461,7 @@ def test_a_wrong_key_stops_at_once(world: Path, tmp_path: Path) -> None:
 def test_a_key_that_is_revoked_stops_at_once(world: Path, tmp_path: Path) -> None:
     revoked = Response({"error": {"message": "revoked"}}, 401)
     with ModelServer(lambda number, request: seen(request) if number < 4 else revoked) as server:
-        assert "refuses the API key" in stops(world, tmp_path, server.url, concurrency=1)
+        assert "refuses the API key" in ends(world, tmp_path, server.url, concurrency=1)
         assert len(server.asked) == 4
         assert len(rows_of(tmp_path)) == 3
         server.answer = lambda _, request: seen(request)
@@ -478,7 +539,7 @@ def test_a_server_that_goes_down_ends_the_run_and_nothing_is_a_failure(
     world = make_world(tmp_path / "world", videos=2, questions=8)
     down = Response({"error": {"message": "no workers"}}, 502)
     with ModelServer(lambda number, request: seen(request) if number <= 4 else down) as server:
-        line = stops(world, tmp_path / "run", server.url)
+        line = ends(world, tmp_path / "run", server.url)
         assert "5 prompts in a row failed: the server answered with status 502" in line
         assert len(rows_of(tmp_path / "run")) == 4
         assert read_failures(tmp_path / "run") == {}
@@ -488,7 +549,7 @@ def test_a_server_that_goes_down_ends_the_run_and_nothing_is_a_failure(
 
 def test_another_model_in_the_middle_of_a_run_stops_it(world: Path, tmp_path: Path) -> None:
     with ModelServer(lambda number, request: seen(request, model=MODEL if number < 3 else "org/other")) as server:
-        assert "org/other answers; the run began with" in stops(world, tmp_path, server.url, concurrency=1)
+        assert "org/other answers; the run began with" in ends(world, tmp_path, server.url, concurrency=1)
     assert len(rows_of(tmp_path)) == 2
 
 
@@ -632,6 +693,7 @@ def test_a_signal_ends_it_after_the_calls_in_hand(tmp_path: Path) -> None:
         code, said = driver.end()
         assert code == 130
         assert "stopping after what is in hand" in said
+        assert said.splitlines()[-1] == "Interrupted; run the same command again to go on."
         assert "Traceback" not in said
         assert "never" not in said  # retrieved, awaited
         assert time.monotonic() - began < 20  # calls that wait for their turn are given up
@@ -752,6 +814,16 @@ def test_the_command(command: Callable[..., Any], tmp_path: Path) -> None:
         assert server.asked[0]["min_p"] == 0.1
         code, said, _ = command(*options, "--retry-failures")
         assert (code, said[-1]) == (0, f"Answered 6 of 6 (1 now) in {tmp_path / 'run'}")
+
+
+def test_a_command_whose_server_refuses_the_rest(command: Callable[..., Any], tmp_path: Path) -> None:
+    too_long, revoked = Response({"error": {"message": "context length exceeded"}}, 400), Response({}, 401)
+    with ModelServer(lambda n, request: [seen(request), too_long, revoked][min(n, 3) - 1]) as server:
+        options = ["--backend", "server", "--base-url", server.url, "--concurrency", "1", "--condition", "blind"]
+        code, said, errors = command(*options)
+    assert code == 1
+    assert errors[-1].startswith(f"{server.url} refuses the API key")
+    assert said[1:] == ["1 failed: prompt too long", f"Answered 1 of 6 (1 now) in {tmp_path / 'run'}"]
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ from cotasks import frame_cache, video
 from cotasks.collate import Clip, collate_for_generation, run_processor
 from cotasks.dataset import load_records
 from cotasks.errors import InputError
+from cotasks.events import Event, ReportFile
 from cotasks.families import FAMILIES, limits_of
 from cotasks.frame_cache import FrameCache
 from cotasks.instruct import TASKS, examples_of, instructions, shorten_messages
 from cotasks.schema import Record
-from cotasks.training import IGNORED, Event, ReportFile, TrainingCollator
-from cotasks.turns import ChatFormat, chat_format, render_chat
+from cotasks.training import TrainingCollator
+from cotasks.turns import IGNORED, ChatFormat, _within, chat_format, render_chat
 from tests.synthetic import make_record, write_video
 from tests.tiny_models import clip, pixels_name, prompt, tiny
 
@@ -292,6 +293,14 @@ def test_token_over_the_end_of_an_answer(sample: list[Record]) -> None:
     collate = TrainingCollator(with_tokenizer(sentencepiece_like(whole_words=False)), FAMILIES["llava_next_video"])
     with pytest.raises(InputError, match="a token reaches over an end of the assistant's turn"):
         collate(examples("llava_next_video", sample[:1], ("chain",)))
+
+
+def test_tokens_of_an_answer_whose_blanks_have_no_characters() -> None:
+    """As tokenizers with `trim_offsets` say it: "So  it" in tokens So, blank, it; then a blank outside, and the end."""
+    offsets = np.array([[0, 0], [0, 4], [4, 6], [6, 6], [8, 10], [10, 12], [12, 12], [13, 15]])
+    assert _within(offsets, [(4, 12)]).tolist() == [False, False, True, True, True, True, False, False]
+    with pytest.raises(InputError, match="characters 5 to 12: a token reaches over"):
+        _within(offsets, [(5, 12)])
 
 
 def with_tokenizer(tokenizer: Any) -> Any:
@@ -661,7 +670,7 @@ def test_events_are_logged_by_default(tmp_path: Path, caplog: pytest.LogCaptureF
     options: dict[str, Any] = {"videos": tmp_path, "task": "cotasks", "num_frames": 4}
     length = collator("qwen2_vl", **options)([make_record("a", 0)])["input_ids"].shape[1]
     collate = collator("qwen2_vl", **options, max_tokens=length - 1)
-    with caplog.at_level(logging.INFO, "cotasks.training"):
+    with caplog.at_level(logging.INFO, "cotasks.events"):
         collate([make_record("a", 0), make_record("b", 0)])
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "nextqa/validation/b/0 (cotasks): skipped: " in caplog.text

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import struct
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -223,6 +225,31 @@ def test_rotated_videos_come_upright(rotation: int, turns: int, tmp_path: Path, 
     assert np.array_equal(from_start(path, [3, 41]), frames)
     assert np.array_equal(from_keyframes(path, [3, 41]), frames)
     assert np.array_equal(video_decord.from_decord(path, index_packets(path), [3, 41], None), frames)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((-1, 0, 0, 1), lambda image: image[:, ::-1]),  # mirrored, as some front cameras write it
+        ((1, 0, 0, -1), lambda image: image[::-1]),
+        ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda image: image.swapaxes(0, 1)[::-1, ::-1]),
+    ],
+)
+def test_mirrored_videos_come_as_they_are_shown(
+    matrix: tuple[int, ...], shown: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "a.mp4", gop=12)
+    plain = read_frames(path, [3, 41])
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44  # the matrix of the track's header, ISO/IEC 14496-12
+    a, b, c, d = (value << 16 for value in matrix)
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    expected = np.stack([shown(image) for image in plain])
+    assert np.array_equal(read_frames(path, [3, 41]), expected)
+    assert np.array_equal(read_frames(path, [3, 41], backend="decord"), expected)
+    assert probe(path) == VideoInfo(60, FPS, expected.shape[2], expected.shape[1])
 
 
 def test_frames_hidden_by_an_edit_list_do_not_count(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def generate(
     --backend server, MODEL is the server's name for it, and a key is read from OPENAI_API_KEY.
 
     Reads DATASET and its videos. Appends answers to RUN/generations, failures with their reasons to RUN/failures, and
-    writes RUN/run.json and RUN/questions.jsonl. Ends with exit code 1 if anything failed.
+    writes RUN/run.json and RUN/questions.jsonl. Ends with exit code 1 if anything failed or is left.
     """
     from cotasks.dataset import load_records
     from cotasks.generate import generate as generate_answers

@@ -163,7 +163,11 @@ class Processes:
         finished. Else this process has finished at the end."""
         try:
             yield
-        except (KeyboardInterrupt, LauncherGone):
+        except KeyboardInterrupt:
+            raise
+        except LauncherGone:
+            if stopped():  # by a signal to the main process also, which may hold the store and has ended first
+                raise KeyboardInterrupt from None
             raise
         except Exception as error:
             if self.store is not None:
