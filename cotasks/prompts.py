@@ -236,7 +236,7 @@ def step_text(record: Record, step: int, context: StepContext, boxes_per_entity:
 
 def _preamble(context: StepContext, steps: tuple[int, ...]) -> str:
     parts = ["Notes on the video, for use as evidence. Times are in seconds from its start."]
-    if context.frame_reference == "position" and set(steps) & {1, 2, 3}:
+    if context.frame_reference == "position":
         parts.append(_numbering(context))
     if 2 in steps:
         parts.append(f"Boxes are [x1, y1, x2, y2] {context.coordinates.words}.")
@@ -244,7 +244,10 @@ def _preamble(context: StepContext, steps: tuple[int, ...]) -> str:
 
 
 def _numbering(context: StepContext) -> str:
-    return f"Frames are numbered 1 to {len(context.shown or context.frames)} in the order shown."
+    """What numbers of frames mean, and when the first and the last are, since step 4 speaks of seconds."""
+    frames = context.shown or context.frames
+    first, last = (context.moment(frame.index) for frame in (frames[0], frames[-1]))
+    return f"Frames are numbered 1 to {len(frames)} in the order shown, from {first} to {last}."
 
 
 def _context_block(

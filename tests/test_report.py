@@ -175,7 +175,11 @@ def test_every_judge_of_a_run_is_reported_or_the_one_asked_for(tmp_path: Path) -
 
 
 def test_what_a_reader_must_know_is_said(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", model={"name": "tiny"}, conditions={"blind": {}, "cotasks": {}})
+    folder = write_run(
+        tmp_path / "run",
+        model={"name": "tiny", "note": "its answers mean nothing"},
+        conditions={"blind": {}, "cotasks": {}},
+    )
     add_question(folder, "q2", "DO", "v0")
     judge_run(folder)
     add(folder, "generations", "q2", "cotasks", answer="late")
@@ -183,7 +187,7 @@ def test_what_a_reader_must_know_is_said(tmp_path: Path) -> None:
     add(folder, "failures", "q2", "blind", reason="out of memory")
     warnings = "\n".join(summarise_runs([folder], baseline="bare")["warnings"])
     for expected in (
-        "its answers mean nothing",
+        "the model `tiny`: its answers mean nothing.",
         "no condition is called 'bare'",
         "1 ids that are no question",
         "generation is not finished",

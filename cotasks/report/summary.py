@@ -367,8 +367,8 @@ def _between_runs(scored: Sequence[Scored]) -> list[Row]:
 
 def _run_warnings(one: Scored, baseline: str, lender: Scored | None) -> list[str]:
     warnings, run = [], one.run
-    if one.model == "tiny":
-        warnings.append("the model `tiny` has random weights; its answers mean nothing.")
+    if note := run.settings["model"].get("note") if isinstance(run.settings.get("model"), dict) else None:
+        warnings.append(f"the model `{one.model}`: {note}.")
     if lender is None:
         warnings.append(f"no condition is called {baseline!r}, so there are no differences.")
     elif lender is not one:

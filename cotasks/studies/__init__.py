@@ -149,7 +149,7 @@ def write_study(
         },
         "conditions": list(scores.conditions),
         "tables": tables,
-        "warnings": _warnings(scores, settings["model"]["name"]),
+        "warnings": _warnings(scores, settings["model"]),
     }
     pictures = tuple(plots.draw(study, tables, out))
     paths = StudyPaths(out / "study.json", out / "study.md", pictures)
@@ -213,10 +213,10 @@ def _by_question(scores: Scores, values: Mapping[str, float]) -> Floats:
     return np.array([values.get(id_, np.nan) for id_ in scores.ids], float)
 
 
-def _warnings(scores: Scores, model: str) -> list[str]:
+def _warnings(scores: Scores, model: Mapping[str, Any]) -> list[str]:
     found = []
-    if model == "tiny":
-        found.append("The model `tiny` has random weights; its answers mean nothing.")
+    if "note" in model:
+        found.append(f"The model `{model['name']}`: {model['note']}.")
     unscored, answers = int(scores.unscored.sum()), int(scores.answers.sum())
     if unscored:
         found.append(f"{unscored} of {answers} answers are unscored; they count in no mean.")
