@@ -19,8 +19,9 @@ from cotasks.families import Family, family_of, limits_of
 from cotasks.frame_cache import FOLDER_BYTES, FrameCache
 from cotasks.inference.repairs import repair
 from cotasks.instruct import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
-from cotasks.model import TINY
+from cotasks.model import TINY, TOY
 from cotasks.prompts import BOXES_PER_ENTITY
+from cotasks.sample import TOY_DIR
 from cotasks.training import TrainingCollator
 from cotasks.turns import IGNORED
 
@@ -56,10 +57,11 @@ class Base:
 
 
 def load_base(name: str, dtype: str = "float32") -> Base:
-    """Load `tiny`, a model folder or a Hub id, on the CPU, for training.
+    """Load `tiny`, `toy`, a model folder or a Hub id, on the CPU, for training.
 
     Args:
-        name: `tiny` builds a model with random weights; anything else goes to `from_pretrained`.
+        name: `tiny` builds a model with random weights, `toy` is the small one of the package; anything else goes to
+            `from_pretrained`.
         dtype: of the weights in memory, as torch names it.
 
     Raises InputError where the model is not there or of a family without a row in `cotasks.families`, MissingExtra
@@ -76,11 +78,12 @@ def load_base(name: str, dtype: str = "float32") -> Base:
         model, processor = build_tiny()
         repair(model, processor)
         return Base(model.to(getattr(torch, dtype)), processor, family_of(model.config.model_type), "float32")
+    source = TOY_DIR if name == TOY else name
     try:
-        config = transformers.AutoConfig.from_pretrained(name)
+        config = transformers.AutoConfig.from_pretrained(source)
         family = family_of(config.model_type)
-        processor = transformers.AutoProcessor.from_pretrained(name)
-        model = transformers.AutoModelForImageTextToText.from_pretrained(name, dtype=getattr(torch, dtype))
+        processor = transformers.AutoProcessor.from_pretrained(source)
+        model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype))
     except InputError as error:
         raise InputError(f"model {name}: {error}", error.reason) from None
     except (OSError, ValueError, ImportError) as error:
@@ -93,7 +96,7 @@ def load_base(name: str, dtype: str = "float32") -> Base:
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that `training_examples` and `training_collator` read."""
     group = parser.add_argument_group("data")
-    group.add_argument("--model", required=True, help="`tiny`, a model folder, or a Hub id")
+    group.add_argument("--model", required=True, help="`tiny`, `toy`, a model folder, or a Hub id")
     group.add_argument("--data", required=True, help="`sample`, a folder of `cotasks build`, or a Hub id")
     group.add_argument("--config", help="config of the data set, where it has several")
     group.add_argument("--split", default="train", help="split to learn from (default: train)")

@@ -34,7 +34,7 @@ from cotasks.inference.sampling import GREEDY, Sampling
 from cotasks.inference.server import ServedModel, ServerOptions, connect
 from cotasks.inference.stopping import stop_signal
 from cotasks.inference.vision import reuse_of
-from cotasks.model import TINY, Model, check_template, load_model, versions
+from cotasks.model import NOTES, Model, check_template, load_model, versions
 from cotasks.origins import Predictions
 from cotasks.predictions import PredictionsFolder, load_predictions
 from cotasks.prompts import Condition, condition_settings
@@ -183,8 +183,8 @@ def generate(
                 print(f"{server.base_url}: {named}, asked as {model.family.name}, shown {model.media}")
                 settings |= model.settings(sampling, max_new_tokens)
             elif model is None:
-                if group.main and model_name == TINY:
-                    print("model tiny: random weights; its answers mean nothing")
+                if group.main and model_name in NOTES:
+                    print(f"model {model_name}: {NOTES[model_name]}")
                 model = load_model(model_name, dtype, device, trust_remote_code, attention, device_map, torch_compile)
                 if any(condition.video for condition in conditions):
                     check_template(model)

@@ -94,6 +94,7 @@ def load_model(
     be loaded as a model that takes images or video; MissingExtra where torch or transformers is not installed.
     """
     try:
+        import safetensors
         import torch
         import transformers
     except ImportError as error:
@@ -129,7 +130,7 @@ def load_model(
             model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=wanted, **placed, **options)
         except InputError as error:
             raise InputError(f"model {name}: {error}", error.reason) from None
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
             raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
     if device_map is None:
         model = model.to(where)
@@ -180,7 +181,8 @@ def check_template(model: Model) -> None:
 
 
 def versions(model: Model) -> dict[str, str | None]:
-    """Versions of the packages that take part, the devices and the attention; they may differ when a run goes on."""
+    """Versions of the packages that take part, the devices and the attention; `cotasks.runs.MAY_DIFFER` says which may
+    differ when a run goes on."""
     found: dict[str, str | None] = {"cotasks": VERSION, "python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -35,8 +35,13 @@ QUESTION_FIELDS = (
     "answer_index",
 )
 """What a row of `questions.jsonl` holds."""
-MAY_DIFFER = ("versions.", "dataset.videos", "predictions.folder")
-"""Beginnings of the settings that may differ when a run goes on: with them a run folder tells, it does not compare."""
+MAY_DIFFER = (
+    *(f"versions.{name}." for name in ("python", "device", "datasets", "numpy", "decord", "openai")),
+    "dataset.videos.",
+    "predictions.folder.",
+)
+"""The settings that may differ when a run goes on: with them a run folder tells, it does not compare. The versions of
+what writes prompts, reads frames and computes answers may not."""
 
 
 def key_of(row: Mapping[str, Any]) -> Key:

@@ -43,7 +43,8 @@ from cotasks.sample.film import draw
 from cotasks.sample.stories import Story
 from cotasks.schema import Record
 from cotasks.timeline import uniform_grid
-from cotasks.training import IGNORED, TrainingCollator
+from cotasks.training import TrainingCollator
+from cotasks.turns import IGNORED
 
 FAMILY = FAMILIES["qwen2_5_vl"]
 VALIDATION_SEED, TEST_SEED = 1, 2

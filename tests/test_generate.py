@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import threading
@@ -30,6 +31,7 @@ from cotasks.inference.vision import Reuse, reuse_of
 from cotasks.model import load_model
 from cotasks.prompts import parse_condition
 from cotasks.runs import locked, read_failures, read_generations, read_jsonl, read_questions, read_settings
+from cotasks.sample import TOY_DIR
 from cotasks.schema import Record, Span
 from cotasks.timeline import grid_frames
 from cotasks.video import read_frames
@@ -494,6 +496,15 @@ def test_what_is_not_a_video_language_model(world: Path, tmp_path: Path) -> None
         run(world, tmp_path / "run", model=str(text))
     with pytest.raises(InputError, match="nowhere/to-be-found: cannot be loaded"):
         run(world, tmp_path / "run", model="nowhere/to-be-found")
+
+
+def test_a_checkpoint_that_was_cut_off_is_one_line(world: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(TOY_DIR, tmp_path / "cut"))
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[:-1000])
+    with pytest.raises(InputError, match="cut: cannot be loaded: ") as caught:
+        run(world, tmp_path / "run", model=str(folder))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "llava_onevision"])

@@ -55,16 +55,25 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
 
 
 def test_settings_that_differ_are_named(tmp_path: Path) -> None:
-    settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 64}, "versions": {"torch": "1"}})
-    settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 64}, "versions": {"torch": "2"}})
+    same = {"model": "a", "versions": {"torch": "1"}}
+    settle(tmp_path, {**same, "sampling": {"max_new_tokens": 64}})
     with pytest.raises(InputError, match=r"sampling\.max_new_tokens is 64, in this command 32"):
-        settle(tmp_path, {"model": "a", "sampling": {"max_new_tokens": 32}, "versions": {}})
+        settle(tmp_path, {**same, "sampling": {"max_new_tokens": 32}})
     with pytest.raises(InputError, match="not a run folder"):
         read_settings(tmp_path / "elsewhere")
 
 
+def test_versions_may_differ_where_they_shape_no_answer(tmp_path: Path) -> None:
+    settle(tmp_path, {"model": "a", "versions": {"cotasks": "1", "torch": "1", "datasets": "1", "python": "3.10"}})
+    settle(tmp_path, {"model": "a", "versions": {"cotasks": "1", "torch": "1", "datasets": "2", "python": "3.11"}})
+    with pytest.raises(InputError, match=r"versions\.cotasks is '1', in this command '2'"):
+        settle(tmp_path, {"model": "a", "versions": {"cotasks": "2", "torch": "1"}})
+    with pytest.raises(InputError, match=r"versions\.torch is '1', in this command '2'"):
+        settle(tmp_path, {"model": "a", "versions": {"cotasks": "1", "torch": "2"}})
+
+
 def test_where_the_videos_lay_may_differ(tmp_path: Path) -> None:
-    settle(tmp_path, {"dataset": {"name": "a", "videos": "/there"}, "versions": {}})
+    settle(tmp_path, {"dataset": {"name": "a", "videos": "/there"}})
     settle(tmp_path, {"dataset": {"name": "a", "videos": None}})
     assert read_settings(tmp_path)["dataset"]["videos"] == "/there"
     with pytest.raises(InputError, match=r"dataset\.name is 'a', in this command 'b'"):

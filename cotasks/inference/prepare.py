@@ -87,7 +87,7 @@ def prepare_video(
             prompts that show the same frames share a `Clip`. So a run reads each video once without a
             `cotasks.frame_cache`, whose hits would be those of other runs only, for writing all frames to disk in this
             one; decoding goes on beside the model in any case.
-        conditions: of the run.
+        conditions: those to prepare.
         pending: keys to prepare; others are passed over.
         model: what the prompts are for.
         folder: of the videos; needed where a condition shows them.

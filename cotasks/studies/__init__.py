@@ -12,6 +12,7 @@ All of it can be interrupted and run again: what is on disk is not asked again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ def run_study(
         predict_tokens: Longest text of a step, for `oracle-gap`.
         options: Further arguments of `generate`.
 
-    Returns the files (None in processes other than the main one), and whether every answer is there.
+    Returns the files (None in processes other than the main one, and where a server can be asked no more), and whether
+    every answer is there.
 
     Raises InputError as its parts do, and where an argument is out of range; MissingExtra without matplotlib or scipy.
     """
@@ -103,12 +105,18 @@ def run_study(
         predicted = predict(
             records, model, out / "predictions", videos=videos, max_new_tokens=predict_tokens, **_shared(options)
         )
+        if predicted.main and not predicted.read:  # not every step was asked, for a server that gave up
+            return None, False
         complete = predicted.complete
+        while not list((out / "predictions").glob("predictions/*.parquet")):
+            time.sleep(0.2)  # which the main process is writing
         options = {**options, "predictions": out / "predictions"}
     conditions = [parse_condition(text) for text in plan.conditions]
     answered = generate(records, conditions, model, out / "run", videos=videos, **options)
     if not answered.main:
         return None, True
+    if answered.stopped:
+        return None, False
     judge_run(out / "run", judge, **(judge_options or {}))
     paths = write_study(study, records, out, judge, levels, seeds)
     return paths, complete and answered.complete
