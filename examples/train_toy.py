@@ -50,6 +50,14 @@ FAMILY = FAMILIES["qwen2_5_vl"]
 VALIDATION_SEED, TEST_SEED = 1, 2
 TEST_CLIPS = 200
 CONDITIONS = ("baseline", "cotasks", "blind", "blind-cotasks")
+TOLD = {
+    "baseline": "none",
+    "predicted": "the model's own",
+    "cotasks": "true",
+    "blind": "none, no video",
+    "blind-cotasks": "true, no video",
+}
+"""Condition -> its row of the README's table."""
 
 CLIPS_AT_ONCE = 40
 """Drawn together; each of their questions is met twice in each of the parts of a step."""
@@ -359,8 +367,23 @@ def evaluate(args: argparse.Namespace) -> int:
 
     paths, complete = run_toy(args.out, args.clips, TEST_SEED, args.model)
     _, steps = write_step_report([args.out / "predictions"])
-    print("\n\n".join([*main_tables(read_json(paths.summary), "exact"), render(steps, main_only=True)]))
+    summary = read_json(paths.summary)
+    print("\n\n".join([*main_tables(summary, "exact"), render(steps, main_only=True), readme_table(summary)]))
     return 0 if complete else 1
+
+
+def readme_table(summary: Mapping[str, Any]) -> str:
+    """The README's table of a run's `summary.json`."""
+    parts = {"causal": "causal", "temporal": "temporal", "descriptive": "descriptive", "average": "all"}
+    lines = [f"| steps in the prompt | {' | '.join(parts.values())} |", "|" + "---|" * (len(parts) + 1)]
+    for condition, told in TOLD.items():
+        means = {
+            row["name"]: f"{row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+            for row in summary["means"]
+            if row["condition"] == condition and row["group"] == "nextqa" and row["level"] in ("category", "micro")
+        }
+        lines.append(f"| {told} (`{condition}`) | {' | '.join(means[part] for part in parts)} |")
+    return "\n".join(lines)
 
 
 def parse_arguments() -> argparse.Namespace:
