@@ -19,6 +19,7 @@ from cotasks.builders.sources import BuildOptions
 from cotasks.cli import main
 from cotasks.embed import find_videos, read_video_paths, write_shards
 from cotasks.errors import InputError
+from cotasks.figures import figure_file
 from cotasks.files import writing
 from cotasks.sample import DATA_DIR
 from tests.synthetic import make_record
@@ -201,7 +202,7 @@ def test_an_audit_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with (
         largest_file(1000),
         pytest.raises(InputError, match=r"x\.png: cannot be written: File"),
-        plots._figure(out / "x.png") as figure,
+        figure_file(out / "x.png") as figure,
     ):
         figure.subplots().plot([1, 2], [3, 4])
     assert content(out) == before
