@@ -20,8 +20,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
-
 from cotasks.dataset import SAMPLE, Records
 from cotasks.errors import InputError
 from cotasks.inference.ahead import Waited
@@ -38,7 +36,7 @@ from cotasks.model import NOTES, Model, check_template, load_model, versions
 from cotasks.origins import Predictions
 from cotasks.predictions import PredictionsFolder, load_predictions
 from cotasks.prompts import Condition, condition_settings
-from cotasks.runs import QUESTION_FIELDS, Appender, Key, read_keyed, settle
+from cotasks.runs import QUESTION_FIELDS, Appender, Key, dump_jsonl, read_keyed, settle
 
 if TYPE_CHECKING:
     from cotasks.inference.server_ask import ServerAsking
@@ -390,11 +388,7 @@ def _write_questions(path: Path, records: Records) -> None:
     """Write `questions.jsonl`, whole or not at all; a resumed run has the same questions."""
     if path.exists():
         return
-    temporary = path.with_name(path.name + ".part")
     rows = records.rows.select_columns(list(QUESTION_FIELDS))
     labels = {name: rows.features[name] for name in ("category", "question_type")}
-    with temporary.open("wb") as file:
-        for row in rows:
-            row = {**row, **{name: label.int2str(row[name]) for name, label in labels.items()}}
-            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-    os.replace(temporary, path)
+    named = (row | {name: label.int2str(row[name]) for name, label in labels.items()} for row in rows)
+    dump_jsonl(path, named)

@@ -44,6 +44,7 @@ from cotasks.prompts import (
 )
 from cotasks.schema import Frame, Record
 from cotasks.steps.context import NOTHING, StepContext
+from cotasks.video import source_size
 
 STEP_TASKS = {1: "frame_localization", 2: "entity_tracking", 3: "spatial_relations", 4: "temporal_relations"}
 CHAIN = "chain"
@@ -227,29 +228,11 @@ class _View:
 def _view(record: Record, condition: Condition, family: Family, limits: Limits | None, folder: Path | None) -> _View:
     # without frames and boxes nothing depends on the size
     needed = condition.video or condition.steps or condition.asks
-    source = _source_size(record, folder) if needed else None
+    source = source_size(record, folder) if needed else None
     told = view(record, condition)
     size = frame_size(family, *(source or (1, 1)), num_frames=len(told.shown), limits=limits)
     context = step_context(told, family, size, source or (1, 1))
     return _View(told.record, condition, family, size, source, told.shown, context)
-
-
-def _source_size(record: Record, folder: Path | None) -> Size:
-    """(width, height) that the record's boxes refer to: its own, else that of the video's header."""
-    if record.width and record.height:
-        return record.width, record.height
-    if folder is None:
-        raise InputError(
-            f"{record.id}: no frame size in the record; expected one, or the folder of the videos to read it from",
-            "frame size unknown",
-        )
-    from cotasks.video import probe
-
-    try:
-        info = probe(folder / record.video_path)
-    except InputError as error:
-        raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
-    return info.width, info.height
 
 
 def answer_text(record: Record) -> str:

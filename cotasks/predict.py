@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.boxes import Size
 from cotasks.dataset import Records
 from cotasks.errors import InputError
 from cotasks.families import frame_size
@@ -42,6 +41,7 @@ from cotasks.steps import temporal_relations
 from cotasks.steps.context import Parsed, StepContext
 from cotasks.steps.naming import open_context
 from cotasks.steps.repair import read_step
+from cotasks.video import source_size
 
 if TYPE_CHECKING:
     from cotasks.inference.server import ServedModel
@@ -294,21 +294,10 @@ class Said:
     def _context(self, record: Record) -> StepContext:
         """How the model was to write the steps of a record."""
         assert self.model is not None
-        source = self._source_size(record)
+        source = source_size(record, self.videos)
         told = view(record, dataclasses.replace(self.conditions[0], steps=(), origin="oracle"))
         size = frame_size(self.model.family, *source, num_frames=len(told.shown), limits=self.model.limits)
         return step_context(told, self.model.family, size, source)
-
-    def _source_size(self, record: Record) -> Size:
-        """(width, height) that the record's boxes refer to: its own, else that of the video's header."""
-        if record.width and record.height:
-            return record.width, record.height
-        if self.videos is None:
-            raise InputError(f"{record.id}: no frame size in the record, and no video", "frame size unknown")
-        from cotasks.video import probe
-
-        info = probe(self.videos / record.video_path)
-        return info.width, info.height
 
 
 def _write(records: Records, said: Said) -> dict[int, StepCounts]:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotasks.errors import InputError, MissingExtra
+from cotasks.schema import Record
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -86,6 +87,25 @@ def probe(path: str | Path) -> VideoInfo:
     if count is None:
         count = index_packets(path).frame_count
     return VideoInfo(count, float(rate), width, height)
+
+
+def source_size(record: Record, folder: Path | None) -> tuple[int, int]:
+    """(width, height) that the record's boxes refer to: its own, else that of the video's header, in this folder.
+
+    Raises InputError with the reason `frame size unknown` where neither is to be had.
+    """
+    if record.width and record.height:
+        return record.width, record.height
+    if folder is None:
+        raise InputError(
+            f"{record.id}: no frame size in the record; expected one, or the folder of the videos to read it from",
+            "frame size unknown",
+        )
+    try:
+        info = probe(folder / record.video_path)
+    except InputError as error:
+        raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
+    return info.width, info.height
 
 
 def index_packets(path: str | Path) -> PacketIndex:

@@ -20,8 +20,8 @@ from cotasks.predictions import load_predictions
 from cotasks.prompts import Condition, step_context, step_request, step_text
 from cotasks.report.evidence import conditions_of
 from cotasks.runs import Appender, dump_json, dump_jsonl, read_failures, read_generations
-from cotasks.schema import Record
 from cotasks.studies.contrasts import estimates, interval_row
+from cotasks.video import source_size
 
 Row = dict[str, Any]
 
@@ -81,7 +81,7 @@ def write_step_texts(records: Records, folder: Path, videos: Path | None) -> tup
 
     def questions() -> Iterator[Row]:
         for record in records:
-            source = _source_size(record, videos)
+            source = source_size(record, videos)
             for condition, family, limits in conditions.values():
                 if condition.asks is None:
                     continue
@@ -116,15 +116,3 @@ def write_step_texts(records: Records, folder: Path, videos: Path | None) -> tup
     (out / "failures").mkdir(exist_ok=True)
     dump_jsonl(out / "failures" / "texts.jsonl", rows(failures))
     return tuple(condition.asks for condition in asked.values() if condition.asks is not None)
-
-
-def _source_size(record: Record, videos: Path | None) -> tuple[int, int]:
-    if record.width and record.height:
-        return record.width, record.height
-    from cotasks.errors import InputError
-    from cotasks.video import probe
-
-    if videos is None:
-        raise InputError(f"{record.id}: no frame size in the record; expected the folder of the videos")
-    info = probe(videos / record.video_path)
-    return info.width, info.height
