@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cotasks.annotation import Question, Skipped, VideoAnnotation
-from cotasks.builders import nextgqa, nextqa, star, vidor
 from cotasks.builders.localize import Proposal, localize, read_proposals
+from cotasks.builders.readers import nextgqa, nextqa, star, vidor
 from cotasks.builders.sources import SHORT_SPLIT, BuildOptions, parts_of, question_file, require
 from cotasks.errors import InputError
-from cotasks.schema import CATEGORY_OF_TYPE, Record, Span
+from cotasks.records.annotation import Question, Skipped, VideoAnnotation
+from cotasks.records.schema import CATEGORY_OF_TYPE, Record, Span
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
 
 NO_ANNOTATION = "no object annotation of the video"
@@ -191,7 +191,7 @@ def _star_annotation(item: star.StarItem, lookups: Lookups) -> VideoAnnotation:
         raise InputError(f"{item.place}: video {question.video_id} is not in video_fps", "fps of the video unknown")
     size = None
     if options.video_folder is not None:
-        from cotasks.video import probe
+        from cotasks.video.reading import probe
 
         info = probe(str(Path(options.video_folder, question.video_path)))
         size = (info.frame_count, info.width, info.height)

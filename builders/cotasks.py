@@ -22,7 +22,6 @@ import datasets
 import pyarrow as pa
 from datasets.builder import Key
 
-from cotasks.annotation import Skipped
 from cotasks.builders.assemble import (
     Built,
     Lookups,
@@ -36,8 +35,9 @@ from cotasks.builders.assemble import (
 from cotasks.builders.download import fetched, sources_of
 from cotasks.builders.sources import SPLITS, BuildOptions, fingerprint
 from cotasks.errors import InputError
-from cotasks.schema import FEATURES, records_to_table
-from cotasks.timeline import NUM_FRAMES
+from cotasks.records.annotation import Skipped
+from cotasks.records.schema import FEATURES, records_to_table
+from cotasks.records.timeline import NUM_FRAMES
 
 logger = datasets.logging.get_logger(__name__)
 

@@ -19,10 +19,10 @@ from multiprocessing.context import BaseContext
 
 import pyarrow as pa
 
-from cotasks.annotation import Skipped
 from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, without_gc
 from cotasks.errors import InputError
-from cotasks.schema import Record, records_to_table
+from cotasks.records.annotation import Skipped
+from cotasks.records.schema import Record, records_to_table
 
 BYTES_A_JOB = 4 * 2**20
 """Annotation that a job parses, about 50 ms: so the processes end together, and little waits in memory."""

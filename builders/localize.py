@@ -13,11 +13,11 @@ from typing import Any
 
 import orjson
 
-from cotasks.annotation import Question, VideoAnnotation
-from cotasks.builders.lexicon import match_categories, match_predicates, own_phrases, words
 from cotasks.errors import InputError, shorten
-from cotasks.schema import Entity, FrameLocalization, Scene, Span, SpatialRelation, TemporalRelation
-from cotasks.timeline import frames_in_spans, spans_of_frames
+from cotasks.records.annotation import Question, VideoAnnotation
+from cotasks.records.schema import Entity, FrameLocalization, Scene, Span, SpatialRelation, TemporalRelation
+from cotasks.records.timeline import frames_in_spans, spans_of_frames
+from cotasks.words.lexicon import match_categories, match_predicates, own_phrases, words
 
 MODES = ("auto", "human", "lexical", "whole", "model")
 

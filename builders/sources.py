@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cotasks.errors import InputError
+from cotasks.records.timeline import NUM_FRAMES
 from cotasks.sample import DATA_DIR as SAMPLE_DIR
-from cotasks.timeline import NUM_FRAMES
 
 CONFIGS = ("sample", "nextqa_oe", "nextqa_mc", "star")
 SPLITS = ("train", "validation", "test")

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.registration import register
-from cotasks.schema import FEATURES, Record
+from cotasks.records.registration import register
+from cotasks.records.schema import FEATURES, Record
 from cotasks.version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ register()
 
 def instructions(record: Record | Mapping[str, Any], **options: Any) -> dict[str, list[Any]]:
     """Chat examples of a record for instruction tuning: `instructions(record, tasks=...)`; see
-    `cotasks.instruct.instructions` for the options."""
-    from cotasks.instruct import instructions as make_instructions
+    `cotasks.training.examples.instructions` for the options."""
+    from cotasks.training.examples import instructions as make_instructions
 
     return make_instructions(record, **options)
 
 
 def draw(record: Record, videos: str | Path | None = None) -> Image:
-    """The picture of a record: grid frames with boxes; see `cotasks.looking.draw`."""
-    from cotasks.looking import draw as draw_record
+    """The picture of a record: grid frames with boxes; see `cotasks.look.record.draw`."""
+    from cotasks.look.record import draw as draw_record
 
     return draw_record(record, videos)

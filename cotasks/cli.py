@@ -12,7 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cotasks.commands import data, predict, runs, studies
+from cotasks.commands import build as data
+from cotasks.commands import predict
+from cotasks.commands import report as runs
+from cotasks.commands import study as studies
 from cotasks.errors import InputError
 
 app = typer.Typer(

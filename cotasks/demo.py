@@ -42,16 +42,16 @@ def run_toy(out: Path, clips: int, seed: int, model: str = "toy") -> tuple[Repor
     """
     if find_spec("av") is None:
         raise MissingExtra("av", "video")
-    from cotasks.builders.folder import build_folder
+    from cotasks.builders.publish.folder import build_folder
     from cotasks.builders.sources import BuildOptions
-    from cotasks.dataset import load_records
-    from cotasks.generate import generate
-    from cotasks.judge import judge_run
-    from cotasks.predict import predict
-    from cotasks.progress import progress_bar
-    from cotasks.prompts import parse_condition
+    from cotasks.generate.run import generate
+    from cotasks.judge.run import judge_run
+    from cotasks.predict.run import predict
+    from cotasks.prompts.prompt import parse_condition
+    from cotasks.records.dataset import load_records
     from cotasks.report import write_report
     from cotasks.sample.drawn import GRID, write_drawn
+    from cotasks.tools.progress import progress_bar
 
     source, data, predictions, run = (out / name for name in ("source", "data", "predictions", "run"))
     write_drawn(source, clips, seed, "test")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
-from cotasks.finetuning import run_main
+from cotasks.training.scripts import run_main
 
 NAMES = {
     "model.vision_tower.vision_tower.vision_model.": "model.vision_tower.",

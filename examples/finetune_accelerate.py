@@ -34,8 +34,10 @@ try:
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
-from cotasks.events import describe_report
-from cotasks.finetuning import (
+from cotasks.runs.folder import Appender, dump_json, dump_jsonl, read_json, read_jsonl, settle
+from cotasks.tools.progress import progress_bar
+from cotasks.training.events import describe_report
+from cotasks.training.scripts import (
     REPORT,
     add_data_arguments,
     add_training_arguments,
@@ -49,8 +51,6 @@ from cotasks.finetuning import (
     training_examples,
     try_first,
 )
-from cotasks.progress import progress_bar
-from cotasks.runs import Appender, dump_json, dump_jsonl, read_json, read_jsonl, settle
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -29,8 +29,9 @@ try:
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
-from cotasks.events import describe_report
-from cotasks.finetuning import (
+from cotasks.runs.folder import Appender, dump_jsonl, read_json, read_jsonl, settle
+from cotasks.training.events import describe_report
+from cotasks.training.scripts import (
     REPORT,
     Base,
     add_data_arguments,
@@ -44,7 +45,6 @@ from cotasks.finetuning import (
     try_first,
     usable,
 )
-from cotasks.runs import Appender, dump_jsonl, read_json, read_jsonl, settle
 
 TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """The linear layers of the language model, by the names they have in every family."""

@@ -29,22 +29,22 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from cotasks import prompts
 from cotasks.builders.assemble import Built, build_video, plan_split
 from cotasks.builders.sources import BuildOptions
-from cotasks.collate import Clip
-from cotasks.families import FAMILIES, limits_of
-from cotasks.finetuning import answer_loss, run_main
-from cotasks.inference.repairs import repair
-from cotasks.instruct import STEP_TASKS, examples_of, instructions
+from cotasks.models.families import FAMILIES, limits_of
+from cotasks.models.repairs import repair
+from cotasks.models.tensors import Clip
+from cotasks.prompts import prompt as prompts
+from cotasks.records.schema import Record
+from cotasks.records.timeline import uniform_grid
 from cotasks.sample.drawn import GRID, HEIGHT, WIDTH, drawn_stories, write_annotation
 from cotasks.sample.film import Clip as Film
 from cotasks.sample.film import draw
 from cotasks.sample.stories import Story
-from cotasks.schema import Record
-from cotasks.timeline import uniform_grid
-from cotasks.training import TrainingCollator
-from cotasks.turns import IGNORED
+from cotasks.training.collator import TrainingCollator
+from cotasks.training.examples import STEP_TASKS, examples_of, instructions
+from cotasks.training.scripts import answer_loss, run_main
+from cotasks.training.turns import IGNORED
 
 FAMILY = FAMILIES["qwen2_5_vl"]
 VALIDATION_SEED, TEST_SEED = 1, 2
@@ -362,8 +362,8 @@ def evaluate(args: argparse.Namespace) -> int:
     """Ask the model about freshly drawn test clips and print the tables; 0 when every answer is there."""
     from cotasks.demo import run_toy
     from cotasks.report.markdown import main_tables
-    from cotasks.runs import read_json
-    from cotasks.studies.step_report import render, write_step_report
+    from cotasks.runs.folder import read_json
+    from cotasks.step_scores.report import render, write_step_report
 
     paths, complete = run_toy(args.out, args.clips, TEST_SEED, args.model)
     _, steps = write_step_report([args.out / "predictions"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from cotasks.schema import (
+from cotasks.records.schema import (
     CATEGORY_OF_TYPE,
     Box,
     Entity,
@@ -21,8 +21,8 @@ from cotasks.schema import (
     Track,
     records_to_table,
 )
+from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
-from cotasks.timeline import grid_frames
 
 FPS = 10.0
 FRAMES = tuple(range(0, 120, 10))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cotasks.judging.rubric import read_user_message
+from cotasks.judge.llm.rubric import read_user_message
 
 Json = dict[str, Any]
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cotasks import runs
-from cotasks.dataset import Records, load_records
-from cotasks.families import FAMILIES, Limits
-from cotasks.judge import judge_run
-from cotasks.prompts import parse_condition
-from cotasks.schema import Record
+from cotasks.judge.run import judge_run
+from cotasks.models.families import FAMILIES, Limits
+from cotasks.prompts.prompt import parse_condition
+from cotasks.records.dataset import Records, load_records
+from cotasks.records.schema import Record
+from cotasks.runs import folder as runs
 from tests.synthetic import make_record, write_folder, write_video
 
 FAMILY = FAMILIES["qwen2_5_vl"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from cotasks.boxes import CoordinateFormat
-from cotasks.schema import Entity, Span
+from cotasks.records.boxes import CoordinateFormat
+from cotasks.records.schema import Entity, Span
+from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
-from cotasks.timeline import grid_frames
 
 MODULES: tuple[Any, ...] = (frame_localization, entity_tracking, spatial_relations, temporal_relations)
 ADULT_1, BALL, ADULT_5, DOG = Entity(1, "adult"), Entity(3, "ball/sports_ball"), Entity(5, "adult"), Entity(8, "dog")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from cotasks.boxes import CoordinateFormat
-from cotasks.schema import (
+from cotasks.records.boxes import CoordinateFormat
+from cotasks.records.schema import (
     Box,
     Entity,
     FrameLocalization,
@@ -16,9 +16,9 @@ from cotasks.schema import (
     TemporalRelation,
     Track,
 )
+from cotasks.records.timeline import grid_frames, spans_of_frames, uniform_grid
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
-from cotasks.timeline import grid_frames, spans_of_frames, uniform_grid
 
 CATEGORIES = ("adult", "child", "dog", "ball/sports_ball", "screen/monitor", "cup/glass/bottle", "stop_sign")
 SPATIAL = ("above", "in_front_of", "next_to", "on_the_side_of", "at")

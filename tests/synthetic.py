@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 
-from cotasks.schema import (
+from cotasks.records.schema import (
     Box,
     Entity,
     FrameLocalization,
@@ -23,8 +23,8 @@ from cotasks.schema import (
     Track,
     records_to_table,
 )
+from cotasks.records.timeline import grid_frames, uniform_grid
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
-from cotasks.timeline import grid_frames, uniform_grid
 
 WIDTH, HEIGHT, FPS = 128, 96, 25
 BITS = 8

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks import runs
 from cotasks.errors import InputError
-from cotasks.judge import judge_run
-from cotasks.judging.agreement import Agreement, agreement_of, cohen_kappa, krippendorff_alpha, spread_of
+from cotasks.judge.agreement import Agreement, agreement_of, cohen_kappa, krippendorff_alpha, spread_of
+from cotasks.judge.run import judge_run
 from cotasks.report import write_report
+from cotasks.runs import folder as runs
 from tests.judge_server import JudgeServer, asked_about, completion, verdict
 from tests.test_judge import write_run
 

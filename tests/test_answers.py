@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks.answers import (
+from cotasks.words.answers import (
     REFUSALS,
     Choice,
     clean,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cotasks.boxes import CoordinateFormat, Size, Xyxy, area, format_box, iou, parse_box
-from cotasks.families import FAMILIES, frame_size
-from cotasks.schema import Record
+from cotasks.models.families import FAMILIES, frame_size
+from cotasks.records.boxes import CoordinateFormat, Size, Xyxy, area, format_box, iou, parse_box
+from cotasks.records.schema import Record
 from cotasks.steps import entity_tracking
 from cotasks.steps.context import StepContext
 from tests.strategies import boxes, coordinate_formats, records

@@ -15,8 +15,9 @@ import pytest
 from datasets import load_dataset
 
 import cotasks
-from cotasks import FEATURES, Record, registration
+from cotasks import FEATURES, Record
 from cotasks.errors import InputError
+from cotasks.records import registration
 from cotasks.sample import DATA_DIR
 
 TREE = str(Path(cotasks.__file__).parents[1])
@@ -191,10 +192,10 @@ def test_the_code_hash_covers_what_shapes_rows(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(registration, "__file__", str(copy / "registration.py"))
     code_hash = registration.code_hash.__wrapped__
     before = code_hash()
-    for path in (copy / "prompts.py", tmp_path / "builders/card.py"):
+    for path in (copy / "prompts.py", tmp_path / "builders/publish/card.py"):
         path.write_text("# shapes no row")
     assert code_hash() == before
-    for path in (copy / "schema.py", copy / "steps/entity_tracking.py", tmp_path / "builders/vidor.py"):
+    for path in (copy / "schema.py", copy / "steps/entity_tracking.py", tmp_path / "builders/readers/vidor.py"):
         path.write_text(path.read_text() + "\n# changed\n")
         assert code_hash() != before
         before = code_hash()

@@ -18,14 +18,15 @@ from huggingface_hub.utils import _http
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks import schema
-from cotasks.builders import card, star, vidor
-from cotasks.builders.built import check_folder, read_builds, read_shards
-from cotasks.builders.folder import build_folder
+from cotasks.builders.publish import card
+from cotasks.builders.publish.built import check_folder, read_builds, read_shards
+from cotasks.builders.publish.folder import build_folder
+from cotasks.builders.readers import star, vidor
 from cotasks.builders.sources import CONFIGS, BuildOptions
 from cotasks.errors import InputError
+from cotasks.records import schema
+from cotasks.records.timeline import NUM_FRAMES
 from cotasks.sample import DATA_DIR
-from cotasks.timeline import NUM_FRAMES
 from tests.hub_server import Hub
 from tests.test_schema import field_docs
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.collate import Clip, collate_for_generation, rows_together
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES
+from cotasks.models.families import FAMILIES
+from cotasks.models.tensors import Clip, collate_for_generation, rows_together
 from tests.tiny_models import Prompt, clip, pixels_name, prompt, tiny
 
 torch = pytest.importorskip("torch")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import metrics
-from cotasks.judge import Verdict
+from cotasks.judge.run import Verdict
+from cotasks.metrics import means as metrics
+from cotasks.metrics.contrasts import Ratio, Scores, estimates, ratio, weighted
 from cotasks.studies import plans, tables
-from cotasks.studies.contrasts import Ratio, Scores, estimates, ratio, weighted
 
 
 def scores_of(values: dict[str, list[float]], videos: list[str], categories: list[str] | None = None) -> Scores:

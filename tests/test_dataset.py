@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from cotasks.dataset import load_records, split_name
 from cotasks.errors import InputError
-from cotasks.schema import FEATURES, Box, Record, Span, Track, records_to_table
+from cotasks.records.dataset import load_records, split_name
+from cotasks.records.schema import FEATURES, Box, Record, Span, Track, records_to_table
 from tests.synthetic import make_record, write_folder
 
 

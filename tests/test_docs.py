@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from cotasks.cli import app
-from cotasks.families import FAMILIES
+from cotasks.models.families import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

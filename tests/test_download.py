@@ -22,7 +22,7 @@ from datasets import load_dataset
 import cotasks
 from cotasks.builders import download
 from cotasks.builders.download import SOURCES, Source, fetched, sources_of
-from cotasks.builders.folder import build_folder
+from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.sample import DATA_DIR

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cotasks.drawing import (
+from cotasks.errors import InputError, MissingExtra
+from cotasks.look.drawing import (
     PALETTE,
     LabelledBox,
     _choose,
@@ -21,8 +22,7 @@ from cotasks.drawing import (
     draw_boxes,
     track_styles,
 )
-from cotasks.errors import InputError, MissingExtra
-from cotasks.schema import (
+from cotasks.records.schema import (
     Box,
     Entity,
     FrameLocalization,
@@ -33,8 +33,8 @@ from cotasks.schema import (
     TemporalRelation,
     Track,
 )
+from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
-from cotasks.timeline import grid_frames
 from tests.strategies import records
 
 Pixels = NDArray[np.uint8]

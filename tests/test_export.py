@@ -10,12 +10,12 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from cotasks import export
 from cotasks.errors import InputError
-from cotasks.export import write_llama_factory, write_ms_swift
-from cotasks.families import FAMILIES, frame_size
-from cotasks.instruct import TASKS, examples_of, instructions
-from cotasks.video import read_frames
+from cotasks.models.families import FAMILIES, frame_size
+from cotasks.training import export
+from cotasks.training.examples import TASKS, examples_of, instructions
+from cotasks.training.export import write_llama_factory, write_ms_swift
+from cotasks.video.reading import read_frames
 from tests.synthetic import make_record, write_video
 
 

@@ -12,17 +12,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from cotasks.boxes import CoordinateFormat
 from cotasks.errors import InputError
-from cotasks.families import (
-    FAMILIES,
-    Family,
-    Limits,
-    align_frames_with_images,
-    family_of,
-    frame_size,
-    limits_of,
-)
+from cotasks.models.families import FAMILIES, Family, Limits, align_frames_with_images, family_of, frame_size, limits_of
+from cotasks.records.boxes import CoordinateFormat
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
@@ -273,7 +265,7 @@ def test_unknown_family_lists_the_known_ones() -> None:
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, cotasks.families, cotasks.collate, cotasks.tiny\n"
+        "import sys, cotasks.models.families, cotasks.models.tensors, cotasks.models.tiny\n"
         "print([m for m in ('torch', 'transformers', 'decord', 'av') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.events import ReportFile, describe_report
-from cotasks.families import FAMILIES
-from cotasks.finetuning import Base, add_data_arguments, add_training_arguments, training_examples
-from cotasks.turns import IGNORED
+from cotasks.models.families import FAMILIES
+from cotasks.training.events import ReportFile, describe_report
+from cotasks.training.scripts import Base, add_data_arguments, add_training_arguments, training_examples
+from cotasks.training.turns import IGNORED
 from tests.finetune_runs import ROOT, TINY, launch, log, losses, run_here
 from tests.synthetic import HEIGHT, WIDTH, make_record, write_folder, write_video
 from tests.tiny_models import clip, prompt, tiny
@@ -102,10 +102,10 @@ def test_two_processes_agree_with_one_and_stop_together(
 
 
 def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> None:
-    from cotasks.dataset import load_records
-    from cotasks.generate import generate
-    from cotasks.prompts import parse_condition
-    from cotasks.runs import read_generations
+    from cotasks.generate.run import generate
+    from cotasks.prompts.prompt import parse_condition
+    from cotasks.records.dataset import load_records
+    from cotasks.runs.folder import read_generations
 
     records = load_records("sample", "train", limit=4)
     conditions = [parse_condition("cotasks:frames=4")]
@@ -152,7 +152,7 @@ def test_wrong_input_is_one_line(
 
 def test_damaged_videos_are_passed_over_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Batches of one, a third of the videos missing: the run goes on with blank batches."""
-    from cotasks.dataset import load_records
+    from cotasks.records.dataset import load_records
 
     records = load_records("sample", "train", limit=12)
     folder = records.video_folder()
@@ -209,8 +209,8 @@ def test_order_of_examples(count: int, batch: int, accumulate: int, processes: i
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_loss_at_labels_only_is_the_models_own(family: str) -> None:
-    from cotasks.finetuning import answer_loss
-    from cotasks.training import TrainingCollator
+    from cotasks.training.collator import TrainingCollator
+    from cotasks.training.scripts import answer_loss
 
     rows = [
         {"messages": [*prompt(f"Why {n}?").messages, {"role": "assistant", "content": "So " * n}], "clip": clip(family)}
@@ -230,8 +230,8 @@ def test_loss_at_labels_only_is_the_models_own(family: str) -> None:
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_frozen_vision(family: str) -> None:
-    from cotasks.finetuning import freeze_vision
-    from cotasks.tiny import build_tiny
+    from cotasks.models.tiny import build_tiny
+    from cotasks.training.scripts import freeze_vision
 
     model, _ = build_tiny(family)
     freeze_vision(model)

@@ -54,10 +54,10 @@ def test_killed_and_resumed_it_follows_the_same_curve(whole: Path, tmp_path: Pat
 def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    from cotasks.dataset import load_records
-    from cotasks.generate import generate
-    from cotasks.prompts import parse_condition
-    from cotasks.tiny import save_tiny
+    from cotasks.generate.run import generate
+    from cotasks.models.tiny import save_tiny
+    from cotasks.prompts.prompt import parse_condition
+    from cotasks.records.dataset import load_records
 
     save_tiny(tmp_path / "base")
     base = load_file(tmp_path / "base" / "model.safetensors")

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import frame_cache
 from cotasks.errors import InputError, MissingExtra
-from cotasks.frame_cache import FrameCache, cached
-from cotasks.video import Image, probe, read_frames
+from cotasks.video import cache as frame_cache
+from cotasks.video.cache import FrameCache, cached
+from cotasks.video.reading import Image, probe, read_frames
 from tests.synthetic import HEIGHT, WIDTH, number_of, write_video
 
 pytest.importorskip("av")
@@ -199,7 +199,7 @@ def test_damaged_files_are_dropped_and_read_again(
     whole = path.read_bytes()
     DAMAGE[kind](path)
     assert path.read_bytes() != whole
-    with caplog.at_level(logging.WARNING, "cotasks.frame_cache"):
+    with caplog.at_level(logging.WARNING, "cotasks.video.cache"):
         assert np.array_equal(FrameCache(tmp_path).read(video, INDICES), expected)
     assert reads.count == 2
     assert str(path) in caplog.text

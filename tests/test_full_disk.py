@@ -12,16 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from cotasks import files, looking
-from cotasks.builders import folder
-from cotasks.builders.folder import build_folder
+from cotasks.builders.publish import folder
+from cotasks.builders.publish.embed import find_videos, read_video_paths, write_shards
+from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.sources import BuildOptions
 from cotasks.cli import main
-from cotasks.embed import find_videos, read_video_paths, write_shards
 from cotasks.errors import InputError
-from cotasks.figures import figure_file
-from cotasks.files import writing
+from cotasks.look import record as looking
+from cotasks.pages.plots import figure_file
 from cotasks.sample import DATA_DIR
+from cotasks.tools import files
+from cotasks.tools.files import writing
 from tests.synthetic import make_record
 
 DISK_BYTES = 4 * 2**20

@@ -17,24 +17,25 @@ from typing import Any
 
 import pytest
 
-from cotasks import generate as generate_module
 from cotasks.cli import main as cli
-from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
-from cotasks.generate import GenerateResult, generate
-from cotasks.inference import ask, prepare
-from cotasks.inference.ahead import Waited, ahead
-from cotasks.inference.batching import Budget, Window
-from cotasks.inference.processes import Processes
-from cotasks.inference.sampling import GREEDY, Sampling
-from cotasks.inference.vision import Reuse, reuse_of
-from cotasks.model import load_model
-from cotasks.prompts import parse_condition
-from cotasks.runs import locked, read_failures, read_generations, read_jsonl, read_questions, read_settings
+from cotasks.generate import prepare
+from cotasks.generate import run as generate_module
+from cotasks.generate.ahead import Waited, ahead
+from cotasks.generate.local import ask
+from cotasks.generate.local.batching import Budget, Window
+from cotasks.generate.local.vision import Reuse, reuse_of
+from cotasks.generate.processes import Processes
+from cotasks.generate.run import GenerateResult, generate
+from cotasks.generate.sampling import GREEDY, Sampling
+from cotasks.models.load import load_model
+from cotasks.prompts.prompt import parse_condition
+from cotasks.records.dataset import Records, load_records
+from cotasks.records.schema import Record, Span
+from cotasks.records.timeline import grid_frames
+from cotasks.runs.folder import locked, read_failures, read_generations, read_jsonl, read_questions, read_settings
 from cotasks.sample import TOY_DIR
-from cotasks.schema import Record, Span
-from cotasks.timeline import grid_frames
-from cotasks.video import read_frames
+from cotasks.video.reading import read_frames
 from tests.synthetic import FPS, make_record, number_of, write_folder, write_video
 
 torch = pytest.importorskip("torch")
@@ -229,7 +230,7 @@ def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path) -
 
 
 def asking(world: Path, model: Any, **changes: Any) -> ask.Asking:
-    """All that `cotasks.inference.ask` needs to ask the world's records under both conditions."""
+    """All that `cotasks.generate.local.ask` needs to ask the world's records under both conditions."""
     records = load_records(str(world / "data"))
     values = {
         "records": records,
@@ -509,7 +510,7 @@ def test_a_checkpoint_that_was_cut_off_is_one_line(world: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "llava_onevision"])
 def test_a_checkpoint_folder(family: str, world: Path, tmp_path: Path) -> None:
-    from cotasks.tiny import save_tiny
+    from cotasks.models.tiny import save_tiny
 
     folder = tmp_path / "checkpoint"
     save_tiny(folder, family)
@@ -531,7 +532,7 @@ def test_a_checkpoint_folder(family: str, world: Path, tmp_path: Path) -> None:
 
 
 def test_a_chat_template_without_video(world: Path, tmp_path: Path) -> None:
-    from cotasks.tiny import save_tiny
+    from cotasks.models.tiny import save_tiny
 
     save_tiny(tmp_path / "model")
     template = tmp_path / "model" / "chat_template.jinja"
@@ -546,7 +547,7 @@ def test_a_chat_template_without_video(world: Path, tmp_path: Path) -> None:
 
 
 def test_weights_trained_further_are_another_model(tmp_path: Path) -> None:
-    from cotasks.tiny import save_tiny
+    from cotasks.models.tiny import save_tiny
 
     save_tiny(tmp_path / "a")
     save_tiny(tmp_path / "b", seed=1)
@@ -630,7 +631,7 @@ def test_the_command_says_how_to_go_on_after_an_interrupt(
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["cotasks.generate", "cotasks.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", __name__]
+    ["cotasks.generate", "cotasks.models.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", __name__]
 )
 
 

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from cotasks.errors import InputError
-from cotasks.inference import ask, processes
-from cotasks.inference.processes import Processes, Tally
-from cotasks.runs import key_of, locked, read_folder, read_settings
+from cotasks.generate import processes
+from cotasks.generate.local import ask
+from cotasks.generate.processes import Processes, Tally
+from cotasks.runs.folder import key_of, locked, read_folder, read_settings
 from tests.test_generate import answers, make_world, run
 
 torch = pytest.importorskip("torch")
@@ -30,7 +31,7 @@ pytest.importorskip("av")
 ROOT = Path(__file__).parents[1]
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["cotasks.generate", "cotasks.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", __name__]
+    ["cotasks.generate", "cotasks.models.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", __name__]
 )
 
 

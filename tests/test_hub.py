@@ -31,12 +31,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cotasks
-from cotasks import FEATURES, embed
-from cotasks.builders import card
-from cotasks.builders.folder import build_folder
+from cotasks import FEATURES
+from cotasks.builders.publish import card, embed
+from cotasks.builders.publish.folder import build_folder
+from cotasks.builders.publish.push import PushResult, push
 from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
-from cotasks.hub import PushResult, push
 from cotasks.sample import DATA_DIR
 from tests.hub_server import READ_TOKEN, TOKEN, File, Hub, Request
 
@@ -261,7 +261,7 @@ def test_what_git_takes_for_no_tag_is_refused(hub: Hub, built: Path, tag: str) -
 PUSH = """
 import sys
 from pathlib import Path
-from cotasks.hub import push
+from cotasks.builders.publish.push import push
 push(Path(sys.argv[1]), sys.argv[2], tag="v1", embed_videos=Path(sys.argv[3]) if sys.argv[3:] else None)
 """
 

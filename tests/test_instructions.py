@@ -10,12 +10,16 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cotasks.collate import Clip
-from cotasks.dataset import load_records
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES, limits_of
-from cotasks.inference.prepare import Item, prepare_video
-from cotasks.instruct import (
+from cotasks.generate.prepare import Item, prepare_video
+from cotasks.models.families import FAMILIES, limits_of
+from cotasks.models.load import Model
+from cotasks.models.tensors import Clip
+from cotasks.prompts.prompt import STEP_TITLES, Condition, build_prompt, parse_condition
+from cotasks.records.dataset import load_records
+from cotasks.records.schema import Record, Span, records_to_table
+from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
+from cotasks.training.examples import (
     INSTRUCTION_FEATURES,
     TASKS,
     answer_text,
@@ -23,10 +27,6 @@ from cotasks.instruct import (
     instructions,
     shorten_messages,
 )
-from cotasks.model import Model
-from cotasks.prompts import STEP_TITLES, Condition, build_prompt, parse_condition
-from cotasks.schema import Record, Span, records_to_table
-from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from tests.strategies import records
 from tests.synthetic import make_record, write_video
 
@@ -104,7 +104,7 @@ def test_step_1_is_left_out_where_its_spans_are_whole() -> None:
 @given(record=records(), family=st.sampled_from(sorted(FAMILIES)))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_answers_of_steps_read_back_as_the_record(record: Record, family: str) -> None:
-    from cotasks.instruct import _view
+    from cotasks.training.examples import _view
 
     columns = instructions(record, family=family, boxes_per_entity=100)
     view = _view(record, Condition("", (1, 2, 3, 4)), FAMILIES[family], None, None)
@@ -156,7 +156,7 @@ def test_prompt_and_clip_are_those_of_generate(family: str, task: str, sample: l
         ]
         assert row["frames"] == [frame.index for frame in item.prompt.frames]
         if item.clip is not None:
-            from cotasks.training import TrainingCollator
+            from cotasks.training.collator import TrainingCollator
 
             mine = TrainingCollator(None, FAMILIES[family], folder)._clip(row)
             assert isinstance(mine, Clip)
@@ -170,7 +170,7 @@ def test_prompt_and_clip_are_those_of_generate(family: str, task: str, sample: l
 
 def test_clip_that_begins_before_its_first_frame(tmp_path: Path) -> None:
     """A snapped grid may begin late: times still count from the clip's start, as under `generate`."""
-    from cotasks.training import TrainingCollator
+    from cotasks.training.collator import TrainingCollator
 
     write_video(tmp_path / "a.mp4")
     full = make_record("a", 0)

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import judge, runs
 from cotasks.errors import InputError
-from cotasks.judge import Verdict, judge_answer, judge_run, read_run, token_f1, verdict_key, verdicts_of
+from cotasks.judge import run as judge
+from cotasks.judge.run import Verdict, judge_answer, judge_run, read_run, token_f1, verdict_key, verdicts_of
+from cotasks.runs import folder as runs
 
 CONDITIONS = {"baseline": {"steps": []}, "cotasks": {"steps": [1, 2, 3, 4]}}
 CHOICES = ["scarf", "cap", "turban", "glasses", "scarf"]
@@ -274,7 +275,7 @@ def test_a_torn_verdict_file_is_resumed(tmp_path_factory: pytest.TempPathFactory
 def test_killed_and_restarted_every_answer_is_judged_once(tmp_path: Path) -> None:
     answers = {(f"q{i}", "baseline", 0): "to catch the ball" for i in range(20_000)}
     folder = write_run(tmp_path / "run", answers)
-    program = f"from pathlib import Path; from cotasks.judge import judge_run; judge_run(Path({str(folder)!r}))"
+    program = f"from pathlib import Path; from cotasks.judge.run import judge_run; judge_run(Path({str(folder)!r}))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     path = folder / "verdicts" / "exact.jsonl"
     kept = []

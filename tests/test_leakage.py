@@ -15,9 +15,9 @@ from cotasks.audit import words as w
 from cotasks.audit.chance import Leakage
 from cotasks.audit.counts import light_records
 from cotasks.audit.leakage import CONDITIONS, MEASURES, Question, Vocabulary
-from cotasks.families import FAMILIES
-from cotasks.prompts import Condition, build_prompt
-from cotasks.schema import Record, records_to_table
+from cotasks.models.families import FAMILIES
+from cotasks.prompts.prompt import Condition, build_prompt
+from cotasks.records.schema import Record, records_to_table
 from tests.audit_records import make_record
 from tests.strategies import records
 

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks.builders import lexicon, vidor
-from cotasks.builders.lexicon import match_categories, match_predicates
+from cotasks.builders.readers import vidor
+from cotasks.words import lexicon
+from cotasks.words.lexicon import match_categories, match_predicates
 
 PREDICATES = (*vidor.ACTIONS, *vidor.SPATIAL)
 PEOPLE = ("adult", "child", "baby")

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from cotasks.collate import collate_for_generation
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES
-from cotasks.finetuning import load_base
-from cotasks.inference.encode import Encoded, Encoder
-from cotasks.inference.prepare import Item
-from cotasks.inference.vision import Reuse, model_inputs, reuse_of
-from cotasks.model import check_template, load_model
-from cotasks.prompts import Prompt
-from cotasks.tiny import _BUILDERS
+from cotasks.generate.local.encode import Encoded, Encoder
+from cotasks.generate.local.vision import Reuse, model_inputs, reuse_of
+from cotasks.generate.prepare import Item
+from cotasks.models.families import FAMILIES
+from cotasks.models.load import check_template, load_model
+from cotasks.models.tensors import collate_for_generation
+from cotasks.models.tiny import _BUILDERS
+from cotasks.prompts.prompt import Prompt
+from cotasks.training.scripts import load_base
 from tests.tiny_models import clip, prompt
 
 torch = pytest.importorskip("torch")

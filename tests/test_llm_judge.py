@@ -24,13 +24,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import openai_calls, runs
 from cotasks.errors import InputError
-from cotasks.judge import JudgeCounts, Verdict, judge_run, judges_of, read_run, rule_of, verdicts_of
-from cotasks.judging import batch as llm_batch
-from cotasks.judging.llm import file_stem, read_llm_judge, served_models
-from cotasks.judging.pricing import find_price, most_tokens
-from cotasks.judging.rubric import load_rubric, read_user_message
+from cotasks.judge.llm import batch as llm_batch
+from cotasks.judge.llm.pricing import find_price, most_tokens
+from cotasks.judge.llm.rubric import load_rubric, read_user_message
+from cotasks.judge.llm.settings import file_stem, read_llm_judge, served_models
+from cotasks.judge.run import JudgeCounts, Verdict, judge_run, judges_of, read_run, rule_of, verdicts_of
+from cotasks.runs import folder as runs
+from cotasks.servers import calls as openai_calls
 from tests.judge_server import JudgeServer, Response, completion, fair, verdict
 from tests.test_judge import CHOICES, add_answers, question, write_run
 
@@ -331,9 +332,9 @@ def test_with_a_third_failing_every_answer_is_scored_or_says_why_not(tmp_path: P
 DRIVER = """
 import os, sys
 from pathlib import Path
-from cotasks import openai_calls
-from cotasks.judging import loop as llm_loop
-from cotasks.judge import judge_run
+from cotasks.servers import calls as openai_calls
+from cotasks.judge.llm import loop as llm_loop
+from cotasks.judge.run import judge_run
 openai_calls.BACKOFF_SECONDS = 0.01
 for line in sys.stdin:
     pid = os.fork()
@@ -896,7 +897,7 @@ def test_verdicts_are_read_without_the_client_library(tmp_path: Path) -> None:
         ask(folder, server)
     program = (
         "import sys; sys.modules['openai'] = sys.modules['pydantic'] = None; from pathlib import Path\n"
-        "from cotasks.judge import judges_of, judge_run, read_run, verdicts_of\n"
+        "from cotasks.judge.run import judges_of, judge_run, read_run, verdicts_of\n"
         f"folder = Path({str(folder)!r}); run = read_run(folder)\n"
         "assert [v.score for j in judges_of(folder) for v in verdicts_of(run, j).values() if v.score] == [20, 20]\n"
         "try: judge_run(folder, 'openai:m', base_url='http://127.0.0.1:9/v1')\n"
@@ -913,7 +914,7 @@ def test_a_real_server_with_a_model_that_talks_nonsense(tmp_path: Path, monkeypa
     """`transformers serve` with the tiny model: every answer that is asked about ends unscored, and is counted."""
     for package in ("fastapi", "uvicorn", "torch", "transformers"):
         pytest.importorskip(package)
-    from cotasks.tiny import save_tiny
+    from cotasks.models.tiny import save_tiny
 
     monkeypatch.delenv("OPENAI_API_KEY")
     save_tiny(tmp_path / "model")

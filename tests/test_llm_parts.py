@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.judging.client import Reading, Reply, read_completion, read_reading
-from cotasks.judging.llm import LlmJudge, file_stem, judge_name, llm_judge
-from cotasks.judging.pricing import find_price, likely_tokens, most_tokens
-from cotasks.judging.rubric import REPLY_SCHEMA, load_rubric, parse_rubric, read_user_message, user_message
-from cotasks.openai_calls import Gate, Trouble, retry_after
+from cotasks.judge.llm.pricing import find_price, likely_tokens, most_tokens
+from cotasks.judge.llm.reading import Reading, Reply, read_completion, read_reading
+from cotasks.judge.llm.rubric import REPLY_SCHEMA, load_rubric, parse_rubric, read_user_message, user_message
+from cotasks.judge.llm.settings import LlmJudge, file_stem, judge_name, llm_judge
+from cotasks.servers.calls import Gate, Trouble, retry_after
 from tests.judge_server import completion
 from tests.test_judge import question
 

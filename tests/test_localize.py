@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.annotation import Question, VideoAnnotation
 from cotasks.builders import localize as module
 from cotasks.builders.localize import Localized, Proposal, lexical, localize, match_entities, read_proposals
 from cotasks.errors import InputError
-from cotasks.schema import Box, Entity, Record, Scene, Span, SpatialRelation, TemporalRelation, Track
-from cotasks.timeline import grid_frames
+from cotasks.records.annotation import Question, VideoAnnotation
+from cotasks.records.schema import Box, Entity, Record, Scene, Span, SpatialRelation, TemporalRelation, Track
+from cotasks.records.timeline import grid_frames
 from tests.strategies import records
 
 ADULT, CHILD, DOG, DOG_2, SOFA = (

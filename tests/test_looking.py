@@ -17,9 +17,9 @@ import cotasks
 from cotasks import Record
 from cotasks.cli import main
 from cotasks.errors import InputError
-from cotasks.looking import CLIP_WIDTH, to_html, write
+from cotasks.look.record import CLIP_WIDTH, to_html, write
 from cotasks.sample import DATA_DIR
-from cotasks.video import probe, read_frames
+from cotasks.video.reading import probe, read_frames
 
 
 @pytest.fixture

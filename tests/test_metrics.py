@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from cotasks.judge import Verdict
-from cotasks.metrics import Difference, Estimate, Mean, Summary, cluster_estimates, summarise
-from cotasks.runs import Key
+from cotasks.judge.run import Verdict
+from cotasks.metrics.means import Difference, Estimate, Mean, Summary, cluster_estimates, summarise
+from cotasks.runs.folder import Key
 
 Floats = npt.NDArray[np.float64]
 

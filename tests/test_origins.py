@@ -15,11 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.dataset import load_records
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES
-from cotasks.origins import PredictedSteps, corrupt, shown_frames, spoken_frames, view
-from cotasks.prompts import (
+from cotasks.models.families import FAMILIES
+from cotasks.prompts.prompt import (
     Condition,
     build_prompt,
     condition_settings,
@@ -28,9 +26,20 @@ from cotasks.prompts import (
     step_context,
     step_text,
 )
-from cotasks.schema import Box, Entity, FrameLocalization, Record, Span, SpatialRelation, TemporalRelation, Track
+from cotasks.prompts.view import PredictedSteps, corrupt, shown_frames, spoken_frames, view
+from cotasks.records.dataset import load_records
+from cotasks.records.schema import (
+    Box,
+    Entity,
+    FrameLocalization,
+    Record,
+    Span,
+    SpatialRelation,
+    TemporalRelation,
+    Track,
+)
+from cotasks.records.timeline import spans_of_frames, thin
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
-from cotasks.timeline import spans_of_frames, thin
 from tests.strategies import records
 from tests.synthetic import make_record
 
@@ -194,7 +203,7 @@ def test_recall_falls_smoothly_and_each_seed_differs() -> None:
 def test_corruption_is_the_same_in_every_process() -> None:
     script = (
         "from tests.test_origins import a_long_record\n"
-        "from cotasks.origins import corrupt\n"
+        "from cotasks.prompts.view import corrupt\n"
         "print(corrupt(a_long_record(3), 0.5, 7).frame_localization)\n"
     )
     root = Path(__file__).parents[1]

@@ -45,7 +45,7 @@ def test_it_holds_the_package_and_nothing_at_the_top(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"cotasks", "cotasks-0.1.0.dist-info"}
     assert "cotasks/builders/cotasks.py" in names
-    assert "cotasks/builders/dataset_card.md" in names
+    assert "cotasks/builders/publish/dataset_card.md" in names
     assert "cotasks/py.typed" in names
     assert "cotasks/cotasks.py" not in names
     assert sum(name.endswith(".mp4") for name in names) >= 24

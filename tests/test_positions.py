@@ -12,13 +12,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cotasks.collate import Clip, collate_for_generation
-from cotasks.families import FAMILIES
-from cotasks.inference.prepare import _clip
-from cotasks.inference.repairs import repair
-from cotasks.schema import Span
-from cotasks.timeline import grid_frames
-from cotasks.tiny import build_tiny
+from cotasks.generate.prepare import _clip
+from cotasks.models.families import FAMILIES
+from cotasks.models.repairs import repair
+from cotasks.models.tensors import Clip, collate_for_generation
+from cotasks.models.tiny import build_tiny
+from cotasks.records.schema import Span
+from cotasks.records.timeline import grid_frames
 from tests.synthetic import make_record
 from tests.tiny_models import clip, prompt, tiny
 

@@ -18,30 +18,23 @@ from datasets import load_dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cotasks import generate as generate_module
-from cotasks.boxes import Size
-from cotasks.builders.folder import build_folder
+from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.sources import BuildOptions
 from cotasks.cli import main
-from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES, Limits, frame_size, limits_of
-from cotasks.generate import generate
-from cotasks.inference import ask
-from cotasks.inference.sampling import Sampling
-from cotasks.instruct import STEP_TASKS, examples_of, instructions
-from cotasks.model import load_model
-from cotasks.origins import view
-from cotasks.predict import LOCALIZATION, PredictResult, Said, StepCounts, parse_steps, predict
-from cotasks.predictions import (
-    PREDICTION_FEATURES,
-    load_predictions,
-    prediction_row,
-    read_predictions,
-    write_predictions,
-)
-from cotasks.prompts import Condition, build_prompt, parse_condition, step_context, step_text
-from cotasks.runs import (
+from cotasks.generate import run as generate_module
+from cotasks.generate.local import ask
+from cotasks.generate.run import generate
+from cotasks.generate.sampling import Sampling
+from cotasks.models.families import FAMILIES, Limits, frame_size, limits_of
+from cotasks.models.load import load_model
+from cotasks.predict.run import LOCALIZATION, PredictResult, Said, StepCounts, parse_steps, predict
+from cotasks.prompts.prompt import Condition, build_prompt, parse_condition, step_context, step_text
+from cotasks.prompts.view import view
+from cotasks.records.boxes import Size
+from cotasks.records.dataset import Records, load_records
+from cotasks.records.schema import FEATURES, Record
+from cotasks.runs.folder import (
     dump_json,
     key_of,
     read_failures,
@@ -51,7 +44,14 @@ from cotasks.runs import (
     read_jsonl,
     read_settings,
 )
-from cotasks.schema import FEATURES, Record
+from cotasks.runs.predictions import (
+    PREDICTION_FEATURES,
+    load_predictions,
+    prediction_row,
+    read_predictions,
+    write_predictions,
+)
+from cotasks.training.examples import STEP_TASKS, examples_of, instructions
 from tests import strategies
 from tests.synthetic import make_record, write_folder
 from tests.test_generate import make_world
@@ -457,7 +457,9 @@ def test_the_command_writes_and_goes_on(
 
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["cotasks.predict", "cotasks.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"])
+SERVER.set_forkserver_preload(
+    ["cotasks.predict", "cotasks.models.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
+)
 
 
 class Mortal(Speaker):
@@ -543,7 +545,7 @@ def test_several_processes_share_each_step(world: Path, tmp_path: Path, speaker:
 
 def test_a_model_behind_a_server_predicts(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai")
-    from cotasks.inference.server import ServerOptions
+    from cotasks.generate.server.model import ServerOptions
     from tests.judge_server import completion
     from tests.model_server import MODEL, ModelServer, frames_of, texts_of
 

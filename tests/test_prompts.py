@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import cotasks
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES
-from cotasks.prompts import Condition, build_prompt, parse_condition, question_text
-from cotasks.schema import Record
+from cotasks.models.families import FAMILIES
+from cotasks.prompts.prompt import Condition, build_prompt, parse_condition, question_text
+from cotasks.records.schema import Record
 from tests.strategies import records
 
 GOLDEN = Path(__file__).parent / "golden" / "prompts"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks.builders.nextgqa import clamp, read_spans
-from cotasks.builders.nextqa import read_questions, read_video_map
+from cotasks.builders.readers.nextgqa import clamp, read_spans
+from cotasks.builders.readers.nextqa import read_questions, read_video_map
 from cotasks.errors import InputError
-from cotasks.schema import Span
+from cotasks.records.schema import Span
 
 
 def write(folder: Path, value: Any) -> str:

@@ -14,9 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks.annotation import Question, Skipped
-from cotasks.builders.checks import is_number, unique_ids
-from cotasks.builders.nextqa import (
+from cotasks.builders.readers.checks import is_number, unique_ids
+from cotasks.builders.readers.nextqa import (
     CHOICES,
     COLUMNS,
     TYPES,
@@ -25,6 +24,7 @@ from cotasks.builders.nextqa import (
     read_video_map,
 )
 from cotasks.errors import InputError
+from cotasks.records.annotation import Question, Skipped
 
 VIDEO_MAP = {"11": "0001/11", "22": "1200/22"}
 OE: dict[str, Any] = {

@@ -17,13 +17,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.annotation import VideoAnnotation
-from cotasks.builders import star
-from cotasks.builders.plain_pickle import read_plain_pickle
-from cotasks.builders.star import StarClasses, StarItem, annotation, read_classes, read_questions, read_video_fps
+from cotasks.builders.readers import star
+from cotasks.builders.readers.plain_pickle import read_plain_pickle
+from cotasks.builders.readers.star import (
+    StarClasses,
+    StarItem,
+    annotation,
+    read_classes,
+    read_questions,
+    read_video_fps,
+)
 from cotasks.errors import InputError
-from cotasks.schema import Box, Entity, Frame, Span, SpatialRelation, TemporalRelation, Track
-from cotasks.timeline import snapped_grid, uniform_grid
+from cotasks.records.annotation import VideoAnnotation
+from cotasks.records.schema import Box, Entity, Frame, Span, SpatialRelation, TemporalRelation, Track
+from cotasks.records.timeline import snapped_grid, uniform_grid
 
 CLASSES = StarClasses(
     objects={"o000": "person", "o003": "closet/cabinet", "o019": "clothes", "o029": "chair"},

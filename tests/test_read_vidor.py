@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.annotation import VideoAnnotation
-from cotasks.builders import vidor
-from cotasks.builders.vidor import annotation, find_annotations, read_video
+from cotasks.builders.readers import vidor
+from cotasks.builders.readers.vidor import annotation, find_annotations, read_video
 from cotasks.errors import InputError
-from cotasks.schema import Box, Entity, Span, SpatialRelation, TemporalRelation, Track
-from cotasks.timeline import uniform_grid
+from cotasks.records.annotation import VideoAnnotation
+from cotasks.records.schema import Box, Entity, Span, SpatialRelation, TemporalRelation, Track
+from cotasks.records.timeline import uniform_grid
 
 
 def box(tid: int, xmin: int, ymin: int, xmax: int, ymax: int, generated: int = 1) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def test_forked_processes_read_one_zip(tmp_path: Path) -> None:
     path = pack(tmp_path / "a.zip", members)
     code = f"""
 import multiprocessing
-from cotasks.builders.vidor import find_annotations, read_video
+from cotasks.builders.readers.vidor import find_annotations, read_video
 index = find_annotations([{str(path)!r}])
 def work(i):
     return read_video(index, str(i % 40))["video_id"] == str(i % 40)

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import runs
 from cotasks.errors import InputError
-from cotasks.judge import judge_run
+from cotasks.judge.run import judge_run
+from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.report import summarise_runs, write_report
 from cotasks.report.markdown import escape, render, table
-from cotasks.schema import CATEGORY_OF_TYPE
+from cotasks.runs import folder as runs
 
 GOLDEN = Path(__file__).parent / "golden" / "report"
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cotasks import runs
-from cotasks.judge import judge_run
+from cotasks.judge.run import judge_run
+from cotasks.records.schema import Record
 from cotasks.report import write_report
-from cotasks.schema import Record
+from cotasks.runs import folder as runs
 from tests import report_runs
 from tests.browser import Opened, browser, opened
 from tests.test_report import write_run

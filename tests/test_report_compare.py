@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cotasks import runs
-from cotasks.judge import judge_run, read_run, verdicts_of
+from cotasks.judge.run import judge_run, read_run, verdicts_of
 from cotasks.report import summarise_runs, write_report
 from cotasks.report.plots import Axis, difference_axis, histogram_svg, interval_svg, share_svg
 from cotasks.report.tables import Interval, main_tables
+from cotasks.runs import folder as runs
 from tests.test_report import add, add_question, write_large_run
 
 TYPES = ("Interaction", "Sequence", "Prediction", "Feasibility")

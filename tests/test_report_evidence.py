@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES, frame_size
-from cotasks.inference import prepare
-from cotasks.prompts import Condition, build_prompt, parse_condition
+from cotasks.generate import prepare
+from cotasks.models.families import FAMILIES, frame_size
+from cotasks.prompts.prompt import Condition, build_prompt, parse_condition
+from cotasks.records.dataset import Records, load_records
+from cotasks.records.schema import Record
 from cotasks.report.evidence import PANELS, Evidence, Sources, collect
 from cotasks.report.rebuild import choose_frames, prompt_text, rebuild_prompt, scene_of
 from cotasks.report.summary import read_scored
-from cotasks.runs import dump_json, read_json
-from cotasks.schema import Record
+from cotasks.runs.folder import dump_json, read_json
 from tests import report_runs, strategies
 from tests.synthetic import HEIGHT, WIDTH, number_of
 
@@ -71,9 +71,9 @@ def test_prompts_are_those_that_a_model_got(
 ) -> None:
     """Through `generate` and the tiny model, whose tokenizer counts a budget."""
     pytest.importorskip("torch")
-    from cotasks.generate import generate
-    from cotasks.judge import judge_run
-    from cotasks.predict import predict
+    from cotasks.generate.run import generate
+    from cotasks.judge.run import judge_run
+    from cotasks.predict.run import predict
 
     folder, _ = world
     sent = []

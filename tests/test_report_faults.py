@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cotasks import runs
 from cotasks.errors import InputError, MissingExtra
-from cotasks.judge import judge_run
+from cotasks.judge.run import judge_run
 from cotasks.report import summarise_runs, write_report
+from cotasks.runs import folder as runs
 from tests.judge_server import JudgeServer, verdict
 from tests.report_runs import make_world
 from tests.report_runs import write_run as write_world_run

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import MissingExtra
-from cotasks.judge import judge_run
+from cotasks.judge.run import judge_run
 from cotasks.report import write_report
 from cotasks.report.html import answer_data, embed
 from cotasks.report.summary import read_scored, summarise

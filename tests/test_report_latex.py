@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks.judge import judge_run
+from cotasks.judge.run import judge_run
 from cotasks.report import summarise_runs, write_report
 from cotasks.report.latex import escape, render
 from tests.test_report import HOSTILE, add, write_large_run, write_run

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.runs import (
+from cotasks.runs.folder import (
     Appender,
     dump_jsonl,
     locked,
@@ -124,7 +124,7 @@ def test_generations_count_once_and_failures_made_good_are_gone(tmp_path: Path) 
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from cotasks.runs import locked\n"
+        "import os, sys; from pathlib import Path; from cotasks.runs.folder import locked\n"
         "with locked(Path(sys.argv[1]), 'generate'):\n"
         "    print('held', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 9)\n"
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.sample import DATA_DIR
 from cotasks.sample.drawing import background
 from cotasks.sample.figures import colours_of
@@ -19,8 +20,7 @@ from cotasks.sample.film import Clip, boxes, draw, place, runs
 from cotasks.sample.situations import PLOTS
 from cotasks.sample.stories import stories
 from cotasks.sample.world import SPLITS, clips, encode, write_annotation
-from cotasks.schema import CATEGORY_OF_TYPE
-from cotasks.video import probe, read_frames
+from cotasks.video.reading import probe, read_frames
 
 DATA = Path(DATA_DIR)
 CLIPS = clips()

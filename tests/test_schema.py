@@ -15,8 +15,8 @@ from datasets import ClassLabel, Dataset, List, Value, load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks import schema
-from cotasks.schema import FEATURES, Record, records_to_table, table_to_records
+from cotasks.records import schema
+from cotasks.records.schema import FEATURES, Record, records_to_table, table_to_records
 from tests.strategies import records
 
 

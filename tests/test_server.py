@@ -25,20 +25,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotasks import generate as generate_module
-from cotasks import openai_calls
 from cotasks.cli import main as cli
-from cotasks.dataset import load_records
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES, frame_size
-from cotasks.generate import GenerateResult, generate
-from cotasks.inference import server_ask
-from cotasks.inference.processes import Processes
-from cotasks.inference.sampling import Sampling
-from cotasks.inference.server import IMAGE_MIN_PIXELS, ServerOptions, guess_family, server_limits
-from cotasks.prompts import parse_condition
-from cotasks.runs import read_failures, read_generations, read_jsonl, read_settings
-from cotasks.timeline import uniform_grid
+from cotasks.generate import run as generate_module
+from cotasks.generate.processes import Processes
+from cotasks.generate.run import GenerateResult, generate
+from cotasks.generate.sampling import Sampling
+from cotasks.generate.server import ask as server_ask
+from cotasks.generate.server.model import IMAGE_MIN_PIXELS, ServerOptions, guess_family, server_limits
+from cotasks.models.families import FAMILIES, frame_size
+from cotasks.prompts.prompt import parse_condition
+from cotasks.records.dataset import load_records
+from cotasks.records.timeline import uniform_grid
+from cotasks.runs.folder import read_failures, read_generations, read_jsonl, read_settings
+from cotasks.servers import calls as openai_calls
 from tests.judge_server import Response, completion
 from tests.model_server import MODEL, ModelServer, frames_of, seen, texts_of
 from tests.synthetic import make_record, write_folder, write_video
@@ -188,7 +188,7 @@ def test_vllm_gets_a_video_with_its_times_and_no_penalty(world: Path, tmp_path: 
 
 
 def test_png_frames_are_exact(world: Path, tmp_path: Path) -> None:
-    from cotasks.video import read_frames
+    from cotasks.video.reading import read_frames
 
     size = frame_size(FAMILIES["qwen2_5_vl"], 128, 96, 6)
     with ModelServer() as server:
@@ -222,7 +222,7 @@ def test_further_fields_are_sent_and_kept(world: Path, tmp_path: Path) -> None:
 
 def test_a_budget_of_tokens_needs_a_tokenizer(world: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    from cotasks.tiny import save_tiny
+    from cotasks.models.tiny import save_tiny
 
     with ModelServer() as server:
         assert "name the model's tokenizer with --tokenizer" in stops(
@@ -593,9 +593,9 @@ def test_videos_may_be_elsewhere_when_a_run_goes_on(world: Path, tmp_path: Path)
 
 DRIVER = """
 import json, os, sys
-from cotasks import openai_calls
+from cotasks.servers import calls as openai_calls
 from cotasks.cli import main
-from cotasks.inference import server_ask
+from cotasks.generate.server import ask as server_ask
 openai_calls.BACKOFF_SECONDS = 0.01
 for line in sys.stdin:
     log, *arguments = json.loads(line)
@@ -767,7 +767,7 @@ def test_a_server_decides_on_devices(world: Path, tmp_path: Path) -> None:
 def test_a_report_finds_prompts_and_videos_by_itself(world: Path, tmp_path: Path) -> None:
     for package in ("jinja2", "matplotlib", "scipy"):
         pytest.importorskip(package)
-    from cotasks.judge import judge_run
+    from cotasks.judge.run import judge_run
     from cotasks.report import write_report
 
     with ModelServer() as server:
@@ -859,9 +859,9 @@ def test_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for package in ("fastapi", "uvicorn", "torch"):
         pytest.importorskip(package)
-    from cotasks.inference import server_ask
-    from cotasks.inference.server import connect
-    from cotasks.tiny import save_tiny
+    from cotasks.generate.server import ask as server_ask
+    from cotasks.generate.server.model import connect
+    from cotasks.models.tiny import save_tiny
 
     monkeypatch.delenv("OPENAI_API_KEY")
     world = make_world(tmp_path / "world", videos=2, questions=2)
@@ -916,7 +916,7 @@ def served(model: str, log: Path) -> Iterator[str]:
 
 def answer_here(model_name: str, request: Any) -> str:
     """What the model answers to a request, by the plainest way that transformers offers."""
-    from cotasks.model import load_model
+    from cotasks.models.load import load_model
 
     model = load_model(model_name)
     content = []

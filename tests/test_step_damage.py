@@ -9,14 +9,8 @@ from typing import Any
 
 import pytest
 
-from cotasks.boxes import CoordinateFormat
-from cotasks.schema import (
-    Box,
-    FrameLocalization,
-    SpatialRelation,
-    TemporalRelation,
-    Track,
-)
+from cotasks.records.boxes import CoordinateFormat
+from cotasks.records.schema import Box, FrameLocalization, SpatialRelation, TemporalRelation, Track
 from cotasks.steps.context import StepContext
 from cotasks.steps.naming import open_context
 from cotasks.steps.repair import read_step

@@ -9,7 +9,7 @@ import pytest
 
 from cotasks.cli import main
 from cotasks.errors import InputError
-from cotasks.studies.step_report import render, write_step_report
+from cotasks.step_scores.report import render, write_step_report
 from tests.test_predict import Speaker, run, speak, speaker, world
 
 __all__ = ["speaker", "world"]

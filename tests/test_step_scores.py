@@ -14,16 +14,25 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cotasks.boxes import CoordinateFormat, format_box, iou
-from cotasks.dataset import Records, load_records
-from cotasks.families import FAMILIES, frame_size
-from cotasks.schema import Box, Entity, FrameLocalization, Record, Span, SpatialRelation, TemporalRelation, Track
+from cotasks.models.families import FAMILIES, frame_size
+from cotasks.records.boxes import CoordinateFormat, format_box, iou
+from cotasks.records.dataset import Records, load_records
+from cotasks.records.schema import (
+    Box,
+    Entity,
+    FrameLocalization,
+    Record,
+    Span,
+    SpatialRelation,
+    TemporalRelation,
+    Track,
+)
+from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
 from cotasks.steps.matching import match_entities, relabel_relations
 from cotasks.steps.repair import read_step
 from cotasks.steps.scoring import score_steps
-from cotasks.timeline import grid_frames
 from tests.step_contexts import ADULT_1, ADULT_5, BALL, context
 from tests.strategies import contexts, records
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from cotasks.dataset import Records, load_records
-from cotasks.schema import Record
+from cotasks.records.dataset import Records, load_records
+from cotasks.records.schema import Record
+from cotasks.step_scores.table import MAIN, METRICS, StepScores, corrupted_step_rows, plain_context, step_rows
 from cotasks.steps.scoring import score_steps
-from cotasks.studies.step_table import MAIN, METRICS, StepScores, corrupted_step_rows, plain_context, step_rows
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.boxes import CoordinateFormat
-from cotasks.schema import (
+from cotasks.records.boxes import CoordinateFormat
+from cotasks.records.schema import (
     Box,
     Entity,
     FrameLocalization,
@@ -20,9 +20,9 @@ from cotasks.schema import (
     TemporalRelation,
     Track,
 )
+from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext, entity_names
-from cotasks.timeline import grid_frames
 from tests.strategies import contexts, records
 
 ADULT_1, ADULT_5, BALL = Entity(1, "adult"), Entity(5, "adult"), Entity(3, "ball/sports_ball")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from cotasks.cli import main
-from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
-from cotasks.prompts import parse_condition
+from cotasks.prompts.prompt import parse_condition
+from cotasks.records.dataset import Records, load_records
 from cotasks.studies import STUDIES, common_grid, plans, readable_answers, run_study, tables, write_study
 from tests.test_contrasts import scores_of
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.schema import Span
-from cotasks.timeline import (
+from cotasks.records.schema import Span
+from cotasks.records.timeline import (
     frames_in_spans,
     grid_frames,
     overlaps,

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from cotasks.errors import InputError
-from cotasks.families import FAMILIES, family_of
+from cotasks.models.families import FAMILIES, family_of
 from tests.tiny_models import clip, prompt, tiny
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from cotasks.collate import collate_for_generation  # noqa: E402
-from cotasks.finetuning import load_base  # noqa: E402
-from cotasks.model import load_model  # noqa: E402
-from cotasks.tiny import build_tiny, save_tiny  # noqa: E402
+from cotasks.models.load import load_model  # noqa: E402
+from cotasks.models.tensors import collate_for_generation  # noqa: E402
+from cotasks.models.tiny import build_tiny, save_tiny  # noqa: E402
+from cotasks.training.scripts import load_base  # noqa: E402
 
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 

@@ -13,10 +13,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from cotasks.builders.folder import build_folder
+from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.sources import BuildOptions
-from cotasks.dataset import Records, load_records
 from cotasks.errors import InputError
+from cotasks.records.dataset import Records, load_records
 from cotasks.sample import TOY_DIR
 from cotasks.sample.drawn import (
     ANIMALS,
@@ -31,7 +31,7 @@ from cotasks.sample.drawn import (
 from cotasks.sample.film import boxes, draw
 from cotasks.sample.stories import Story
 from cotasks.sample.world import group
-from cotasks.video import probe, read_frames
+from cotasks.video.reading import probe, read_frames
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "train_toy.py"
 
@@ -143,7 +143,7 @@ def test_it_is_built_and_read_like_the_sources(drawn: tuple[Path, Records]) -> N
 
 def test_the_model_is_small_and_named(drawn: tuple[Path, Records]) -> None:
     pytest.importorskip("transformers")
-    from cotasks.model import load_model
+    from cotasks.models.load import load_model
 
     assert sum(path.stat().st_size for path in Path(TOY_DIR).iterdir()) < 3_000_000
     model = load_model("toy")
@@ -151,7 +151,7 @@ def test_the_model_is_small_and_named(drawn: tuple[Path, Records]) -> None:
     assert "toy world" in model.settings["note"]
     record = drawn[1].at(0)
     assert (record.width, record.height) == (112, 84)
-    from cotasks.families import frame_size
+    from cotasks.models.families import frame_size
 
     # the frames of the drawn world are shown as they are
     assert frame_size(model.family, 112, 84, GRID, limits=model.limits) == (112, 84)
@@ -163,10 +163,10 @@ def test_it_reads_the_context_and_sees_the_video(drawn: tuple[Path, Records], tm
     pytest.importorskip("transformers")
     from scipy.stats import binomtest
 
-    from cotasks.generate import generate
-    from cotasks.judge import judge_run
-    from cotasks.prompts import parse_condition
-    from cotasks.runs import read_folder
+    from cotasks.generate.run import generate
+    from cotasks.judge.run import judge_run
+    from cotasks.prompts.prompt import parse_condition
+    from cotasks.runs.folder import read_folder
 
     folder, records = drawn
     conditions = [parse_condition(name) for name in ("blind", "blind-cotasks", "baseline")]

@@ -11,17 +11,18 @@ import numpy as np
 import orjson
 import pytest
 
-from cotasks import frame_cache, video
-from cotasks.collate import Clip, collate_for_generation, run_processor
-from cotasks.dataset import load_records
 from cotasks.errors import InputError
-from cotasks.events import Event, ReportFile
-from cotasks.families import FAMILIES, limits_of
-from cotasks.frame_cache import FrameCache
-from cotasks.instruct import TASKS, examples_of, instructions, shorten_messages
-from cotasks.schema import Record
-from cotasks.training import TrainingCollator
-from cotasks.turns import IGNORED, ChatFormat, _within, chat_format, render_chat
+from cotasks.models.families import FAMILIES, limits_of
+from cotasks.models.tensors import Clip, collate_for_generation, run_processor
+from cotasks.records.dataset import load_records
+from cotasks.records.schema import Record
+from cotasks.training.collator import TrainingCollator
+from cotasks.training.events import Event, ReportFile
+from cotasks.training.examples import TASKS, examples_of, instructions, shorten_messages
+from cotasks.training.turns import IGNORED, ChatFormat, _within, chat_format, render_chat
+from cotasks.video import cache as frame_cache
+from cotasks.video import reading as video
+from cotasks.video.cache import FrameCache
 from tests.synthetic import make_record, write_video
 from tests.tiny_models import clip, pixels_name, prompt, tiny
 
@@ -89,7 +90,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 @pytest.fixture(scope="module")
 def real(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     """NExT-QA records of many videos, both of tasks' question forms."""
-    from cotasks.builders.folder import BuildOptions, build_folder
+    from cotasks.builders.publish.folder import BuildOptions, build_folder
 
     records = []
     for config in ("nextqa_oe", "nextqa_mc"):
@@ -323,7 +324,7 @@ def sentencepiece_like(whole_words: bool) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from cotasks.tiny import _CORPUS
+    from cotasks.models.tiny import _CORPUS
 
     made = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -670,7 +671,7 @@ def test_events_are_logged_by_default(tmp_path: Path, caplog: pytest.LogCaptureF
     options: dict[str, Any] = {"videos": tmp_path, "task": "cotasks", "num_frames": 4}
     length = collator("qwen2_vl", **options)([make_record("a", 0)])["input_ids"].shape[1]
     collate = collator("qwen2_vl", **options, max_tokens=length - 1)
-    with caplog.at_level(logging.INFO, "cotasks.events"):
+    with caplog.at_level(logging.INFO, "cotasks.training.events"):
         collate([make_record("a", 0), make_record("b", 0)])
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "nextqa/validation/b/0 (cotasks): skipped: " in caplog.text
@@ -681,6 +682,6 @@ def test_nothing_heavy_is_imported_with_the_module() -> None:
     import subprocess
     import sys
 
-    code = "import sys, cotasks.training, cotasks.instruct; print({'torch', 'transformers', 'av'} & set(sys.modules))"
+    code = "import sys, cotasks.training, cotasks.training.examples; print({'torch', 'transformers', 'av'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

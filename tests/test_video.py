@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cotasks import video, video_decord
 from cotasks.errors import InputError
-from cotasks.timeline import uniform_grid
-from cotasks.video import VideoInfo, index_packets, probe, read_frames
+from cotasks.records.timeline import uniform_grid
+from cotasks.video import decord_reader as video_decord
+from cotasks.video import reading as video
+from cotasks.video.reading import VideoInfo, index_packets, probe, read_frames
 from tests.synthetic import FPS, HEIGHT, WIDTH, number_of, picture, write_video
 
 pytest.importorskip("av")

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from cotasks import generate as generate_module
-from cotasks.collate import Clip, collate_for_generation
-from cotasks.families import FAMILIES
-from cotasks.inference.encode import Encoded, Encoder
-from cotasks.inference.prepare import Item
-from cotasks.inference.vision import Reuse, model_inputs, reuse_of
-from cotasks.model import Model, load_model
-from cotasks.prompts import Prompt
-from cotasks.tiny import save_tiny
+from cotasks.generate import run as generate_module
+from cotasks.generate.local.encode import Encoded, Encoder
+from cotasks.generate.local.vision import Reuse, model_inputs, reuse_of
+from cotasks.generate.prepare import Item
+from cotasks.models.families import FAMILIES
+from cotasks.models.load import Model, load_model
+from cotasks.models.tensors import Clip, collate_for_generation
+from cotasks.models.tiny import save_tiny
+from cotasks.prompts.prompt import Prompt
 from tests.test_generate import BOTH, answers, make_world, run
 from tests.tiny_models import clip, prompt
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.judge import judge_answer, judge_run, judges_of, read_run, verdicts_of
-from cotasks.judging import wups as measure
-from cotasks.judging.wups import content_words, lemma_of, likeness, load_wordnet, wups
+from cotasks.judge import wups as measure
+from cotasks.judge.run import judge_answer, judge_run, judges_of, read_run, verdicts_of
+from cotasks.judge.wups import content_words, lemma_of, likeness, load_wordnet, wups
 from cotasks.report import write_report
 from tests.test_judge import question, write_run
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cotasks.collate import Clip
-from cotasks.families import FAMILIES, frame_size, limits_of
-from cotasks.tiny import build_tiny
+from cotasks.models.families import FAMILIES, frame_size, limits_of
+from cotasks.models.tensors import Clip
+from cotasks.models.tiny import build_tiny
 
 
 @cache

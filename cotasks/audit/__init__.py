@@ -30,14 +30,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cotasks.errors import InputError, MissingExtra, shorten
-from cotasks.files import whole_file
-from cotasks.runs import read_json, read_jsonl
+from cotasks.runs.folder import read_json, read_jsonl
+from cotasks.tools.files import whole_file
 from cotasks.version import VERSION
 
 if TYPE_CHECKING:
     from cotasks.audit.chance import Leakage
     from cotasks.audit.counts import BoxCounts, SplitCounts
-    from cotasks.dataset import Records
+    from cotasks.records.dataset import Records
 
 FORMAT = 1
 
@@ -98,8 +98,8 @@ def summarise(
     on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
 ) -> dict[str, Any]:
     """The content of `audit.json`; arguments and errors as of `audit`."""
-    from cotasks import metrics
     from cotasks.audit import chance, counts
+    from cotasks.metrics import means as metrics
 
     loaded = load_splits(dataset, config)
     config = loaded[0].config
@@ -132,7 +132,7 @@ def summarise(
 
 def load_splits(dataset: str, config: str | None) -> list[Records]:
     """Every split of a config. Raises InputError as `load_records` does."""
-    from cotasks.dataset import SPLITS, load_records
+    from cotasks.records.dataset import SPLITS, load_records
 
     try:
         first = load_records(dataset, None, config)
@@ -181,7 +181,7 @@ def measure_leakage(
 
 def _split_summary(found: SplitCounts) -> dict[str, Any]:
     from cotasks.audit.counts import summarise_sizes
-    from cotasks.schema import CATEGORY_OF_TYPE, ORIGINS, SOURCES
+    from cotasks.records.schema import CATEGORY_OF_TYPE, ORIGINS, SOURCES
 
     order = [*SOURCES, *CATEGORY_OF_TYPE, *CATEGORY_OF_TYPE.values(), *ORIGINS]
     labels = {

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cotasks.answers import normalise
 from cotasks.audit import leakage
 from cotasks.audit.leakage import CONDITIONS, MEASURES, QUESTION, Evidence, Question, Vocabulary
 from cotasks.audit.words import Item, Words, item_words
-from cotasks.schema import CATEGORY_OF_TYPE, Record
+from cotasks.records.schema import CATEGORY_OF_TYPE, Record
+from cotasks.words.answers import normalise
 
 K = TypeVar("K")
 Floats = npt.NDArray[np.float64]
@@ -263,7 +263,7 @@ def _condition_rows(
     videos: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Rows of one split and condition; values are (questions, measures)."""
-    from cotasks.metrics import cluster_estimates
+    from cotasks.metrics.means import cluster_estimates
 
     names, video = np.unique(np.array(videos), return_inverse=True)
     rows: list[dict[str, Any]] = []

@@ -26,8 +26,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cotasks.prompts import BOXES_PER_ENTITY
-from cotasks.schema import FEATURES, Record
+from cotasks.prompts.prompt import BOXES_PER_ENTITY
+from cotasks.records.schema import FEATURES, Record
 
 Ints = npt.NDArray[np.int64]
 

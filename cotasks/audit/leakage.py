@@ -45,12 +45,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from cotasks.answers import is_blank, normalise
 from cotasks.audit import words as w
 from cotasks.audit.words import Reading, Words
-from cotasks.families import Family, Limits
-from cotasks.prompts import Condition, build_prompt
-from cotasks.schema import CATEGORY_OF_TYPE, FEATURES, Record
+from cotasks.models.families import Family, Limits
+from cotasks.prompts.prompt import Condition, build_prompt
+from cotasks.records.schema import CATEGORY_OF_TYPE, FEATURES, Record
+from cotasks.words.answers import is_blank, normalise
 
 QUESTION = "question"
 STEPS_OF = {
@@ -156,7 +156,7 @@ def forms_of(question: str, answer: str, vocabulary: Vocabulary) -> Forms:
 @lru_cache(maxsize=65536)
 def related_names(text: str, vocabulary: Vocabulary, action: bool | None = None) -> frozenset[str]:
     """The predicates (`action`), categories (not) or both (None) that a text stands for, as they read in a prompt."""
-    from cotasks.builders.lexicon import match_categories, match_predicates
+    from cotasks.words.lexicon import match_categories, match_predicates
 
     found: frozenset[str] = frozenset()
     if action is not False:
@@ -173,7 +173,7 @@ def asked_categories(question: str, categories: Iterable[str]) -> frozenset[str]
     """Those of `categories`, as they read in a prompt, that "how many X" asks for; X ends before the next function
     word. Empty where the question asks for no number, or for something that is not annotated.
     """
-    from cotasks.builders.lexicon import match_categories
+    from cotasks.words.lexicon import match_categories
 
     match = _HOW_MANY.search(normalise(question))
     noun: list[str] = []

@@ -11,8 +11,8 @@ from typing import Any
 
 from cotasks.audit.counts import FROZEN_FRAMES, SIZES, TINY_SHARE
 from cotasks.audit.leakage import CONDITIONS
-from cotasks.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
-from cotasks.schema import CATEGORY_OF_TYPE
+from cotasks.pages.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
+from cotasks.records.schema import CATEGORY_OF_TYPE
 
 Row = Mapping[str, Any]
 

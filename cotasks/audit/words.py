@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cotasks.answers import normalise
-from cotasks.prompts import STEP_TITLES
+from cotasks.prompts.prompt import STEP_TITLES
 from cotasks.steps.context import NOTHING
+from cotasks.words.answers import normalise
 
 Words = tuple[str, ...]
 Item = tuple[str, ...]

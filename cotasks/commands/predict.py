@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cotasks.commands.arguments import Config, Dataset, Split, Videos
-from cotasks.commands.model_options import Limit, Model, ModelOptions, takes_model_options
+from cotasks.commands.options import Limit, Model, ModelOptions, takes_model_options
 
 
 @takes_model_options
@@ -47,9 +47,9 @@ def predict(
     --base-url http://localhost:8000/v1 --videos NExTVideo --run a1`, and build again with
     `--localization a1/localization.jsonl`.
     """
-    from cotasks.dataset import load_records
-    from cotasks.predict import LOCALIZATION, parse_steps
-    from cotasks.predict import predict as predict_steps
+    from cotasks.predict.run import LOCALIZATION, parse_steps
+    from cotasks.predict.run import predict as predict_steps
+    from cotasks.records.dataset import load_records
 
     chosen = parse_steps(steps)
     arguments = options.arguments()

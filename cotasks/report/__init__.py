@@ -21,9 +21,9 @@
                   cut_contexts (prompts whose context budget left out items), cut_items (those items)}
     between_runs  {run, model, judge, reference_run, reference_model} and the fields of `metrics.Difference` but
                   `baseline`: the run's score minus the reference run's under the same condition
-    agreement     {run, model} and the fields of `judging.agreement.Agreement`, of every two language models that
+    agreement     {run, model} and the fields of `cotasks.judge.agreement.Agreement`, of every two language models that
                   judged, and each with `exact`; for `judges` the fields `judge` and `other_judge`
-    spread        {run, model} and the fields of `judging.agreement.Spread`, of each language model that was asked
+    spread        {run, model} and the fields of `cotasks.judge.agreement.Spread`, of each language model that was asked
                   more than once; for `means` the fields `lowest_mean` and `highest_mean`
     warnings      what a reader must know before quoting a number, and what is left out
 """
@@ -35,11 +35,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cotasks.files import write_text
 from cotasks.report import html, latex, markdown
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.summary import read_scored, summarise
-from cotasks.runs import dump_json
+from cotasks.runs.folder import dump_json
+from cotasks.tools.files import write_text
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotasks.errors import InputError, shorten
-from cotasks.families import FAMILIES, Family, Limits
-from cotasks.predictions import PredictionsFolder, load_predictions
-from cotasks.progress import progress_bar
-from cotasks.prompts import Condition, read_condition
+from cotasks.models.families import FAMILIES, Family, Limits
+from cotasks.prompts.prompt import Condition, read_condition
+from cotasks.records.schema import Record
 from cotasks.report.rebuild import (
     choose_frames,
     jpeg_address,
@@ -29,10 +28,11 @@ from cotasks.report.rebuild import (
     scene_of,
 )
 from cotasks.report.summary import Row, Scored
-from cotasks.schema import Record
+from cotasks.runs.predictions import PredictionsFolder, load_predictions
+from cotasks.tools.progress import progress_bar
 
 if TYPE_CHECKING:
-    from cotasks.dataset import Records
+    from cotasks.records.dataset import Records
 
 MAX_IMAGE_BYTES = 32_000_000
 """Of the frames in one page, as they stand in it."""
@@ -153,7 +153,7 @@ class _Asked:
 
 def _records(dataset: Row, sources: Sources, loaded: dict[tuple[Any, ...], Records]) -> Records:
     """The records that `run.json` names, or those of the place given. Raises InputError where they are not there."""
-    from cotasks.dataset import load_records
+    from cotasks.records.dataset import load_records
 
     place = (sources.dataset or dataset["name"], dataset["split"], dataset["config"], dataset.get("limit"))
     if place not in loaded:
@@ -312,7 +312,7 @@ class _Collector:
 
     def _decode(self, path: Path, indices: set[int]) -> tuple[dict[int, Any], tuple[int, int]]:
         """({frame: pixels} of frames that are not embedded yet, (width, height) of the video)."""
-        from cotasks.video import probe, read_frames
+        from cotasks.video.reading import probe, read_frames
 
         info = probe(path)
         missing = sorted(index for index in indices if (path, index) not in self.image_numbers)

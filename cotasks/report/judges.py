@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cotasks.judge import RULES, Run, Verdict
+from cotasks.judge.run import RULES, Run, Verdict
 from cotasks.report.tables import NOTHING, Line, Table, number
-from cotasks.runs import Key
+from cotasks.runs.folder import Key
 
 Row = dict[str, Any]
 
@@ -32,8 +32,8 @@ def of_models(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -> tuple[
     models = [judge for judge in verdicts if judge not in RULES]
     if not models:
         return [], [], []
-    from cotasks.judging.agreement import agreement_between, spread_in
-    from cotasks.judging.llm import served_models
+    from cotasks.judge.agreement import agreement_between, spread_in
+    from cotasks.judge.llm.settings import served_models
 
     compared = [*models, *(["exact"] if "exact" in verdicts else [])]
     agreement = []

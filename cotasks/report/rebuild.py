@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.families import Family, Limits, frame_size
-from cotasks.origins import Predictions, shown_frames
-from cotasks.prompts import STEP_TITLES, Condition, Prompt, build_prompt
+from cotasks.models.families import Family, Limits, frame_size
+from cotasks.prompts.prompt import STEP_TITLES, Condition, Prompt, build_prompt
+from cotasks.prompts.view import Predictions, shown_frames
+from cotasks.records.schema import Frame, Record
 from cotasks.report.summary import Row
-from cotasks.schema import Frame, Record
 
 JPEG_QUALITY = 70
 
@@ -46,7 +46,7 @@ def rebuild_prompt(
     """
     source = record_size(record)
     if source == (0, 0) and path is not None:
-        from cotasks.video import probe
+        from cotasks.video.reading import probe
 
         info = probe(path)
         source = info.width, info.height
@@ -116,7 +116,7 @@ def scene_of(record: Record, frames: Sequence[Frame], images: Mapping[int, int],
         {size [width, height], tracks [[name, colour, dashed]], panels [{frame, seconds, image, a1 (whether step 1
         holds the frame), boxes [[track, x1, y1, x2, y2]]}]}; boxes in pixels of size.
     """
-    from cotasks.drawing import track_styles
+    from cotasks.look.drawing import track_styles
     from cotasks.steps.context import entity_names
 
     styles = track_styles(entity.tid for entity in record.scene.entities)

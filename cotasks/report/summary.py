@@ -12,9 +12,8 @@ from typing import Any
 
 import orjson
 
-from cotasks import metrics
 from cotasks.errors import InputError
-from cotasks.judge import (
+from cotasks.judge.run import (
     NOT_JUDGED,
     RULES,
     Run,
@@ -25,8 +24,9 @@ from cotasks.judge import (
     strange_verdicts,
     verdicts_of,
 )
+from cotasks.metrics import means as metrics
 from cotasks.report import judges
-from cotasks.runs import Key
+from cotasks.runs.folder import Key
 
 FORMAT = 2
 FEW_SCORES = 11

@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from cotasks.metrics import GROUPS
-from cotasks.schema import CATEGORY_OF_TYPE
+from cotasks.metrics.means import GROUPS
+from cotasks.records.schema import CATEGORY_OF_TYPE
 
 Row = Mapping[str, Any]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Literal, TypeVar
 
-from cotasks.boxes import CoordinateFormat, Size
-from cotasks.schema import Entity, Frame, Span
-from cotasks.timeline import runs
+from cotasks.records.boxes import CoordinateFormat, Size
+from cotasks.records.schema import Entity, Frame, Span
+from cotasks.records.timeline import runs
 
 T = TypeVar("T")
 

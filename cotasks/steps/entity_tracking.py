@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cotasks.boxes import CoordinateFormat, Xyxy, format_box, iou, parse_box
-from cotasks.schema import Box, FrameLocalization, Scene, Track
+from cotasks.records.boxes import CoordinateFormat, Xyxy, format_box, iou, parse_box
+from cotasks.records.schema import Box, FrameLocalization, Scene, Track
+from cotasks.records.timeline import uniform_grid
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
 from cotasks.steps.measures import mean
-from cotasks.timeline import uniform_grid
 
 _BOX = re.compile(r"(.+?)\s*\[\s*" + r"\s*,\s*".join([r"(-?\d{1,9}(?:\.\d{1,9})?)"] * 4) + r"\s*\]")
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cotasks.schema import Entity, Frame, FrameLocalization, Span
+from cotasks.records.schema import Entity, Frame, FrameLocalization, Span
+from cotasks.records.timeline import frames_in_spans, spans_of_frames
 from cotasks.steps.context import NOTHING, Parsed, StepContext, split_item
 from cotasks.steps.measures import precision_recall_f1
-from cotasks.timeline import frames_in_spans, spans_of_frames
 
 
 def construct(localization: FrameLocalization, frames: Sequence[Frame]) -> FrameLocalization:

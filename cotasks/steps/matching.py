@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from cotasks.boxes import Xyxy, iou
-from cotasks.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
+from cotasks.records.boxes import Xyxy, iou
+from cotasks.records.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
 
 Relation = TypeVar("Relation", SpatialRelation, TemporalRelation)
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from cotasks.schema import Entity
+from cotasks.records.schema import Entity
 from cotasks.steps.context import NOTHING, StepContext
 from cotasks.steps.repair import read_step
 from cotasks.steps.wording import known_entity

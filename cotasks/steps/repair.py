@@ -33,8 +33,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from cotasks.boxes import CoordinateFormat, parse_box
-from cotasks.schema import Box, Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
+from cotasks.records.boxes import CoordinateFormat, parse_box
+from cotasks.records.schema import Box, Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
+from cotasks.records.timeline import spans_of_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import NOTHING, Parsed, StepContext
 from cotasks.steps.wording import (
@@ -46,7 +47,6 @@ from cotasks.steps.wording import (
     read_moments,
     read_number,
 )
-from cotasks.timeline import spans_of_frames
 
 T = TypeVar("T")
 Relation = TypeVar("Relation", SpatialRelation, TemporalRelation)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cotasks.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
+from cotasks.records.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
 from cotasks.steps import entity_tracking, frame_localization, matching, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
 

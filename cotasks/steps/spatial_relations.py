@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cotasks.schema import FrameLocalization, Scene, SpatialRelation
+from cotasks.records.schema import FrameLocalization, Scene, SpatialRelation
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
 from cotasks.steps.measures import precision_recall_f1
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cotasks.schema import FrameLocalization, Scene, TemporalRelation
+from cotasks.records.schema import FrameLocalization, Scene, TemporalRelation
+from cotasks.records.timeline import overlaps
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
 from cotasks.steps.measures import precision_recall_f1
-from cotasks.timeline import overlaps
 
 
 def construct(scene: Scene, localization: FrameLocalization, fps: float) -> tuple[TemporalRelation, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from cotasks.schema import Entity
+from cotasks.records.schema import Entity
 from cotasks.steps.context import Parsed, StepContext
 
 _ONES = (

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.files import write_text
-from cotasks.runs import dump_json
+from cotasks.runs.folder import dump_json
 from cotasks.studies import plans
+from cotasks.tools.files import write_text
 
 if TYPE_CHECKING:
-    from cotasks.dataset import Records
-    from cotasks.studies.contrasts import Floats, Scores
+    from cotasks.metrics.contrasts import Floats, Scores
+    from cotasks.records.dataset import Records
 
 FORMAT = 1
 STUDIES = tuple(plans.READINGS)
@@ -67,7 +67,7 @@ def run_study(
 
     Args:
         study: One of `STUDIES`.
-        records: What to ask, see `cotasks.dataset.load_records`.
+        records: What to ask, see `cotasks.records.dataset.load_records`.
         model: As of `cotasks.generate.generate`.
         out: The study's folder.
         judge: As of `cotasks.judge.judge_run`.
@@ -88,9 +88,9 @@ def run_study(
             __import__(package)
         except ImportError:
             raise MissingExtra(package, "report") from None
-    from cotasks.generate import generate
-    from cotasks.judge import judge_run
-    from cotasks.prompts import parse_condition
+    from cotasks.generate.run import generate
+    from cotasks.judge.run import judge_run
+    from cotasks.prompts.prompt import parse_condition
 
     levels = [float(level) for level in corruptions]
     if levels != sorted(set(levels)) or not all(0 <= level <= 1 for level in levels):
@@ -100,7 +100,7 @@ def run_study(
     plan = plans.plan(study, common_grid(records), levels, seeds)
     complete = True
     if plan.predicts:
-        from cotasks.predict import predict
+        from cotasks.predict.run import predict
 
         predicted = predict(
             records, model, out / "predictions", videos=videos, max_new_tokens=predict_tokens, **_shared(options)
@@ -134,9 +134,9 @@ def write_study(
 
     Answers that are missing are unscored: they are counted, and warned of.
     """
-    from cotasks.runs import read_settings
+    from cotasks.metrics.contrasts import read_scores
+    from cotasks.runs.folder import read_settings
     from cotasks.studies import page, plots
-    from cotasks.studies.contrasts import read_scores
 
     scores = read_scores(out / "run", judge)
     settings = read_settings(out / "run")
@@ -175,7 +175,7 @@ def study_tables(
     if study == "ablation":
         return tables.ablation(scores)
     if study == "error-propagation":
-        from cotasks.studies.step_table import corrupted_step_rows
+        from cotasks.step_scores.table import corrupted_step_rows
 
         found = tables.error_propagation(scores, corruptions, seeds)
         return {**found, "steps": corrupted_step_rows(records, corruptions, seeds)}
@@ -183,7 +183,7 @@ def study_tables(
         return tables.frames(scores, plans.frame_numbers(common_grid(records)), _by_question(scores, _seconds(records)))
     if study == "bias":
         return tables.bias(scores, _by_question(scores, readable_answers(records)))
-    from cotasks.studies.step_table import predicted_step_rows
+    from cotasks.step_scores.table import predicted_step_rows
 
     return {**tables.oracle_gap(scores), "steps": predicted_step_rows(records, out / "predictions")}
 

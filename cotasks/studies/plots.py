@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cotasks.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
+from cotasks.pages.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
 
 Row = Mapping[str, Any]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from cotasks.metrics.contrasts import Floats, Mask, Scores, Weights, estimates, interval_row, ratio, weighted
 from cotasks.studies import plans
-from cotasks.studies.contrasts import Floats, Mask, Scores, Weights, estimates, interval_row, ratio, weighted
 
 Row = dict[str, Any]
 

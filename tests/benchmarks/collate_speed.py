@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from cotasks.collate import Clip, run_processor
-from cotasks.families import FAMILIES, limits_of
-from cotasks.instruct import examples_of, instructions
-from cotasks.tiny import build_tiny
-from cotasks.training import TrainingCollator, _plain
-from cotasks.turns import render_chat
+from cotasks.models.families import FAMILIES, limits_of
+from cotasks.models.tensors import Clip, run_processor
+from cotasks.models.tiny import build_tiny
+from cotasks.training.collator import TrainingCollator, _plain
+from cotasks.training.examples import examples_of, instructions
+from cotasks.training.turns import render_chat
 from tests.synthetic import make_record
 
 

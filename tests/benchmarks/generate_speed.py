@@ -36,21 +36,22 @@ sys.path.insert(0, str(ROOT))
 import datasets  # noqa: E402
 import torch  # noqa: E402
 
-from cotasks import generate as generate_module  # noqa: E402
-from cotasks.collate import collate_for_generation  # noqa: E402
-from cotasks.dataset import Records, load_records  # noqa: E402
-from cotasks.generate import generate  # noqa: E402
-from cotasks.inference import ask, encode, prepare, vision  # noqa: E402
-from cotasks.inference.ask import Asking  # noqa: E402
-from cotasks.inference.batching import Budget, Window  # noqa: E402
-from cotasks.inference.encode import Encoded, Encoder  # noqa: E402
-from cotasks.inference.prepare import Item  # noqa: E402
-from cotasks.inference.processes import Processes  # noqa: E402
-from cotasks.inference.sampling import GREEDY  # noqa: E402
-from cotasks.inference.vision import Reuse, model_inputs  # noqa: E402
-from cotasks.model import Model, load_model  # noqa: E402
-from cotasks.prompts import parse_condition  # noqa: E402
-from cotasks.runs import Appender, dump_jsonl, read_generations  # noqa: E402
+from cotasks.generate import prepare  # noqa: E402
+from cotasks.generate import run as generate_module  # noqa: E402
+from cotasks.generate.local import ask, encode, vision
+from cotasks.generate.local.ask import Asking  # noqa: E402
+from cotasks.generate.local.batching import Budget, Window  # noqa: E402
+from cotasks.generate.local.encode import Encoded, Encoder  # noqa: E402
+from cotasks.generate.local.vision import Reuse, model_inputs  # noqa: E402
+from cotasks.generate.prepare import Item  # noqa: E402
+from cotasks.generate.processes import Processes  # noqa: E402
+from cotasks.generate.run import generate  # noqa: E402
+from cotasks.generate.sampling import GREEDY  # noqa: E402
+from cotasks.models.load import Model, load_model  # noqa: E402
+from cotasks.models.tensors import collate_for_generation  # noqa: E402
+from cotasks.prompts.prompt import parse_condition  # noqa: E402
+from cotasks.records.dataset import Records, load_records  # noqa: E402
+from cotasks.runs.folder import Appender, dump_jsonl, read_generations  # noqa: E402
 from tests.synthetic import make_record, write_folder, write_video  # noqa: E402
 
 CONDITIONS = ["baseline", "cotasks"]

@@ -33,13 +33,13 @@ import datasets  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-from cotasks import generate as generate_module  # noqa: E402
-from cotasks import tiny  # noqa: E402
-from cotasks.dataset import Records, load_records  # noqa: E402
-from cotasks.generate import generate  # noqa: E402
-from cotasks.model import Model, load_model  # noqa: E402
-from cotasks.prompts import parse_condition  # noqa: E402
-from cotasks.runs import read_folder  # noqa: E402
+from cotasks.generate import run as generate_module  # noqa: E402
+from cotasks.generate.run import generate  # noqa: E402
+from cotasks.models import tiny  # noqa: E402
+from cotasks.models.load import Model, load_model  # noqa: E402
+from cotasks.prompts.prompt import parse_condition  # noqa: E402
+from cotasks.records.dataset import Records, load_records  # noqa: E402
+from cotasks.runs.folder import read_folder  # noqa: E402
 from tests.synthetic import FPS, make_record, picture, write_folder  # noqa: E402
 
 CONDITIONS = ("baseline", "cotasks")
@@ -71,7 +71,7 @@ PIXELS = {"shortest_edge": 128 * 28 * 28, "longest_edge": 768 * 28 * 28}
 
 
 def build_full(*_: Any, device: str = "cuda") -> tuple[Any, Any]:
-    """In place of `cotasks.tiny.build_tiny`: the same classes at full size."""
+    """In place of `cotasks.models.tiny.build_tiny`: the same classes at full size."""
     small, processor = tiny_build()
     config = small.config
     text, vision = config.text_config, config.vision_config

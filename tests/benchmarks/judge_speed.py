@@ -22,10 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from cotasks import runs  # noqa: E402
-from cotasks.judge import judge_run  # noqa: E402
-from cotasks.judging.llm import llm_judge  # noqa: E402
-from cotasks.judging.rubric import load_rubric  # noqa: E402
+from cotasks.judge.llm.rubric import load_rubric  # noqa: E402
+from cotasks.judge.llm.settings import llm_judge  # noqa: E402
+from cotasks.judge.run import judge_run  # noqa: E402
+from cotasks.runs import folder as runs  # noqa: E402
 
 LATENCY = 0.2
 AT_ONCE = 64

@@ -19,11 +19,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from cotasks import runs
-from cotasks.judge import judge_run
+from cotasks.judge.run import judge_run
+from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.report import html, write_report
 from cotasks.report.evidence import Evidence
-from cotasks.schema import CATEGORY_OF_TYPE
+from cotasks.runs import folder as runs
 from tests.browser import browser, opened
 
 CONDITIONS = ("baseline", "cotasks", "blind", "blind-cotasks")

@@ -26,7 +26,7 @@ from datasets import load_dataset
 from datasets.utils.logging import disable_progress_bar
 
 from cotasks import Record
-from cotasks.schema import table_to_records
+from cotasks.records.schema import table_to_records
 
 REPEATS = 2
 ROWS_A_BATCH = 16

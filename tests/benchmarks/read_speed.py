@@ -30,9 +30,9 @@ import decord
 import numpy as np
 from PIL import Image as pil
 
-from cotasks.frame_cache import FrameCache
-from cotasks.timeline import uniform_grid
-from cotasks.video import Image, probe, read_frames
+from cotasks.records.timeline import uniform_grid
+from cotasks.video.cache import FrameCache
+from cotasks.video.reading import Image, probe, read_frames
 
 WIDTH, HEIGHT, FPS = 640, 360, 30
 QUESTIONS, CONDITIONS = 9, 2

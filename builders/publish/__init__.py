@@ -1,0 +1,1 @@
+"""The publishable folder: written, read back, described, pushed."""

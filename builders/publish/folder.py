@@ -1,0 +1,256 @@
+"""Write the publishable folder: parquet that loads with plain `datasets`, its card, and what was built from what.
+
+    README.md                                  dataset card with its `configs:` block
+    <config>/<split>-00000-of-00001.parquet
+    <config>/build.json                        counts, options, source hashes, versions
+    <config>/skipped.jsonl                     {split, id, reason, detail}
+
+The same input gives the same bytes, whatever `num_proc` is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import cotasks
+from cotasks.builders.assemble import SplitPlan, no_record_line, plan_splits
+from cotasks.builders.download import fetched
+from cotasks.builders.jobs import SplitSummary, Workers, workers
+from cotasks.builders.publish import card
+from cotasks.builders.sources import SPLITS, BuildOptions, file_hash, source_files
+from cotasks.errors import InputError
+from cotasks.records.annotation import Skipped
+from cotasks.records.registration import code_hash
+from cotasks.records.schema import FEATURES
+from cotasks.runs.folder import json_bytes
+from cotasks.tools.files import writing
+
+ROWS_A_GROUP = 256
+BYTES_A_SHARD = 500 * 2**20
+"""Shards are closed at this size in memory, as `Dataset.push_to_hub` does by default."""
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a build wrote."""
+
+    folder: Path
+    splits: dict[str, SplitSummary]
+    left_out: dict[str, str]
+    """Split -> why it has no file."""
+
+
+def _add(total: SplitSummary, part: SplitSummary) -> None:
+    for name, value in vars(part).items():
+        setattr(total, name, getattr(total, name) + value)
+
+
+class _Writer:
+    """The files of one split: parquet shards in row groups of ROWS_A_GROUP, closed at BYTES_A_SHARD, and lines of
+    `skipped.jsonl`. Raises InputError where one cannot be written."""
+
+    def __init__(self, folder: Path, target: Path, split: str) -> None:
+        """Write to `folder`, which will take the place of `target`."""
+        self._folder, self._target, self._split = folder, target, split
+        self._waiting: list[pa.Table] = []
+        self._parts: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._bytes = 0
+
+    def write(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        if sum(t.num_rows for t in self._waiting) >= ROWS_A_GROUP:
+            whole = pa.concat_tables(self._waiting).combine_chunks()
+            full = whole.num_rows - whole.num_rows % ROWS_A_GROUP
+            for start in range(0, full, ROWS_A_GROUP):
+                self._write_group(whole.slice(start, ROWS_A_GROUP))
+            self._waiting = [whole.slice(full)] if full < whole.num_rows else []
+
+    def write_skipped(self, skipped: Sequence[Skipped], root: Path) -> None:
+        """Append to `skipped.jsonl`; `root` is the folder of the sources."""
+        with writing(self._target / "skipped.jsonl"), (self._folder / "skipped.jsonl").open("ab") as file:
+            for item in skipped:
+                row = {"split": self._split, **asdict(item)}
+                row["detail"] = item.detail.replace(f"{root}/", "")  # the same wherever the sources lie
+                file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _write_group(self, group: pa.Table) -> None:
+        with writing(self._target / f"{self._split}-*.parquet"):
+            if self._writer is None:
+                self._parts.append(self._folder / f"{self._split}-{len(self._parts):05d}.part")
+                self._writer = pq.ParquetWriter(self._parts[-1], FEATURES.arrow_schema, compression="zstd")
+            self._writer.write_table(group)
+        self._bytes += group.nbytes
+        if self._bytes >= BYTES_A_SHARD:
+            self._close_shard()
+
+    def _close_shard(self) -> None:
+        with writing(self._target / f"{self._split}-*.parquet"):
+            if self._writer is not None:
+                self._writer.close()
+        self._writer, self._bytes = None, 0
+
+    def close(self) -> None:
+        """Write what waits and give the shards their final names."""
+        if self._waiting:
+            self._write_group(pa.concat_tables(self._waiting).combine_chunks())
+        self._close_shard()
+        for number, part in enumerate(self._parts):
+            part.rename(self._folder / f"{self._split}-{number:05d}-of-{len(self._parts):05d}.parquet")
+
+
+def build_folder(
+    options: BuildOptions,
+    out: Path,
+    splits: Sequence[str] | None = None,
+    num_proc: int = 1,
+    on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+) -> BuildSummary:
+    """Build a config into `<out>/<config>/` and write `<out>/README.md` over all configs that lie there.
+
+    The config's folder appears, or is replaced, only when everything in it is written.
+
+    Args:
+        splits: those asked for by name; None for all that have records.
+        num_proc: processes that read annotation.
+        on_progress: called with (split, questions done, questions in all).
+
+    Raises InputError where a source is missing or unreadable, where a split asked for by name has no record (with the
+    counts by reason), where `out` holds something that no build wrote, and where a file cannot be written: then what
+    was in `out` before is there still.
+    """
+    _check_out(out, options.config)
+    options = fetched(options)
+    plans, left_out = plan_splits(options, splits or SPLITS)
+    if splits and left_out:
+        raise InputError(next(iter(left_out.values())), "missing file")
+    target = out / options.config
+    summaries: dict[str, SplitSummary] = {}
+    with _scratch(target) as part:
+        with workers(plans, num_proc) as run:
+            for split in plans:
+                summary = _build_split(split, run, _Writer(part, target, split), on_progress)
+                summaries[split] = summary
+                if not summary.records:
+                    left_out[split] = no_record_line(summary.skipped)
+        if (splits and left_out) or not any(summary.records for summary in summaries.values()):
+            lines = "; ".join(f"split {split}: {reason}" for split, reason in left_out.items())
+            raise InputError(f"config {options.config}: {lines}", "no record")
+        build = _build_json(options, plans, summaries, left_out)
+        with writing(target / "build.json"):
+            (part / "build.json").write_bytes(json_bytes(build))
+        with _in_place(part, target):
+            card.write(out)
+    return BuildSummary(out, summaries, left_out)
+
+
+def _check_out(out: Path, config: str) -> None:
+    """Raises InputError where `out` holds something that no build wrote; a first build that was killed left a folder
+    with its scratch alone."""
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    foreign = found - {_scratch_of(out / config).name} and not any(out.glob("*/build.json"))
+    if foreign or (out.exists() and not out.is_dir()):
+        raise InputError(f"{out}: exists and was not written by a build; name another folder")
+
+
+def _scratch_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """A new folder beside the target; gone at the end, unless it was moved."""
+    part = _scratch_of(target)
+    shutil.rmtree(part, ignore_errors=True)  # left by a build that was killed
+    with writing(target):
+        part.mkdir(parents=True)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _in_place(part: Path, target: Path) -> Iterator[None]:
+    """Put a folder in the place of the target; where the block fails, the target is what it was."""
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)  # left by a build that was killed here
+        with writing(target):
+            target.rename(old)
+    try:
+        with writing(target):
+            part.rename(target)
+        yield
+    except BaseException:
+        if target.exists():
+            target.rename(part)
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _build_split(
+    split: str,
+    run: Workers,
+    writer: _Writer,
+    on_progress: Callable[[str, int, int], None],
+) -> SplitSummary:
+    plan = run.plans[split]
+    summary = SplitSummary(questions=len(plan.skipped), skipped=Counter(s.reason for s in plan.skipped))
+    total = len(plan.skipped) + sum(len(task.questions) for task in plan.tasks)
+    writer.write_skipped(plan.skipped, plan.lookups.options.root)
+    for job in run.jobs(split):
+        if job.table is not None:
+            writer.write(job.table)
+        writer.write_skipped(job.skipped, plan.lookups.options.root)
+        _add(summary, job.summary)
+        on_progress(split, summary.questions, total)
+    writer.close()
+    return summary
+
+
+def _build_json(
+    options: BuildOptions, plans: dict[str, SplitPlan], summaries: dict[str, SplitSummary], left_out: dict[str, str]
+) -> dict[str, Any]:
+    root = options.root
+    sources = {path.relative_to(root).as_posix(): f"sha256:{file_hash(path)}" for path in source_files(options)}
+    annotation = _annotation_hash(plans)
+    if annotation is not None:
+        sources["vidor"] = annotation
+    return {
+        "config": options.config,
+        "options": options.shaping(),
+        "sources": sources,
+        "versions": {"cotasks": cotasks.__version__, "code": code_hash(), "datasets": datasets.__version__},
+        "splits": {
+            split: {name: dict(sorted(v.items())) if isinstance(v, Counter) else v for name, v in vars(summary).items()}
+            for split, summary in summaries.items()
+        },
+        "left_out": {split: reason.replace(f"{root}/", "") for split, reason in left_out.items()},
+    }
+
+
+def _annotation_hash(plans: dict[str, SplitPlan]) -> str | None:
+    """crc32 over the checksums of the VidOR files that were read, by video; None where there are none."""
+    checksum = None
+    for plan in plans.values():
+        trees = plan.lookups.trees
+        for task in plan.tasks if trees is not None else ():
+            if trees is not None and task.video_id in trees:
+                line = f"{task.video_id} {trees.checksum(task.video_id):08x}\n"
+                checksum = zlib.crc32(line.encode(), checksum or 0)
+    return None if checksum is None else f"crc32:{checksum:08x}"

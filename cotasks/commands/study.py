@@ -1,0 +1,100 @@
+"""Commands on steps and studies: steps, study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cotasks.commands.arguments import Config, Dataset, Split, Videos
+from cotasks.commands.options import Limit, Model, ModelOptions, takes_model_options
+from cotasks.errors import InputError
+
+
+def steps(
+    predictions: Annotated[list[Path], typer.Argument(help="Folders of `cotasks predict`.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; the first one's by default.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The records, where they are not where run.json says.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Score the texts as well: f1, or openai:MODEL; see `cotasks judge`.")
+    ] = None,
+    judge_url: Annotated[str | None, typer.Option(help="Of the judge's server.")] = None,
+    videos: Videos = None,
+    all_scores: Annotated[bool, typer.Option("--all", help="Print every score, not the main ones only.")] = False,
+) -> None:
+    """Score predicted steps against the true ones: frames, boxes, triples, spans, with intervals.
+
+    Reads the predictions and the records that they were made of. Writes OUT/steps.json and OUT/steps.md.
+    """
+    from cotasks.step_scores.report import render, write_step_report
+
+    paths, summary = write_step_report(predictions, out, dataset, judge, videos, base_url=judge_url)
+    print(render(summary, main_only=not all_scores))
+    print(f"Step table {paths.markdown}")
+
+
+@takes_model_options
+def study(
+    name: Annotated[
+        str,
+        typer.Argument(help="ablation, error-propagation, frames, bias or oracle-gap.", show_default=False),
+    ],
+    dataset: Dataset,
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Folder to write; an interrupted study goes on there.", show_default=False)],
+    options: ModelOptions,
+    config: Config = None,
+    split: Split = None,
+    videos: Videos = None,
+    num_frames: Annotated[int | None, typer.Option(help="Frames shown; not for the study of frames.")] = None,
+    limit: Limit = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 64,
+    predict_tokens: Annotated[int, typer.Option(help="oracle-gap: longest text of a step, in tokens.", min=1)] = 1024,
+    corruptions: Annotated[
+        str, typer.Option(help="error-propagation: probabilities that step 1 is damaged with, ascending.")
+    ] = "0,0.25,0.5,0.75,1",
+    seeds: Annotated[int, typer.Option(help="error-propagation: damages drawn of each probability.", min=1)] = 1,
+    judge: Annotated[str, typer.Option(help="Who scores the answers, see `cotasks judge`.")] = "exact",
+    judge_url: Annotated[str | None, typer.Option(help="Of the judge's server.")] = None,
+    judge_max_cost: Annotated[float | None, typer.Option(help="US dollars after which nothing is judged.")] = None,
+) -> None:
+    """Run one of the studies that the paper left open: all its conditions, their scores, tables and plots.
+
+    ablation: every set of the four steps. error-propagation: step 1 damaged more and more. frames: more frames, with
+    and without a longer context. bias: how much of the gain needs no video. oracle-gap: what is left of the gain when
+    the model predicts the steps itself.
+
+    Reads DATASET and its videos. Writes OUT/run (a run folder), OUT/predictions for oracle-gap, OUT/study.json,
+    OUT/study.md and the plots. The same command goes on where it was interrupted. Ends with exit code 1 if any answer
+    is missing.
+    """
+    from cotasks.records.dataset import load_records
+    from cotasks.studies import run_study
+
+    try:
+        levels = [float(text) for text in corruptions.split(",")]
+    except ValueError:
+        raise InputError(f"corruptions {corruptions!r}; expected numbers such as 0,0.5,1") from None
+    arguments = options.arguments()
+    records = load_records(dataset, split, config, limit)
+    more = {"base_url": judge_url, "max_cost": judge_max_cost}
+    paths, complete = run_study(
+        name,
+        records,
+        model,
+        out,
+        judge=judge,
+        judge_options={key: value for key, value in more.items() if value is not None},
+        videos=videos,
+        corruptions=levels,
+        seeds=seeds,
+        predict_tokens=predict_tokens,
+        num_frames=num_frames,
+        max_new_tokens=max_new_tokens,
+        **arguments,
+    )
+    if paths is not None:
+        print(f"Study {paths.markdown}")
+    if not complete:
+        raise typer.Exit(1)

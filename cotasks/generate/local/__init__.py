@@ -1,0 +1,1 @@
+"""Asking a model in this process: encoding, batches, vision features."""

@@ -1,0 +1,193 @@
+"""Ask the model that is loaded in this process: prompts are prepared ahead in threads while it works."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from weakref import WeakSet
+
+from cotasks.errors import InputError
+from cotasks.generate.ahead import Waited, ahead
+from cotasks.generate.local.batching import Budget, Window
+from cotasks.generate.local.encode import Encoded, Encoder, Video
+from cotasks.generate.local.vision import Reuse, model_inputs
+from cotasks.generate.prepare import Item, Row, failure_row, prepare_video
+from cotasks.generate.sampling import Sampling
+from cotasks.models.load import Model
+from cotasks.prompts.prompt import Condition
+from cotasks.prompts.view import Predictions
+from cotasks.records.dataset import Records
+from cotasks.runs.folder import Key
+
+Outcome = tuple[list[Row], list[Row]]
+"""Lines for the generations file, and for the failures file."""
+
+
+@dataclass
+class Asking:
+    """What is asked of which model, and how."""
+
+    records: Records
+    conditions: Sequence[Condition]
+    pending: Set[Key]
+    """Keys to ask; others are passed over."""
+    folder: Path | None
+    """Of the videos; needed where a condition shows them."""
+    model: Model
+    sampling: Sampling
+    max_new_tokens: int
+    budget: Budget
+    reuse: Reuse
+    workers: int
+    """Threads that prepare videos."""
+    predictions: Predictions | None = None
+    """Needed where a condition's steps are predicted."""
+    waited: Waited = field(default_factory=Waited)
+    """Time that the model spent waiting for videos."""
+    shown: WeakSet[Video] = field(default_factory=WeakSet)
+    """Videos that some waiting prompt shows."""
+
+
+def outcomes(asking: Asking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
+    """Answers and failures as they come; every pending key of the videos is in one of them, once.
+
+    Args:
+        asking: see there.
+        videos: positions in the records of those about one video; taken as there is room.
+        stopped: where it says yes, this ends after the batch in hand.
+    """
+    window = Window(asking.model, asking.budget, asking.reuse)
+
+    def begin() -> Callable[[Sequence[int]], list[Encoded | Row]]:
+        encoder = Encoder(asking.model, asking.max_new_tokens)
+        return lambda positions: _prepare(asking, encoder, positions)
+
+    prepared = ahead(
+        begin,
+        videos,
+        workers=asking.workers,
+        depth=asking.workers + 1,
+        waited=asking.waited,
+        stopped=stopped,
+    )
+    for rows in prepared:
+        failures = [row for row in rows if isinstance(row, dict)]
+        if failures:
+            yield [], failures
+        encoded = [row for row in rows if isinstance(row, Encoded)]
+        asking.shown.update(row.video for row in encoded if row.video is not None)
+        window.add(encoded)
+        del rows, encoded
+        for batch in window.batches():
+            yield _run(asking, batch)
+            if stopped():
+                return
+    for batch in window.batches(last=True):
+        if stopped():
+            return
+        yield _run(asking, batch)
+
+
+def _prepare(asking: Asking, encoder: Encoder, positions: Sequence[int]) -> list[Encoded | Row]:
+    records = [asking.records.at(i) for i in positions]
+    items: list[Item] = []
+    rows: list[Row] = []
+    for ready in prepare_video(
+        records,
+        asking.conditions,
+        asking.pending,
+        encoder.model,
+        asking.folder,
+        asking.sampling.num_samples,
+        asking.predictions,
+    ):
+        if isinstance(ready, Item):
+            items.append(ready)
+        else:
+            rows.append(ready)
+    return [*rows, *encoder.encode(items)]
+
+
+def _run(asking: Asking, rows: Sequence[Encoded], again: bool = False) -> Outcome:
+    """What comes of a batch.
+
+    One that runs out of memory is halved, and the budget with it; a single prompt is asked `again`, now that what was
+    kept of other videos is gone. One that fails otherwise is asked row by row, and what fails alone becomes a failure.
+    """
+    out_of_memory = False
+    failure: Exception
+    try:
+        return _answer(asking, rows), []
+    except Exception as error:
+        out_of_memory = is_out_of_memory(error)
+        if "CUDA error" in str(error) and not out_of_memory:
+            raise  # the device is lost to this process: all that follows would fail too
+        failure = InputError(f"{rows[0].item.key[0]}: {error}", "out of memory") if out_of_memory else error
+    if out_of_memory:  # out here, where the traceback no longer holds the tensors
+        asking.budget.halve(rows, asking.reuse)
+        _release(asking.shown)
+        if len(rows) == 1 and not again:
+            return _run(asking, rows, again=True)
+    if len(rows) == 1:
+        return [], [failure_row(rows[0].item.key, rows[0].item.video_id, failure)]
+    half = (len(rows) + 1) // 2
+    parts = [rows[:half], rows[half:]] if out_of_memory else [[row] for row in rows]
+    results = [_run(asking, part) for part in parts]
+    return [row for answers, _ in results for row in answers], [row for _, failed in results for row in failed]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch found no memory on its device."""
+    import torch
+
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )
+
+
+def _release(videos: Iterable[Video]) -> None:
+    """Let go of what can be worked out again."""
+    import torch
+
+    for video in videos:
+        video.features = None
+        video.prefixes.clear()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _answer(asking: Asking, rows: Sequence[Encoded]) -> list[Row]:
+    """The answers of one batch."""
+    import torch
+
+    model, sampling, longest = asking.model, asking.sampling, asking.max_new_tokens
+    with torch.inference_mode():
+        inputs, width = model_inputs(model, rows, asking.reuse)
+        output = model.model.generate(
+            **inputs,
+            generation_config=model.generation_config(longest),
+            logits_processor=sampling.logits_processors([row.item.key for row in rows], longest),
+        )
+    answers = []
+    for row, tokens in zip(rows, output[:, width:].tolist(), strict=True):
+        end = next((i for i, token in enumerate(tokens) if token in model.end_tokens), None)
+        record_id, condition, sample = row.item.key
+        answers.append(
+            {
+                "id": record_id,
+                "condition": condition,
+                "sample": sample,
+                "answer": model.processor.tokenizer.decode(tokens[:end], skip_special_tokens=True).strip(),
+                "prompt_tokens": row.tokens,
+                "answer_tokens": len(tokens[:end]),
+                "finish_reason": "length" if end is None else "stop",
+                "cut_items": row.item.prompt.cut_items,
+                "video_id": row.item.video_id,
+            }
+        )
+    return answers

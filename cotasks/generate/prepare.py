@@ -1,0 +1,194 @@
+"""One video's records under the run's conditions -> prompts with their frames, ready for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from cotasks.errors import InputError
+from cotasks.models.families import Family, Limits, frame_size
+from cotasks.models.tensors import Clip, clip_range
+from cotasks.prompts.prompt import Condition, Prompt, build_prompt
+from cotasks.prompts.view import Predictions, shown_frames
+from cotasks.records.boxes import Size
+from cotasks.records.schema import Record
+from cotasks.runs.folder import Key
+from cotasks.video.reading import Image, VideoInfo, probe, read_frames
+
+ASPECT_TOLERANCE = 0.03
+"""Greatest relative difference between the aspect ratios of video and record; 854x480 stands for 16:9."""
+
+Row = dict[str, Any]
+"""A line of the generations or failures files."""
+
+
+class Target(Protocol):
+    """What prompts depend on, of the model that they are for: one in this process, or behind a server."""
+
+    @property
+    def family(self) -> Family:
+        """Its conventions."""
+
+    @property
+    def limits(self) -> Limits:
+        """The sizes of frames that its processor leaves alone."""
+
+    @property
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """Gives the tokens of a piece of text; None where there is no tokenizer."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt, ready for the model."""
+
+    key: Key
+    video_id: str
+    prompt: Prompt
+    clip: Clip | None
+
+
+def failure_row(key: Key, video_id: str, error: BaseException) -> Row:
+    """The line of the failures file: a reason without values, by which failures are counted, and the detail."""
+    if isinstance(error, InputError):
+        reason, detail = error.reason, str(error)
+    else:
+        reason = type(error).__name__
+        detail = " ".join(str(error).split())[:1000]
+    record_id, condition, sample = key
+    return {
+        "id": record_id,
+        "condition": condition,
+        "sample": sample,
+        "reason": reason,
+        "detail": detail,
+        "video_id": video_id,
+    }
+
+
+def prepare_video(
+    records: Sequence[Record],
+    conditions: Sequence[Condition],
+    pending: Set[Key],
+    model: Target,
+    folder: Path | None,
+    num_samples: int = 1,
+    predictions: Predictions | None = None,
+) -> Iterator[Item | Row]:
+    """Prompts with their frames, and failure rows: one or the other for each pending key of these records.
+
+    Args:
+        records: of one video. All their frames are decoded together, once for each size they are shown in, and
+            prompts that show the same frames share a `Clip`. So a run reads each video once without a
+            `cotasks.video.cache`, whose hits would be those of other runs only, for writing all frames to disk in this
+            one; decoding goes on beside the model in any case.
+        conditions: those to prepare.
+        pending: keys to prepare; others are passed over.
+        model: what the prompts are for.
+        folder: of the videos; needed where a condition shows them.
+        num_samples: answers a prompt; their keys differ in the last place.
+        predictions: needed where a condition's steps are predicted.
+    """
+    look = cache(probe)
+    asked: list[tuple[Record, Key, Prompt, Size]] = []
+    for condition in conditions:
+        for record in records:
+            keys = [(record.id, condition.name, sample) for sample in range(num_samples)]
+            keys = [key for key in keys if key in pending]
+            if not keys:
+                continue
+            path = folder / record.video_path if folder is not None else None
+            try:
+                prompt, size = _prompt(record, condition, model, path, look, predictions)
+            except Exception as error:  # one odd record must not stop the others
+                yield from (failure_row(key, record.video_id, error) for key in keys)
+            else:
+                asked += [(record, key, prompt, size) for key in keys]
+
+    indices: dict[tuple[str, Size], set[int]] = {}
+    for record, _, prompt, size in asked:
+        indices.setdefault((record.video_path, size), set()).update(f.index for f in prompt.frames)
+    pixels: dict[tuple[str, Size], tuple[list[int], Image] | None] = {}
+    clips: dict[Any, Clip] = {}
+    for record, key, prompt, size in asked:
+        if not prompt.frames:
+            yield Item(key, record.video_id, prompt, None)
+            continue
+        assert folder is not None  # `generate` saw to it
+        path, place = folder / record.video_path, (record.video_path, size)
+        wanted = [f.index for f in prompt.frames]
+        if place not in pixels:
+            pixels[place] = _read(path, sorted(indices[place]), size)
+        same = (place, tuple(wanted), record.clip, record.fps, record.frame_count)
+        try:
+            if same not in clips:
+                # where not all frames can be read, some records of the video may still have theirs
+                there, images = pixels[place] or (wanted, read_frames(path, wanted, size))
+                images = images if there == wanted else images[np.searchsorted(there, wanted)]
+                clips[same] = _clip(record, wanted, images)
+        except Exception as error:
+            yield failure_row(key, record.video_id, error)
+        else:
+            yield Item(key, record.video_id, prompt, clips[same])
+
+
+def _read(path: Path, indices: list[int], size: Size) -> tuple[list[int], Image] | None:
+    try:
+        return indices, read_frames(path, indices, size)
+    except Exception:  # said of each record that lacks its frames
+        return None
+
+
+def _prompt(
+    record: Record,
+    condition: Condition,
+    model: Target,
+    path: Path | None,
+    look: Callable[[Path], VideoInfo],
+    predictions: Predictions | None,
+) -> tuple[Prompt, Size]:
+    """The prompt, and (width, height) of its frames."""
+    source = _source_size(record, condition, path, look)
+    shown = shown_frames(record, condition)
+    size = frame_size(model.family, *source, num_frames=len(shown), limits=model.limits)
+    return build_prompt(record, condition, model.family, size, source, model.count_tokens, predictions), size
+
+
+def _source_size(record: Record, condition: Condition, path: Path | None, look: Callable[[Path], VideoInfo]) -> Size:
+    """(width, height) that the record's boxes refer to: its own, else that of the video's header.
+
+    Raises InputError where it is needed and unknown, and where a video that is shown has another shape.
+    """
+    size = (record.width, record.height) if record.width and record.height else None
+    if condition.video and path is not None:
+        info = look(path)
+        size = size or (info.width, info.height)
+        if abs(info.width * size[1] / (info.height * size[0]) - 1) > ASPECT_TOLERANCE:
+            raise InputError(
+                f"{path}: {info.width}x{info.height}; expected the shape of the record's {size[0]}x{size[1]}",
+                "video of another shape than its record",
+            )
+    if size is None and not condition.steps and condition.asks is None:
+        return 1, 1  # neither frames nor boxes: nothing in the prompt depends on it
+    if size is None and path is not None:
+        try:
+            size = look(path).width, look(path).height
+        except InputError as error:
+            raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
+    if size is None:
+        raise InputError(
+            f"{record.id}: no frame size in the record; expected one, or --videos to read it from",
+            "frame size unknown",
+        )
+    return size
+
+
+def _clip(record: Record, indices: list[int], pixels: Image) -> Clip:
+    """Frames with their numbers counted from the clip's first frame."""
+    first, count = clip_range(record, indices)
+    return Clip(pixels, [i - first for i in indices], record.fps, count)

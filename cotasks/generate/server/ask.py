@@ -1,0 +1,327 @@
+"""Ask a model behind a server: prompts are prepared ahead in threads, and many calls are under way at once.
+
+Calls go out in the order of the videos, so that those about one video, which begin alike, reach the server together:
+its prefix cache then holds that beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import dataclasses
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cotasks.errors import InputError
+from cotasks.generate.ahead import LOOK_SECONDS, Waited, ahead
+from cotasks.generate.local.ask import Outcome
+from cotasks.generate.prepare import Item, Row, failure_row, prepare_video
+from cotasks.generate.sampling import Sampling
+from cotasks.generate.server.model import ServedModel
+from cotasks.generate.server.request import build_request, encode_frames, media_parts, token_bounds
+from cotasks.prompts.prompt import Condition
+from cotasks.prompts.view import Predictions
+from cotasks.records.boxes import Size
+from cotasks.records.dataset import Records
+from cotasks.runs.folder import Key
+from cotasks.servers.address import api_key
+from cotasks.servers.calls import Client, Completion, Fatal, Held, Trouble, clean, read_payload
+
+END_SECONDS = 5.0
+"""How long calls that are given up, and a video that is being decoded, are waited for at the end."""
+
+
+@dataclass
+class ServerAsking:
+    """What is asked of which model behind a server, and how; as `cotasks.generate.local.ask.Asking`."""
+
+    records: Records
+    conditions: Sequence[Condition]
+    pending: Set[Key]
+    folder: Path | None
+    sampling: Sampling
+    max_new_tokens: int
+    workers: int
+    server: ServedModel
+    predictions: Predictions | None = None
+    waited: Waited = field(default_factory=Waited)
+    """Time that a call could have gone out, had its video been ready."""
+    stopped: str = ""
+    """Why nothing more could be asked, in one line; empty while it can."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One prompt, ready to send."""
+
+    item: Item
+    request: Mapping[str, Any]
+    bounds: tuple[int, int] | None
+    """See `request.token_bounds`."""
+
+
+def outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
+    """Answers and failures as they come; every pending key of the videos is in one of them, once.
+
+    Where `stopped` says yes, this ends after the calls in hand; those that wait for another try are given up. It ends
+    also where nothing more can be asked, see `ServerAsking.stopped`: what is left stays to be asked another time.
+    """
+    try:
+        yield from _outcomes(asking, videos, stopped)
+    except Fatal as error:
+        asking.stopped = str(error)
+
+
+def _outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
+    """As `outcomes`, but raises Fatal where nothing more can be asked."""
+    client: Client[Completion] = Client(
+        asking.server.options.base_url,
+        api_key(asking.server.options.base_url),
+        asking.server.options.concurrency,
+        asking.server.options.timeout,
+        read_payload,
+    )
+    held: Held[Call] = Held(client, "prompts")
+    with _Sender(client, asking.server.options.concurrency, stopped) as sender:
+        sender.send(_calls(asking, videos, sender.ended))
+        for event in sender.events():
+            if not isinstance(event, _Reply):
+                yield [], [event]
+                continue
+            call, outcome = event.call, event.outcome
+            if not isinstance(outcome, Trouble):
+                failures = [_failure(asking, *failed) for failed in held.release()]
+                row = _read(asking, call, outcome, client.secret)
+                yield ([], [*failures, row]) if "reason" in row else ([row], failures)
+            elif outcome.too_long:
+                yield [], [_failure(asking, call, outcome)]
+            else:
+                held.add(call, outcome)
+        if not stopped():
+            failures = [_failure(asking, *failed) for failed in held.finish()]
+            if failures:
+                yield [], failures
+
+
+@dataclass(frozen=True)
+class _Reply:
+    call: Call
+    outcome: Completion | Trouble
+
+
+def _reply(call: Call, future: Future[Any]) -> _Reply:
+    outcome, _ = future.result()
+    return _Reply(call, outcome)
+
+
+class _Sender:
+    """Sends calls from a thread with an event loop of its own, fed by another, and hands on what comes back."""
+
+    def __init__(self, client: Client[Completion], places: int, stopped: Callable[[], bool]) -> None:
+        self._client = client
+        self._places = threading.Semaphore(places)
+        self._stopped = stopped
+        self._closed = False
+        self._loop = asyncio.new_event_loop()
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        """Rows of failures, (call, its future), an error of the feeding thread, and None where that ends."""
+        self._under_way: set[Future[Any]] = set()
+
+    def __enter__(self) -> _Sender:
+        self._threads = [threading.Thread(target=self._loop.run_forever, daemon=True)]
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        for thread in self._threads[1:]:
+            thread.join(END_SECONDS)
+        with suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(END_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._threads[0].join(END_SECONDS)
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.api.close()
+
+    def ended(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self._closed or self._stopped()
+
+    def send(self, calls: Generator[Call | Row, None, None]) -> None:
+        """Send calls as there is room for them, from a thread."""
+        self._threads.append(threading.Thread(target=self._feed, args=(calls,), daemon=True))
+        self._threads[-1].start()
+
+    def _feed(self, calls: Generator[Call | Row, None, None]) -> None:
+        try:
+            while self._take_place():
+                call = next(calls, None)
+                if not isinstance(call, Call):
+                    self._places.release()
+                    if call is None:
+                        break
+                    self._queue.put(call)
+                    continue
+                future = asyncio.run_coroutine_threadsafe(self._client.ask(call.request), self._loop)
+                self._under_way.add(future)
+                future.add_done_callback(lambda done, call=call: self._come_back(call, done))  # type: ignore[misc]
+                del call, future
+        except Exception as error:
+            self._queue.put(error)
+        finally:
+            calls.close()
+            self._queue.put(None)
+
+    def _take_place(self) -> bool:
+        while not self.ended():
+            if self._places.acquire(timeout=LOOK_SECONDS):
+                return not self.ended()
+        return False
+
+    def _come_back(self, call: Call, future: Future[Any]) -> None:
+        if not future.cancelled() and future.exception() is not None:
+            self._closed = True  # nothing more can be asked
+        self._queue.put((call, future))
+        self._under_way.discard(future)
+        self._places.release()
+
+    def events(self) -> Iterator[_Reply | Row]:
+        """What comes back, until all that was sent has; rows of what failed before it could be sent."""
+        fed = False
+        while not fed or self._under_way or not self._queue.empty():
+            try:
+                event = self._queue.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                if self._stopped():
+                    self._loop.call_soon_threadsafe(self._give_up_waiting)
+                continue
+            if event is None:
+                fed = True
+            elif isinstance(event, Exception):
+                raise event
+            elif isinstance(event, dict):
+                yield event
+            elif not event[1].cancelled():
+                if (error := event[1].exception()) is not None:
+                    yield from self._came_back()
+                    raise error
+                yield _reply(*event)
+
+    def _came_back(self) -> Iterator[_Reply]:
+        """What has come back by now, without waiting for more: answers are kept although nothing more can be asked."""
+        while not self._queue.empty():
+            event = self._queue.get()
+            if isinstance(event, tuple) and not event[1].cancelled() and event[1].exception() is None:
+                yield _reply(*event)
+
+    def _give_up_waiting(self) -> None:
+        """Let go of calls that wait for their turn, or for another try."""
+        for task in asyncio.all_tasks(self._loop) - self._client.calling:
+            task.cancel()
+
+
+def _calls(
+    asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]
+) -> Generator[Call | Row, None, None]:
+    """Prompts ready to send, and failure rows: one or the other for each pending key of the videos, in order."""
+    fields = asking.server.request(asking.sampling, asking.max_new_tokens)
+
+    def begin() -> Callable[[Sequence[int]], list[Call | Row]]:
+        # tokenizers cannot be shared between threads
+        server = dataclasses.replace(asking.server, tokenizer=copy.deepcopy(asking.server.tokenizer))
+        return lambda positions: _prepare(asking, server, fields, positions)
+
+    for ready in ahead(
+        begin, videos, workers=asking.workers, depth=asking.workers + 1, waited=asking.waited, stopped=stopped
+    ):
+        yield from ready
+
+
+def _prepare(
+    asking: ServerAsking, server: ServedModel, fields: Mapping[str, Any], positions: Sequence[int]
+) -> list[Call | Row]:
+    records = [asking.records.at(i) for i in positions]
+    by_id = {record.id: record for record in records}
+    encoded: dict[int, list[str]] = {}
+    ready: list[Call | Row] = []
+    prepared = prepare_video(
+        records,
+        asking.conditions,
+        asking.pending,
+        server,
+        asking.folder,
+        asking.sampling.num_samples,
+        asking.predictions,
+    )
+    for item in list(prepared):  # held together, as `encoded` goes by the identity of a clip
+        if not isinstance(item, Item):
+            ready.append(item)
+            continue
+        parts: list[dict[str, Any]] = []
+        size: Size = (0, 0)
+        if item.clip is not None:
+            pixels = item.clip.pixels
+            size = (pixels.shape[2], pixels.shape[1])
+            if id(item.clip) not in encoded:
+                encoded[id(item.clip)] = encode_frames(pixels, server.options.image_format)
+            parts = media_parts(server, by_id[item.key[0]], item, encoded[id(item.clip)])
+        request = build_request(fields, item, parts, server, asking.sampling)
+        bounds = token_bounds(server, item, size) if server.options.check_frames else None
+        ready.append(Call(dataclasses.replace(item, clip=None), request, bounds))
+    return ready
+
+
+def _read(asking: ServerAsking, call: Call, found: Completion, secret: str) -> Row:
+    """The line of the generations file, or of the failures file where what came is no answer of the model.
+
+    Raises Fatal where another model answers than the one the run began with, and where the frames cannot have reached
+    it as they were sent.
+    """
+    server, (record_id, condition, sample) = asking.server, call.item.key
+    if server.served and found.served_model and server.served != found.served_model:
+        raise Fatal(
+            f"{server.options.base_url}: {found.served_model} answers; the run began with {server.served}, and one run "
+            "is of one model"
+        )
+    if call.bounds is not None and found.prompt_tokens is not None:
+        least, most = call.bounds
+        if not least <= found.prompt_tokens <= most:
+            raise Fatal(
+                f"{server.options.base_url}: {record_id} under {condition} has {found.prompt_tokens} tokens by the "
+                f"server's count, expected {least} to {most}: it drops frames, or resizes them, so that boxes would be "
+                "wrong; give it the limits that run.json holds, see examples/serving.md, or use --no-check-frames"
+            )
+    text, ended = clean(found.content, secret), found.finish_reason
+    if not text and found.refusal:
+        text = clean(found.refusal, secret)
+    fault = {"content_filter": "the server filtered the answer", "tool_calls": "the server took the answer for a call"}
+    if ended in fault and not (ended == "tool_calls" and text):
+        return failure_row(call.item.key, call.item.video_id, InputError(f"{record_id}: {fault[ended]}", fault[ended]))
+    return {
+        "id": record_id,
+        "condition": condition,
+        "sample": sample,
+        "answer": text,
+        "prompt_tokens": found.prompt_tokens,
+        "answer_tokens": found.completion_tokens,
+        "finish_reason": "length" if ended == "length" else "stop",
+        "cut_items": call.item.prompt.cut_items,
+        "video_id": call.item.video_id,
+    }
+
+
+def _failure(asking: ServerAsking, call: Call, trouble: Trouble) -> Row:
+    reason = "prompt too long" if trouble.too_long else trouble.reason
+    detail = f"{asking.server.options.base_url}: {trouble.reason}{': ' if trouble.detail else ''}{trouble.detail}"
+    return failure_row(call.item.key, call.item.video_id, InputError(detail, reason))

@@ -1,0 +1,307 @@
+"""A model behind an OpenAI-compatible server: what its prompts depend on, and how it is found there.
+
+A server says little of its model, so the family is given or read from the model's name, and frames are resized to what
+the processors of the family's published checkpoints leave alone.
+What a request holds: `cotasks.generate.server.request`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import platform
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from cotasks.errors import InputError, MissingExtra
+from cotasks.generate.sampling import Sampling
+from cotasks.models.families import FAMILIES, Family, Limits
+from cotasks.servers.address import api_key, longest_answer_field, server_url
+from cotasks.version import VERSION
+
+if TYPE_CHECKING:
+    from cotasks.servers.calls import Client, Completion
+
+T = TypeVar("T")
+Media = Literal["images", "video_url"]
+MEDIA: tuple[Media, ...] = ("images", "video_url")
+IMAGE_FORMATS = {"jpeg": "jpeg, quality 95, 4:4:4", "png": "png"}
+"""Name -> what `run.json` says of it."""
+IMAGE_MIN_PIXELS = {"qwen3_vl": 65_536}
+"""Family -> least width x height that its image processor leaves alone, where that is more than its video processor's:
+`shortest_edge` in preprocessor_config.json of the published checkpoints."""
+NAMES = {
+    "qwen2_5_vl": r"qwen2[._]5[-_]?vl",
+    "qwen2_vl": r"qwen2[-_]?vl",
+    "qwen3_vl": r"qwen3[-_]?vl",
+    "llava_onevision": r"llava[-_]?onevision",
+    "llava_next_video": r"llava[-_]?next[-_]?video",
+    "internvl": r"internvl",
+}
+"""Family -> what names of its models hold, in lower case."""
+OPEN_SERVERS = ("vllm", "sglang")
+"""`owned_by` of their models: servers that fill in what a request leaves open from the checkpoint's own
+generation_config.json (Qwen2.5-VL's has a repetition penalty), and that take the fields that keep them from it."""
+MODELS_SECONDS = 10.0
+"""Time limit for the list of models, which is not needed."""
+MODELS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a server is asked. Raises InputError for a value outside its range."""
+
+    base_url: str
+    """Up to and with `/v1`, without password or query."""
+    family: str | None = None
+    """A name from `cotasks.models.families.FAMILIES`; by default what the model's name says."""
+    media: str | None = None
+    """`images` or `video_url`; by default `video_url` for vLLM, else `images`."""
+    image_format: str = "jpeg"
+    """`jpeg` (quality 95, no chroma subsampling) or `png`, which takes several times the bytes; images only."""
+    min_pixels: int | None = None
+    """Least width x height of a frame; by default the family's."""
+    max_pixels: int | None = None
+    """Greatest width x height of a frame; by default the family's, and no more."""
+    tokenizer: str | None = None
+    """Folder or Hub id of the model's tokenizer; needed where a condition has a budget of tokens."""
+    concurrency: int = 32
+    """Most calls at once; fewer while the server says that it is crowded."""
+    timeout: float = 600.0
+    """Seconds for one call, from its first byte to its last."""
+    check_frames: bool = True
+    """Stop where the server's count of prompt tokens cannot be that of the frames as they were sent."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of each request, such as `chat_template_kwargs`; they win over our own."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", server_url(self.base_url))
+        known = ", ".join(FAMILIES)
+        for name, good, expected in (
+            ("family", self.family is None or self.family in FAMILIES, f"one of {known}"),
+            ("media", self.media is None or self.media in MEDIA, f"one of {', '.join(MEDIA)}"),
+            ("image_format", self.image_format in IMAGE_FORMATS, f"one of {', '.join(IMAGE_FORMATS)}"),
+            ("min_pixels", self.min_pixels is None or self.min_pixels >= 1, "1 or more"),
+            ("max_pixels", self.max_pixels is None or self.max_pixels >= 1, "1 or more"),
+            ("concurrency", 1 <= self.concurrency <= 1000, "1 to 1000"),
+            ("timeout", 0 < self.timeout < float("inf"), "seconds"),
+        ):
+            if not good:
+                raise InputError(f"{name} {getattr(self, name)}; expected {expected}")
+        if taken := sorted({"messages", "model", "n", "stream"} & self.extra_body.keys()):
+            raise InputError(f"extra body: {', '.join(taken)}; expected other fields than those we write ourselves")
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that a server has been seen to answer with."""
+
+    name: str
+    """As it is asked for."""
+    served: str
+    """As the server names it; empty where it does not."""
+    owner: str
+    """`owned_by` of the server's model, in lower case: `vllm`, ...; empty where it does not say."""
+    family: Family
+    limits: Limits
+    media: Media
+    options: ServerOptions
+    tokenizer: Any = None
+
+    @property
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """Gives the tokens of a piece of text; None where no tokenizer was named."""
+        if self.tokenizer is None:
+            return None
+        return lambda text: len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def request(self, sampling: Sampling, max_new_tokens: int) -> dict[str, Any]:
+        """The fields of a request that all have in common."""
+        fields = {
+            "model": self.name,
+            longest_answer_field(self.options.base_url): max_new_tokens,
+            "temperature": sampling.temperature,
+            "frequency_penalty": 0.0,
+        }
+        if sampling.temperature:
+            fields["top_p"] = sampling.top_p
+        if sampling.top_k:
+            fields["top_k"] = sampling.top_k
+        if self.owner in OPEN_SERVERS:
+            fields |= {"repetition_penalty": 1.0, "top_k": sampling.top_k or -1}
+        return {**fields, **self.options.extra_body}
+
+    def settings(self, sampling: Sampling, max_new_tokens: int) -> dict[str, Any]:
+        """What `run.json` says of model, frames, sampling and versions."""
+        chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+        drawn = {**chosen, "seed": sampling.seed} if sampling.temperature else {}
+        request = self.request(sampling, max_new_tokens)
+        del request["model"]
+        return {
+            "backend": "server",
+            "model": {
+                "name": self.name,
+                "family": self.family.name,
+                "served_model": self.served,
+                "base_url": self.options.base_url,
+                "tokenizer": self.options.tokenizer,
+            },
+            "sampling": {"do_sample": bool(drawn), "num_samples": sampling.num_samples, **drawn},
+            "request": request,
+            "frames": {
+                "shown_as": self.media,
+                "named_by": self.family.frame_reference if self.media == "images" else None,
+                "format": IMAGE_FORMATS[self.options.image_format],
+                "resize": "bicubic",
+                "limits": dataclasses.asdict(self.limits),
+            },
+            "versions": {"cotasks": VERSION, "python": platform.python_version(), **_versions()},
+        }
+
+
+def connect(name: str, options: ServerOptions) -> ServedModel:
+    """Ask a server one short question, to learn whether it is there, takes the key, and has the model.
+
+    Raises InputError where it does not answer, or the family is not known; MissingExtra where a package is missing.
+    """
+    family = FAMILIES[options.family] if options.family else guess_family(name)
+    tokenizer = _load_tokenizer(options.tokenizer) if options.tokenizer else None
+    try:
+        import openai  # noqa: F401
+    except ImportError:
+        raise MissingExtra("openai", "judge") from None
+    key = api_key(options.base_url)
+    served, owner = _in_a_thread(lambda: asyncio.run(_probe(name, options, key)))
+    media: Media = "video_url" if owner == "vllm" else "images"
+    media = next((known for known in MEDIA if known == options.media), media)
+    if media == "video_url" and options.image_format != "jpeg":
+        raise InputError(
+            f"image_format {options.image_format} with video_url, which holds jpeg; expected jpeg or images"
+        )
+    limits = server_limits(family, media, options.min_pixels, options.max_pixels)
+    return ServedModel(name, served, owner, family, limits, media, options, tokenizer)
+
+
+def _in_a_thread(work: Callable[[], T]) -> T:
+    """What a function gives, run in a thread, as a notebook's own has an event loop that runs already."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()  # which does not keep an interrupted program from ending
+    return future.result()
+
+
+async def _probe(name: str, options: ServerOptions, key: str) -> tuple[str, str]:
+    """(the model as the server names it, `owned_by` in lower case). Raises InputError where it does not answer."""
+    import anyio
+
+    from cotasks.servers.calls import Client, Fatal, Trouble, read_payload
+
+    client: Client[Completion] = Client(options.base_url, key, 1, options.timeout, read_payload)
+    longest = longest_answer_field(options.base_url)
+    message = {"role": "user", "content": "Are you there?"}
+    async with client.api:
+        try:
+            with anyio.fail_after(options.timeout):  # all tries together
+                outcome, _ = await client.ask({"model": name, "messages": [message], longest: 1})
+        except TimeoutError:
+            raise Fatal(f"{options.base_url}: no response within the time limit of {options.timeout:g} s") from None
+        except Fatal as error:
+            offered = "" if error.status != 404 else _offer(await _models(client))
+            raise Fatal(f"{error}{offered}", error.status) from None
+        models = await _models(client) if client.heard else {}
+    if isinstance(outcome, Trouble):
+        said = f"{outcome.reason}{': ' if outcome.detail else ''}{outcome.detail}"
+        if not client.heard or outcome.retry:
+            raise Fatal(f"{options.base_url}: {said}; expected an OpenAI-compatible server there")
+        raise Fatal(f"{options.base_url}: {said}{_offer(models)}", outcome.status)
+    owner = models.get(name) or models.get(outcome.served_model) or ""
+    return outcome.served_model, owner
+
+
+async def _models(client: Client[Any]) -> dict[str, str]:
+    """{name of a model: its `owned_by` in lower case} as far as the server says."""
+    import openai
+
+    try:
+        body: Any = await client.api.get("/models", cast_to=object, options={"timeout": MODELS_SECONDS})
+        return {client.hide(str(row["id"])): client.hide(str(row.get("owned_by"))).lower() for row in body["data"]}
+    except (openai.OpenAIError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _offer(models: Mapping[str, str]) -> str:
+    names = list(models)
+    more = f" and {len(names) - MODELS_SHOWN} more" if len(names) > MODELS_SHOWN else ""
+    return f"; it offers {', '.join(names[:MODELS_SHOWN])}{more}" if names else ""
+
+
+def guess_family(model_name: str) -> Family:
+    """The family that a model's name tells. Raises InputError that lists the known ones where it tells none."""
+    found = [family for family, words in NAMES.items() if re.search(words, model_name.lower())]
+    if len(found) != 1:
+        raise InputError(
+            f"model {model_name}: the name does not tell its family, and neither does a server; name it with --family, "
+            f"one of {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[found[0]]
+
+
+def server_limits(family: Family, media: Media, min_pixels: int | None, max_pixels: int | None) -> Limits:
+    """The sizes of frames that the processors of the family's published checkpoints leave alone.
+
+    Args:
+        family: the row that covers the model.
+        media: as images, some families allow less than as video.
+        min_pixels: least width x height in place of the family's.
+        max_pixels: greatest width x height in place of the family's.
+
+    Raises InputError where the family has one fixed size, `max_pixels` is beyond the family's, and where no area is
+    left.
+    """
+    limits = family.limits
+    if limits.fixed is not None:
+        if min_pixels is not None or max_pixels is not None:
+            width, height = limits.fixed
+            raise InputError(f"min_pixels or max_pixels: {family.name} takes frames of exactly {width}x{height}")
+        return limits
+    if max_pixels is not None and max_pixels > limits.max_pixels:
+        raise InputError(f"max_pixels {max_pixels}; expected no more than {family.name}'s {limits.max_pixels}")
+    least = limits.min_pixels if media == "video_url" else max(limits.min_pixels, IMAGE_MIN_PIXELS.get(family.name, 0))
+    least = least if min_pixels is None else min_pixels
+    greatest = limits.max_pixels if max_pixels is None else max_pixels
+    if least > greatest:
+        raise InputError(f"frames of at least {least} and at most {greatest} pixels; expected the least to be less")
+    return dataclasses.replace(limits, min_pixels=least, max_pixels=greatest)
+
+
+def _load_tokenizer(name: str) -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise MissingExtra("transformers", "models") from None
+    try:
+        return transformers.AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, ImportError) as error:
+        line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(f"tokenizer {name}: cannot be loaded: {line}") from None
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in ("openai", "datasets", "numpy", "pillow", "av", "decord"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found

@@ -1,0 +1,214 @@
+"""A language model as the judge: what shapes its verdicts, and their keys.
+
+    verdicts/openai-MODEL.jsonl    verdicts, a row for each answer and repeat, see `cotasks.judge.llm.loop`
+    verdicts/openai-MODEL.json     the settings whose verdicts count, with the rubric's text
+
+The judge is asked about open-ended answers that say something. Options, empty answers and refusals are decided as the
+judge `exact` decides them, without a call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import orjson
+
+from cotasks.errors import InputError, shorten
+from cotasks.judge.llm.rubric import DEFAULT_RUBRIC, REPLY_SCHEMA, Rubric, user_message
+from cotasks.judge.rules import Verdict, judge_answer, references_of, verdict_key
+from cotasks.judge.run import Row, Run, read_verdicts, verdict_path
+from cotasks.runs import folder as runs
+from cotasks.servers.address import OPENAI_URL, longest_answer_field, server_url
+from cotasks.words.answers import clean
+
+PREFIX = "openai:"
+MOST_REPEATS = 1000
+READER = 1
+"""Version of `client.read_completion`: raise it with every change that could move a verdict."""
+
+_LABEL = re.compile(r"openai:(?P<model>[^#\s]+)(?:#(?P<rubric>[a-z0-9._-]+))?")
+
+
+def file_stem(judge: str) -> str:
+    """Name of a judge's files below `verdicts/`, without suffix. Other names give other stems, also where the file
+    system does not tell cases apart: a name with upper-case letters ends with a part of its hash.
+
+    Raises InputError where it is not `openai:MODEL` or `openai:MODEL#RUBRIC`, or too long for a file name.
+    """
+    match = _LABEL.fullmatch(judge)
+    if match is None:
+        raise InputError(f"judge {shorten(judge)}; expected openai:MODEL, the model without blanks and #")
+    model = match["model"]
+    stem = "openai-" + quote(model, safe="").replace("~", "%7E")
+    if model != model.lower():
+        stem += "~" + hashlib.sha256(model.encode()).hexdigest()[:8]
+    if match["rubric"]:
+        stem += "+" + match["rubric"]
+    if len(stem) > 200:
+        raise InputError(f"judge {shorten(judge)}: too long for a file name; expected a shorter model name")
+    return stem
+
+
+def judge_name(stem: str) -> str | None:
+    """The judge that has this stem; None where none has."""
+    model, plus, rubric = stem.removeprefix("openai-").partition("+")
+    judge = PREFIX + unquote(model.partition("~")[0]) + ("#" + rubric if plus else "")
+    try:
+        return judge if file_stem(judge) == stem else None
+    except InputError:
+        return None
+
+
+@dataclass(frozen=True)
+class LlmJudge:
+    """All that shapes a verdict besides question, references and answer."""
+
+    model: str
+    base_url: str
+    """Without a slash at the end."""
+    rubric: Rubric
+    temperature: float | None
+    """None leaves it to the server."""
+    max_tokens: int
+    """Longest reply, in tokens."""
+    structured: bool
+    """Whether the server is asked to hold the reply to `rubric.REPLY_SCHEMA`."""
+    repeats: int
+    """How often the judge is asked about each answer."""
+
+    @property
+    def name(self) -> str:
+        """`openai:MODEL`, and `#RUBRIC` where the rubric is not the shipped one."""
+        return PREFIX + self.model + ("" if self.rubric.name == DEFAULT_RUBRIC else f"#{self.rubric.name}")
+
+    @property
+    def rule(self) -> str:
+        """Rubric, version and start of its hash, for reports."""
+        return f"{self.rubric.name} {self.rubric.version}, {self.rubric.sha256[:8]}"
+
+    def request(self, question: Mapping[str, Any], prediction: str) -> Row:
+        """The body of a chat completion request. Nothing but the arguments and these settings reaches the judge."""
+        user = user_message(question["question"], references_of(question), prediction)
+        return {
+            "messages": [{"role": "system", "content": self.rubric.system}, {"role": "user", "content": user}],
+            **self._options,
+        }
+
+    @cached_property
+    def _options(self) -> Row:
+        options: Row = {"model": self.model, longest_answer_field(self.base_url): self.max_tokens}
+        if self.temperature is not None:
+            options["temperature"] = self.temperature
+        if self.structured:
+            schema = {"name": "verdict", "strict": True, "schema": REPLY_SCHEMA}
+            options["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return options
+
+    def keys(self, answer: Any, question: Mapping[str, Any] | None) -> list[str]:
+        """The keys of the rows that make the verdict on an answer, one for each repeat."""
+        if local_verdict(answer, question) is not None or question is None:
+            return [verdict_key("exact", answer, question)]
+        request = self.request(question, clean(answer))
+        return [self.key(request, question, repeat) for repeat in range(self.repeats)]
+
+    def key(self, request: Row, question: Mapping[str, Any], repeat: int) -> str:
+        """SHA-256, in hex, of all that could change the verdict: every byte sent, where to, and which time."""
+        parts = [READER, self.base_url, repeat, question["category"], request]
+        return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def to_json(self) -> Row:
+        """For the run folder."""
+        return {**asdict(self), "rubric": {**asdict(self.rubric), "sha256": self.rubric.sha256}}
+
+
+def settings_path(folder: Path, judge: str) -> Path:
+    """The file of a judge's settings in a run folder."""
+    return folder / "verdicts" / f"{file_stem(judge)}.json"
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "base_url": str,
+    "temperature": (int, float, type(None)),
+    "max_tokens": int,
+    "structured": bool,
+    "repeats": int,
+}
+
+
+def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
+    """The settings whose verdicts count. Raises InputError where their file is missing or damaged."""
+    path = settings_path(folder, judge)
+    row = runs.read_json(path)
+    try:
+        rubric = Rubric(*(row["rubric"][field] for field in ("name", "version", "text")))
+        found = LlmJudge(**{**row, "rubric": rubric})
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(found, name), kind):
+                raise TypeError(f"{name} {shorten(getattr(found, name))}")
+        intact = rubric.sha256 == row["rubric"]["sha256"] and found.name == judge and 1 <= found.repeats <= MOST_REPEATS
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the settings of a judge: {error}; a different version?") from None
+    if not intact:
+        raise InputError(f"{path}: settings of another judge, or a changed rubric; expected those of {judge}")
+    return found
+
+
+def served_models(run: Run, judge: str) -> Counter[str]:
+    """{model as the server named it: verdicts that count}: more than one where a name such as `gpt-4o` moved on, so
+    that the scores are those of different judges.
+    """
+    settings = read_llm_judge(run.folder, judge)
+    current = {
+        (key, hashed)
+        for key, row in run.generations.items()
+        for hashed in settings.keys(row.get("answer"), run.questions.get(key[0]))
+    }
+    rows = read_verdicts(verdict_path(run.folder, judge))
+    return Counter(str(row["served_model"]) for *at, _, row in rows if tuple(at) in current and row.get("served_model"))
+
+
+def local_verdict(answer: Any, question: Mapping[str, Any] | None) -> Verdict | None:
+    """The verdict that needs no judge, by the rule of `exact`; None where the judge is to be asked."""
+    verdict = judge_answer("exact", answer, question)
+    decided = question is None or question["choices"] or verdict.score is None or verdict.unreadable
+    return verdict if decided else None
+
+
+def llm_judge(
+    judge: str,
+    rubric: Rubric,
+    base_url: str | None = None,
+    temperature: float | None = 0.0,
+    max_tokens: int = 1024,
+    structured: bool = True,
+    repeats: int = 1,
+) -> LlmJudge:
+    """The judge `openai:MODEL` from what a user gives, see `LlmJudge`; without an address the environment's
+    OPENAI_BASE_URL, else OpenAI's own.
+
+    Raises InputError for a value outside its range, and an address that is none or holds a secret.
+    """
+    file_stem(judge)
+    if "#" in judge:
+        raise InputError(f"judge {shorten(judge)}: a rubric is named by its file; expected openai:MODEL and the rubric")
+    url = server_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    checks = {
+        "temperature": (temperature, temperature is None or 0 <= temperature <= 2, "0 to 2, or none"),
+        "max_tokens": (max_tokens, max_tokens >= 1, "1 or more"),
+        "repeats": (repeats, 1 <= repeats <= MOST_REPEATS, f"1 to {MOST_REPEATS}"),
+    }
+    for name, (value, right, expected) in checks.items():
+        if not right:
+            raise InputError(f"{name} {value}; expected {expected}")
+    temperature = None if temperature is None else float(temperature)  # 0 and 0.0 are other JSON, and so other keys
+    return LlmJudge(judge.removeprefix(PREFIX), url, rubric, temperature, max_tokens, structured, repeats)

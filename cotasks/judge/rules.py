@@ -1,0 +1,134 @@
+"""The judges that are rules: the verdict on an answer from its text alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cotasks.judge.wups import THRESHOLDS, wups
+from cotasks.words.answers import is_blank, is_refusal, normalise, open_answer, read_choice
+
+RULES = {"exact": 1, "f1": 1, "wups0": 1, "wups0.9": 1}
+"""The local judges and the version of each one's rule: raise it with every change that could move a verdict,
+in `cotasks.words.answers` too.
+
+- `exact`: 100 where the answer equals a reference in normal form (`answers.normalise`), else 0. Multiple
+  choice: 100 where the option that the answer names (`answers.read_choice`) has the right option's text,
+  else 0.
+- `f1`: 100 times the F1 of the answer's words against a reference's, each counted as often as it occurs
+  (Rajpurkar et al. 2016), the best over the references. Multiple choice is judged as by `exact`.
+- `wups0`, `wups0.9`: 100 times NExT-QA's WUPS with that threshold, see `cotasks.judge.wups`; needs WordNet.
+  Multiple choice is judged as by `exact`.
+"""
+
+NO_GENERATION = "no answer generated"
+UNKNOWN_ID = "no such question in the run"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one answer."""
+
+    score: float | None
+    """0 to 100; None where unscored."""
+    correct: bool | None
+    """A yes or no: what `exact` holds, under every local judge; whether the answer means the same as a reference, of a
+    language model (of its repeats, more than half); None where unscored."""
+    unreadable: bool
+    """True where the answer is empty, a refusal, or names no single option; it then scores 0."""
+    reason: str
+    """Why, in a short phrase without values of the data."""
+    explanation: str = ""
+    """What a language model gave as its reason; of its repeats, the first that was scored."""
+
+
+def references_of(question: Mapping[str, Any]) -> list[str]:
+    """The reference answers that hold a letter or a digit: `answer`, then `additional_answers`."""
+    return [text for text in (question["answer"], *question["additional_answers"]) if text and not is_blank(text)]
+
+
+def token_f1(prediction: str, reference: str) -> float:
+    """F1 of two texts' words as multisets, 0 to 1. Both in normal form."""
+    ours, theirs = Counter(prediction.split()), Counter(reference.split())
+    common = (ours & theirs).total()
+    return 2 * common / (ours.total() + theirs.total()) if common else 0.0
+
+
+def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) -> Verdict:
+    """The verdict of a local judge.
+
+    Args:
+        judge: A key of `RULES`.
+        answer: What the model said; anything but a text is unscored.
+        question: Row of `questions.jsonl`; None where the run has no such question.
+
+    Raises InputError where the judge needs WordNet and there is none.
+    """
+    if question is None:
+        return Verdict(None, None, False, UNKNOWN_ID)
+    if not isinstance(answer, str):
+        return Verdict(None, None, False, NO_GENERATION)
+    if question["choices"]:
+        return _judge_choice(answer, question)
+    references = [normalise(text) for text in references_of(question)]
+    if not references:
+        return Verdict(None, None, False, "no reference answer")
+    prediction = open_answer(answer)
+    correct = prediction in references or normalise(answer) in references
+    if correct and judge not in THRESHOLDS:
+        return Verdict(100.0, True, False, "equals a reference")
+    if not correct and is_blank(answer):
+        return Verdict(0.0, False, True, "blank")
+    if not correct and is_refusal(answer):
+        return Verdict(0.0, False, True, "refusal")
+    if judge in THRESHOLDS:
+        said = normalise(answer) if correct and prediction not in references else prediction
+        score = 100 * wups(said, references, question["question_type"], THRESHOLDS[judge])
+        return Verdict(score, correct, False, "words like a reference's" if score else "no word like a reference's")
+    if judge == "f1":
+        score = 100 * max(token_f1(prediction, reference) for reference in references)
+        return Verdict(score, False, False, "shares words with a reference" if score else "shares no word")
+    return Verdict(0.0, False, False, "equals no reference")
+
+
+_CHOICE_REASONS = {
+    "ambiguous": "names two options",
+    "none": "names no option",
+    "blank": "blank",
+    "refusal": "refusal",
+    "letter": "option by letter",
+    "text": "option by text",
+}
+
+
+def _judge_choice(answer: str, question: Mapping[str, Any]) -> Verdict:
+    """The letter rule. An option with the right option's text is right, for nothing tells the two apart."""
+    choices, right = question["choices"], question["answer_index"]
+    if not 0 <= right < len(choices):
+        return Verdict(None, None, False, "no right option")
+    choice = read_choice(answer, choices)
+    reason = _CHOICE_REASONS[choice.how]
+    if choice.index is None:
+        return Verdict(0.0, False, True, reason)
+    correct = normalise(choices[choice.index]) == normalise(choices[right])
+    return Verdict(100.0 if correct else 0.0, correct, False, reason)
+
+
+def verdict_key(judge: str, answer: Any, question: Mapping[str, Any] | None) -> str:
+    """SHA-256, in hex, of all that could change a local judge's verdict."""
+    question = question or {}
+    parts = {
+        "rule": f"{judge}/{RULES[judge]}",
+        "question": question.get("question"),
+        "category": question.get("category"),
+        "references": [question.get("answer"), *question.get("additional_answers", ())],
+        "choices": question.get("choices"),
+        "answer_index": question.get("answer_index"),
+        "prediction": answer,
+    }
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,1 @@
+"""What people look at: records as pictures, sheets and moving boxes."""

@@ -1,0 +1,1 @@
+"""Statistics over videos: intervals, means, differences between conditions."""

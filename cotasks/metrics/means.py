@@ -1,0 +1,364 @@
+"""Means of verdicts, their intervals, and paired differences between conditions.
+
+Scores run from 0 to 100. A question's score is the mean of its scored samples; a mean is over questions
+that have one. The questions of one video are not independent, so every interval treats the video as the
+unit (cluster):
+
+- From 20 videos on, `bootstrap`: videos drawn with replacement, the mean recomputed, and the percentiles of
+  the resampled means taken. The levels are those of Hesterberg (2015, "What Teachers Should Know About the
+  Bootstrap", the expanded percentile interval), which undo the percentile method's lack of width with few
+  units.
+- From 2 to 19 videos, `t`: a Student interval from the linearised ratio of the videos' sums to their
+  numbers of questions (Cochran 1977, chapter 6), because a percentile interval of few units covers far
+  too little.
+- `constant`, where all videos have the same mean v: nothing shows a spread, but with 95% confidence at most
+  the share q = 1 - 0.05 ** (1 / videos) of videos differs (the "rule of three"), so that the mean lies
+  between v - q (v - lowest score) and v + q (highest score - v).
+- None with a single video.
+
+The p value of a difference is that of the Student test on the same linearised sums, whatever the interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cotasks.errors import MissingExtra
+from cotasks.judge.run import Verdict
+from cotasks.records.schema import CATEGORY_OF_TYPE
+from cotasks.runs.folder import Key
+
+try:
+    from scipy import stats
+except ImportError:
+    raise MissingExtra("scipy", "report") from None
+
+Floats = npt.NDArray[np.float64]
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "nextqa": ("causal", "temporal", "descriptive"),
+    "star": ("interaction", "sequence", "prediction", "feasibility"),
+}
+"""The questions that are reported together, by category; `all` is both."""
+CONFIDENCE = 0.95
+FEW_VIDEOS = 20
+"""Below so many videos the interval is Student's, from there on the bootstrap's."""
+RESAMPLES = 9999
+SEED = 0
+
+Method = Literal["bootstrap", "t", "constant"]
+Level = Literal["micro", "macro", "category", "question_type"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95% interval."""
+
+    mean: float | None
+    """None where nothing is scored, or a category of a macro mean is without a score."""
+    low: float | None
+    """Lower end of the interval; None with a single video."""
+    high: float | None
+    """Upper end of the interval; None with a single video."""
+    method: Method | None
+    """How the interval was made; see the module."""
+    videos: int
+    """Videos with a scored question; for a macro mean, those of the category with the fewest."""
+    p_value: float | None
+    """Two-sided, of the hypothesis that the mean is 0; None where there is no interval."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The score of one condition on some of the questions."""
+
+    condition: str
+    group: str
+    """`nextqa`, `star` or `all`."""
+    level: Level
+    """`micro` is over questions, `macro` the mean of the categories' means; the others are parts of a
+    group."""
+    name: str
+    """Of the category or question type; `average` for micro and macro."""
+    questions: int
+    answers: int
+    """Questions times samples."""
+    scored: int
+    """Answers that have a score."""
+    unscored: int
+    """Answers that have none."""
+    unreadable: int
+    """Scored answers that could not be read."""
+    correct: int
+    """Scored answers that the judge holds for right: that equal a reference, by a rule; that mean the same as one, by a
+    language model."""
+    mean: float | None
+    low: float | None
+    high: float | None
+    method: Method | None
+    videos: int
+    lowest: float | None
+    """The mean if every unscored answer had scored 0."""
+    highest: float | None
+    """The mean if every unscored answer had scored 100."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A condition's score minus the baseline's, on the questions that both have scored."""
+
+    condition: str
+    baseline: str
+    group: str
+    level: Level
+    name: str
+    questions: int
+    """Questions that both conditions have scored."""
+    mean: float | None
+    low: float | None
+    high: float | None
+    method: Method | None
+    videos: int
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    means: list[Mean]
+    differences: list[Difference]
+
+
+def cluster_estimates(
+    sums: Floats,
+    counts: Floats,
+    members: Sequence[Sequence[int]],
+    lowest: float,
+    highest: float,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> list[Estimate]:
+    """Means with intervals, where videos are the units.
+
+    Args:
+        sums: (videos, columns), the sum of the scores of a video's questions in a column (a subset of
+            questions).
+        counts: (videos, columns), how many questions that is.
+        members: For each estimate, the columns whose means it averages: one, or the categories of a
+            macro mean.
+        lowest: The lowest score there can be; intervals are cut at it.
+        highest: The highest score there can be.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap; the same seed gives the same intervals.
+    """
+    videos = (counts > 0).sum(axis=0)  # (columns,)
+    totals = counts.sum(axis=0)
+    means = np.divide(sums.sum(axis=0), totals, out=np.full(len(totals), np.nan), where=totals > 0)
+    # (videos, columns): how much each video moves its column's mean
+    influence = (sums - np.nan_to_num(means) * counts) / np.maximum(totals, 1)
+    influence *= np.sqrt(videos / np.maximum(videos - 1, 1))
+    constant = np.abs(influence).max(axis=0, initial=0) < 1e-12 * (highest - lowest)
+    share = 1 - (1 - CONFIDENCE) ** (1 / np.maximum(videos, 1))  # that may differ although none was seen to
+
+    fewest = [int(min(videos[m] for m in columns)) for columns in members]
+    booted = [n >= FEW_VIDEOS and not constant[list(m)].all() for n, m in zip(fewest, members, strict=True)]
+    replicates = _resampled_means(sums, counts, resamples, seed) if any(booted) else np.empty((0, 0))
+
+    estimates = []
+    for columns, n, boot in zip(map(list, members), fewest, booted, strict=True):
+        if n == 0:
+            estimates.append(Estimate(None, None, None, None, 0, None))
+            continue
+        mean = float(means[columns].mean())
+        if n == 1:
+            estimates.append(Estimate(mean, None, None, None, 1, None))
+            continue
+        error = float(np.sqrt((influence[:, columns].mean(axis=1) ** 2).sum()))
+        p_value = float(2 * stats.t.sf(abs(mean) / error, n - 1)) if error > 0 else 1.0
+        width = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+        method: Method
+        if constant[columns].all():
+            method = "constant"
+            low = float((means - share * (means - lowest))[columns].mean())
+            high = float((means + share * (highest - means))[columns].mean())
+            p_value = min(1.0, 2 * 0.5**n) if abs(mean) > 1e-12 else 1.0  # the sign test's
+        elif boot:
+            method = "bootstrap"
+            tail = stats.norm.cdf(-np.sqrt(n / (n - 1)) * width)
+            low, high = np.nanquantile(replicates[:, columns].mean(axis=1), [tail, 1 - tail]).tolist()
+        else:
+            method = "t"
+            low, high = mean - width * error, mean + width * error
+        estimates.append(Estimate(mean, float(max(low, lowest)), float(min(high, highest)), method, n, p_value))
+    return estimates
+
+
+def _resampled_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
+    """(resamples, columns): the columns' means over videos drawn with replacement; nan where none was
+    drawn.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    videos = len(sums)
+    block = max(1, 2_000_000 // videos)  # bounds the memory of one block of weights
+    replicates = []
+    for start in range(0, resamples, block):
+        rows = min(block, resamples - start)
+        drawn = generator.integers(videos, size=(rows, videos)) + np.arange(rows)[:, None] * videos
+        weights = np.bincount(drawn.ravel(), minlength=rows * videos).reshape(rows, videos).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            replicates.append((weights @ sums) / (weights @ counts))
+    return np.concatenate(replicates)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    group: str
+    level: Level
+    name: str
+    columns: tuple[int, ...]
+    """The subsets of questions whose means it averages."""
+
+
+def _cells(types: Sequence[str]) -> tuple[list[_Cell], list[frozenset[str]]]:
+    """The reported cells, and the subsets of questions that they need, each as a set of question types."""
+    present = [t for t in CATEGORY_OF_TYPE if t in set(types)]
+    subsets: list[frozenset[str]] = []
+    cells: list[_Cell] = []
+
+    def add(group: str, level: Level, name: str, *parts: list[str]) -> None:
+        subsets.extend(frozenset(part) for part in parts)
+        cells.append(_Cell(group, level, name, tuple(range(len(subsets) - len(parts), len(subsets)))))
+
+    groups = [*GROUPS.items(), ("all", tuple(c for categories in GROUPS.values() for c in categories))]
+    for group, categories in groups:
+        by_category = {c: [t for t in present if CATEGORY_OF_TYPE[t] == c] for c in categories}
+        by_category = {category: part for category, part in by_category.items() if part}
+        if not by_category:
+            continue
+        add(group, "micro", "average", [t for part in by_category.values() for t in part])
+        add(group, "macro", "average", *by_category.values())
+        for category, part in by_category.items() if group != "all" else ():
+            add(group, "category", category, part)
+            for question_type in part:
+                add(group, "question_type", question_type, [question_type])
+    return cells, subsets
+
+
+def summarise(
+    verdicts: Mapping[Key, Verdict],
+    questions: Mapping[str, Mapping[str, Any]],
+    conditions: Sequence[str],
+    baseline: str = "baseline",
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Summary:
+    """Means of every condition, and every other condition's differences from the baseline.
+
+    Args:
+        verdicts: For every answer that there should be; an unscored one has the score None. Those whose id
+            is not among the questions are left out, for they have no category: count them with the reader
+            of the run.
+        questions: {id: row with video_id and question_type}.
+        conditions: In the order of the report.
+        baseline: What the others are compared with; where it is none of the conditions there are no differences.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap; the same seed gives the same intervals.
+    """
+    ids = list(questions)
+    if not ids:
+        return Summary([], [])
+    row_of = {id_: row for row, id_ in enumerate(ids)}
+    types = [questions[id_]["question_type"] for id_ in ids]
+    names, video = np.unique([questions[id_]["video_id"] for id_ in ids], return_inverse=True)
+    cells, subsets = _cells(types)
+    masks = np.array([[t in subset for t in types] for subset in subsets], bool).reshape(-1, len(ids))
+
+    answers, scored, unreadable, correct, total = (np.zeros((len(conditions), len(ids))) for _ in range(5))
+    position = {condition: number for number, condition in enumerate(conditions)}
+    for (id_, condition, _), verdict in verdicts.items():
+        if id_ in row_of and condition in position:
+            at = position[condition], row_of[id_]
+            answers[at] += 1
+            if verdict.score is not None:
+                scored[at] += 1
+                unreadable[at] += verdict.unreadable
+                correct[at] += bool(verdict.correct)
+                total[at] += verdict.score
+    scores = np.divide(total, scored, out=np.full_like(total, np.nan), where=scored > 0)  # (conditions, questions)
+
+    def estimate(values: Floats, lowest: float) -> list[list[Estimate]]:
+        """Rows of values per question, nan where there is none -> one estimate a cell for each row."""
+        known = ~np.isnan(values)
+        columns = [(row, masks[s] & known[row]) for row in range(len(values)) for s in range(len(subsets))]
+        sums = [np.bincount(video[m], values[row][m], len(names)) for row, m in columns]
+        counts = [np.bincount(video[m], minlength=len(names)).astype(np.float64) for _, m in columns]
+        members = [[row * len(subsets) + c for c in cell.columns] for row in range(len(values)) for cell in cells]
+        if not members:
+            return [[] for _ in values]
+        flat = cluster_estimates(np.stack(sums, 1), np.stack(counts, 1), members, lowest, 100.0, resamples, seed)
+        return [flat[start : start + len(cells)] for start in range(0, len(flat), len(cells))]
+
+    means = []
+    for row, (condition, found) in enumerate(zip(conditions, estimate(scores, 0.0), strict=True)):
+        for cell, value in zip(cells, found, strict=True):
+            inside = masks[list(cell.columns)].any(axis=0)
+            counted = [int(a[row][inside].sum()) for a in (answers, scored, unreadable, correct)]
+            bounds = [_bound(total[row], scored[row], answers[row], masks, cell, s) for s in (0.0, 100.0)]
+            means.append(
+                Mean(
+                    condition=condition,
+                    group=cell.group,
+                    level=cell.level,
+                    name=cell.name,
+                    questions=int(inside.sum()),
+                    answers=counted[0],
+                    scored=counted[1],
+                    unscored=counted[0] - counted[1],
+                    unreadable=counted[2],
+                    correct=counted[3],
+                    mean=value.mean,
+                    low=value.low,
+                    high=value.high,
+                    method=value.method,
+                    videos=value.videos,
+                    lowest=bounds[0],
+                    highest=bounds[1],
+                )
+            )
+
+    differences = []
+    others = [c for c in conditions if c != baseline] if baseline in position else []
+    paired = np.array([scores[position[c]] - scores[position[baseline]] for c in others]).reshape(-1, len(ids))
+    for row, (condition, found) in enumerate(zip(others, estimate(paired, -100.0), strict=True)):
+        for cell, value in zip(cells, found, strict=True):
+            inside = masks[list(cell.columns)].any(axis=0) & ~np.isnan(paired[row])
+            differences.append(
+                Difference(
+                    condition=condition,
+                    baseline=baseline,
+                    group=cell.group,
+                    level=cell.level,
+                    name=cell.name,
+                    questions=int(inside.sum()),
+                    mean=value.mean,
+                    low=value.low,
+                    high=value.high,
+                    method=value.method,
+                    videos=value.videos,
+                    p_value=value.p_value,
+                )
+            )
+    return Summary(means, differences)
+
+
+def _bound(
+    total: Floats, scored: Floats, answers: Floats, masks: npt.NDArray[np.bool_], cell: _Cell, score: float
+) -> float | None:
+    """The cell's mean if every unscored answer had this score; None where there is no answer at all."""
+    filled = np.divide(total + score * (answers - scored), answers, out=np.full_like(total, np.nan), where=answers > 0)
+    parts = [filled[masks[c] & (answers > 0)] for c in cell.columns]
+    return float(np.mean([part.mean() for part in parts])) if all(len(part) for part in parts) else None

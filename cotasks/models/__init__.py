@@ -1,0 +1,1 @@
+"""Model families, and models of them: loaded, tiny, repaired; messages as tensors."""

@@ -1,0 +1,226 @@
+"""Load a video language model, with all that prompts for it depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from cotasks.errors import InputError, MissingExtra
+from cotasks.generate.processes import LOCAL_RANK, environment_number
+from cotasks.models.families import Family, Limits, family_of, limits_of
+from cotasks.models.repairs import repair
+from cotasks.sample import TOY_DIR
+from cotasks.version import VERSION
+
+TINY = "tiny"
+"""The model name that stands for `cotasks.models.tiny`, even where a folder of that name exists."""
+TOY = "toy"
+"""The model name that stands for the model in `TOY_DIR`, even where a folder of that name exists."""
+NOTES = {
+    TINY: "random weights; its answers mean nothing",
+    TOY: "trained on a drawn toy world; its answers say nothing about real video",
+}
+"""What a run's settings say of the models that come with the package."""
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
+WEIGHTS_SAMPLED = 16
+"""Numbers of each weight that enter the fingerprint of a model."""
+PACKAGES = ("torch", "transformers", "datasets", "numpy", "pillow", "av", "decord")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to answer."""
+
+    model: Any
+    """The `transformers` model, in evaluation mode, on its device."""
+    processor: Any
+    family: Family
+    limits: Limits
+    end_tokens: tuple[int, ...]
+    """Tokens that end an answer."""
+    context_length: int | None
+    """Most tokens of prompt and answer together; None where the configuration does not say."""
+    settings: dict[str, Any]
+    """What `run.json` says of it: name, family, type, dtype, and fingerprints of weights and chat template."""
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a piece of text."""
+        return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def generation_config(self, max_new_tokens: int) -> Any:
+        """What `generate` is told: to take the likeliest token (see `cotasks.generate.sampling`), and when to stop."""
+        from transformers import GenerationConfig
+
+        tokenizer = self.processor.tokenizer
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.end_tokens[0]
+        return GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=list(self.end_tokens),
+            pad_token_id=pad,
+        )
+
+
+def load_model(
+    name: str,
+    dtype: str = "auto",
+    device: str | None = None,
+    trust_remote_code: bool = False,
+    attention: str | None = None,
+    device_map: str | None = None,
+    torch_compile: bool = False,
+) -> Model:
+    """Load `tiny`, `toy`, a model folder or a Hub id for inference.
+
+    Args:
+        name: `tiny` builds a model with random weights, `toy` is the trained one that comes with the package; anything
+            else goes to `from_pretrained`.
+        dtype: one of `DTYPES`; `auto` is the checkpoint's own, and float32 on a CPU.
+        device: as torch names it; by default cuda (each process of a launch one of its own), else mps, else cpu.
+        trust_remote_code: run Python code that comes with the checkpoint.
+        attention: one of `ATTENTIONS`; by default what transformers takes, sdpa.
+        device_map: spread the weights over the devices of this machine as `from_pretrained` does: auto, balanced, ...;
+            instead of `device`.
+        torch_compile: compile the language model; the first batches take minutes, later ones less.
+
+    Raises InputError where the model is not there, is of a family without a row in `cotasks.models.families`, or cannot
+    be loaded as a model that takes images or video; MissingExtra where torch or transformers is not installed.
+    """
+    try:
+        import safetensors
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(str(error.name), "models") from None
+    if dtype not in DTYPES:
+        raise InputError(f"dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
+    if attention not in (None, *ATTENTIONS):
+        raise InputError(f"attention {attention!r}; expected one of {', '.join(ATTENTIONS)}")
+    if device_map and (device or name == TINY):
+        raise InputError(f"device_map {device_map!r} excludes a device, and the model `tiny`")
+    try:
+        where = torch.device(device or _best_device(torch))
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {device!r} cannot be used: {_first_line(error)}") from None
+    wanted = "float32" if dtype == "auto" and where.type == "cpu" else dtype
+    if name == TINY:
+        from cotasks.models.tiny import build_tiny
+
+        model, processor = build_tiny()
+        model = model.to(torch.float32 if wanted == "auto" else getattr(torch, wanted))
+        if attention is not None:
+            model.set_attn_implementation(attention)
+    else:
+        options = {"trust_remote_code": trust_remote_code}
+        placed = {"attn_implementation": attention, "device_map": device_map}
+        placed = {name: value for name, value in placed.items() if value is not None}
+        source = TOY_DIR if name == TOY else name
+        try:
+            config = transformers.AutoConfig.from_pretrained(source, **options)
+            family_of(config.model_type)  # before gigabytes are read
+            processor = transformers.AutoProcessor.from_pretrained(source, **options)
+            model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=wanted, **placed, **options)
+        except InputError as error:
+            raise InputError(f"model {name}: {error}", error.reason) from None
+        except (OSError, ValueError, ImportError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+            raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
+    if device_map is None:
+        model = model.to(where)
+    elif any(weight.is_meta for weight in model.parameters()):
+        raise InputError(f"model {name}: its weights do not fit into the devices by device_map {device_map!r}")
+    model = model.eval()
+    if torch_compile:
+        model.get_decoder().compile(dynamic=True)
+    repaired = repair(model, processor)
+    family = family_of(model.config.model_type)
+    limits = limits_of(processor, family)
+    ends = _end_tokens(model, processor)
+    # a checkpoint's own defaults (sampling, penalties) would fill in whatever a call leaves open
+    model.generation_config = transformers.GenerationConfig(eos_token_id=list(ends))
+    return Model(
+        model=model,
+        processor=processor,
+        family=family,
+        limits=limits,
+        end_tokens=ends,
+        context_length=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+        settings={
+            "name": name if name in NOTES or not os.path.isdir(name) else os.path.normpath(name),
+            **({"note": NOTES[name]} if name in NOTES else {}),
+            "family": family.name,
+            "model_type": model.config.model_type,
+            "revision": getattr(model.config, "_commit_hash", None),
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "weights": _fingerprint(model),
+            "chat_template": hashlib.sha256(str(processor.chat_template).encode()).hexdigest(),
+            **({"repaired": repaired} if repaired else {}),
+        },
+    )
+
+
+def check_template(model: Model) -> None:
+    """Raises InputError where the checkpoint's chat template is missing, or leaves a video out."""
+    name = model.settings["name"]
+    if not getattr(model.processor, "chat_template", None):
+        raise InputError(f"model {name}: no chat template; expected chat_template.jinja beside the weights")
+    content = [{"type": "video"}, {"type": "text", "text": "?"}]
+    text = model.processor.apply_chat_template([{"role": "user", "content": content}], tokenize=False)
+    if text.count(model.processor.video_token) != 1:
+        raise InputError(
+            f"model {name}: its chat template makes {text!r} of a message with a video; expected one "
+            f"{model.processor.video_token} in it"
+        )
+
+
+def versions(model: Model) -> dict[str, str | None]:
+    """Versions of the packages that take part, the devices and the attention; `cotasks.runs.MAY_DIFFER` says which may
+    differ when a run goes on."""
+    found: dict[str, str | None] = {"cotasks": VERSION, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    devices = dict.fromkeys(str(weight.device) for weight in model.model.parameters())
+    return {**found, "device": ", ".join(devices), "attention": model.model.config._attn_implementation}
+
+
+def _best_device(torch: Any) -> str:
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"):  # accelerate launch --cpu
+        return "cpu"
+    if torch.cuda.is_available():
+        return f"cuda:{environment_number(LOCAL_RANK, 0) % torch.cuda.device_count()}"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _end_tokens(model: Any, processor: Any) -> tuple[int, ...]:
+    """What the checkpoint's generation settings name, and the tokenizer's own end token."""
+    named = model.generation_config.eos_token_id
+    tokens = [named] if isinstance(named, int) else list(named or ())
+    tokens.append(processor.tokenizer.eos_token_id)
+    return tuple(dict.fromkeys(token for token in tokens if token is not None))
+
+
+def _fingerprint(model: Any) -> str:
+    """sha256 over names and shapes of all weights and the first numbers of each.
+
+    It tells a checkpoint from another one trained further, at no cost; where and how the weights are stored does
+    not matter.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.named_parameters()):
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().reshape(-1)[:WEIGHTS_SAMPLED].double().cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Steps predicted by a model."""

@@ -1,0 +1,359 @@
+"""Ask a model for the steps themselves, one after the other, and keep what it said as a predictions folder.
+
+The steps are conditions named `step-1` to `step-4`, asked by the loop of `cotasks.generate`: batched, on any number of
+processes, at a server, resumable, and none that is on disk is asked again. Each sees the steps before it in the context
+block, written as under any condition: the model's own, as they could be read (`given="own"`; all records are asked for
+a step before any is for the next), or the true ones (`given="oracle"`; the steps are then asked together). So a prompt
+is, to the byte, the user's turn of the tasks `frame_localization` to `temporal_relations` of `cotasks.instructions`,
+and a model trained on these is asked as it was trained.
+
+A step is read strictly, then by the repairs of `cotasks.steps.repair`; names that the scene does not have stay, as
+entities of their own (`cotasks.steps.naming`). What cannot be read is kept as text. A text of which nothing can be read
+is a prediction, an empty one; a step that failed (out of memory, say) is none, and neither are the steps that would be
+told of it.
+
+The folder, written at the end from what the run folder holds: see `cotasks.runs.predictions`; and, of step 1, the lines
+that `cotasks build --localization FILE` takes:
+
+localization.jsonl   {id, model, used_answer, spans [[start, end]] in seconds of the file, entities [name], raw}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotasks.errors import InputError
+from cotasks.generate.run import generate
+from cotasks.generate.sampling import GREEDY, Sampling
+from cotasks.models.families import frame_size
+from cotasks.prompts.prompt import BOXES_PER_ENTITY, Condition, step_context
+from cotasks.prompts.view import STEP_FIELDS, PredictedSteps, view
+from cotasks.records.dataset import Records
+from cotasks.records.schema import Record
+from cotasks.runs.folder import dump_jsonl, read_failures, read_generations, read_settings
+from cotasks.runs.predictions import PredictionsFolder, load_predictions, prediction_row, write_predictions
+from cotasks.steps import temporal_relations
+from cotasks.steps.context import Parsed, StepContext
+from cotasks.steps.naming import open_context
+from cotasks.steps.repair import read_step
+from cotasks.video.reading import source_size
+
+if TYPE_CHECKING:
+    from cotasks.generate.server.model import ServedModel
+    from cotasks.models.load import Model
+
+GIVEN = ("own", "oracle")
+LOCALIZATION = "localization.jsonl"
+LAST_FRAME = 2**31 - 1
+"""Frame numbers are of 32 bits."""
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """What the texts of one step were like."""
+
+    texts: int = 0
+    unread: int = 0
+    """Of these, with a line or an item that could not be read."""
+    repaired: int = 0
+    """Of these, with a line that only a repair could read."""
+    cut_off: int = 0
+    """Of these, as long as was allowed, so that their end is missing."""
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """How a predictions folder stands."""
+
+    total: int
+    """Steps that were asked for: records times steps."""
+    done: int
+    """Of these, answered by this call or before."""
+    new: int
+    """Of these, answered by this call, in whatever process."""
+    failures: dict[str, int]
+    """Reason -> how many failed by this call or before."""
+    read: dict[int, StepCounts] = field(default_factory=dict)
+    """Step -> what its texts were like. Empty where something is left to ask, and the folder not written."""
+    main: bool = True
+    """Whether this is the main process; the others of a launch need not speak."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every step is there."""
+        return self.done == self.total
+
+
+def parse_steps(text: str) -> tuple[int, ...]:
+    """`1234`, `1`, `34` -> the steps. Raises InputError for anything but some of 1 to 4, each once, in order."""
+    if not text or list(text) != sorted(set(text) & set("1234")):
+        raise InputError(f"steps {text!r}; expected some of 1234, each once, in order")
+    return tuple(int(digit) for digit in text)
+
+
+def predict(
+    records: Records,
+    model_name: str,
+    folder: str | Path,
+    *,
+    steps: Sequence[int] = (1, 2, 3, 4),
+    given: str = "own",
+    with_answer: bool = False,
+    predictions: str | Path | None = None,
+    boxes_per_entity: int = BOXES_PER_ENTITY,
+    num_frames: int | None = None,
+    videos: str | Path | None = None,
+    max_new_tokens: int = 1024,
+    sampling: Sampling = GREEDY,
+    **options: Any,
+) -> PredictResult:
+    """Ask a model for steps of every record. May be interrupted and called again; on several processes, each calls
+    this alike.
+
+    Args:
+        records: what to ask, see `cotasks.records.dataset.load_records`.
+        model_name: as of `cotasks.generate.generate`.
+        folder: written to, or gone on with.
+        steps: some of 1 to 4, ascending.
+        given: what a step is told of those before it: `own`, what the model said, or `oracle`, the truth.
+        with_answer: show the reference answer below the question; for step 1 alone, where it makes A1 for a build
+            (which then says `used_answer`).
+        predictions: a folder of an earlier call, whose steps are told where `steps` leaves them out.
+        boxes_per_entity: at most so many boxes an entity are told, and asked for, in step 2.
+        num_frames: frames shown and spoken of; by default the whole grid.
+        videos: the folder that `video_path` is relative to; the sample brings its own.
+        max_new_tokens: longest text of a step.
+        sampling: greedy, or how to sample; one text a step.
+        options: further arguments of `generate`, such as `server` or `batch_size`.
+
+    Raises InputError as `generate` does, and where steps are out of order, or a step before them would be told and is
+    not there.
+    """
+    steps = parse_steps("".join(map(str, steps)))
+    if given not in GIVEN:
+        raise InputError(f"given {given!r}; expected own or oracle")
+    if boxes_per_entity < 1:
+        raise InputError(f"boxes_per_entity {boxes_per_entity}; expected 1 or more")
+    if with_answer and steps != (1,):
+        raise InputError(f"with_answer for steps {steps}; expected step 1 alone, which a build takes")
+    if sampling.num_samples > 1:
+        raise InputError(f"{sampling.num_samples} samples a prompt; expected one text a step")
+    missing = [step for step in range(1, steps[-1]) if step not in steps]
+    if given == "oracle" or not missing:
+        if predictions is not None:
+            raise InputError(f"predictions {predictions}: not told to any step; expected none with these steps")
+    elif predictions is None:
+        raise InputError(
+            f"steps {''.join(map(str, steps))}: step {missing[0]} comes before and is missing; ask for it too, name "
+            "--predictions that hold it, or use --given oracle"
+        )
+    conditions = [
+        Condition(
+            name_of(step),
+            steps=tuple(range(1, step)),
+            origin="predicted" if given == "own" and step > 1 else "oracle",
+            num_frames=num_frames,
+            boxes_per_entity=boxes_per_entity,
+            asks=step,
+            tells_answer=with_answer,
+        )
+        for step in steps
+    ]
+    earlier = None
+    if predictions is not None:
+        told = next(condition for condition in conditions if condition.asks and condition.asks > missing[0])
+        needed = dataclasses.replace(told, steps=tuple(step for step in missing if step in told.steps))
+        earlier = load_predictions(predictions, records, [needed])
+    said = Said(Path(folder), conditions, given, records.video_folder(videos), earlier, tuple(missing))
+    result = generate(
+        records,
+        conditions,
+        model_name,
+        folder,
+        videos=videos,
+        max_new_tokens=max_new_tokens,
+        sampling=sampling,
+        chain=said,
+        **options,
+    )
+    read: dict[int, StepCounts] = {}
+    if result.main and result.done + sum(result.failures.values()) == result.total:
+        read = _write(records, said)
+    return PredictResult(result.total, result.done, result.new, result.failures, read, result.main)
+
+
+def name_of(step: int) -> str:
+    """The condition under which a step's text stands in the run folder."""
+    return f"step-{step}"
+
+
+class Said:
+    """What a model has said of the steps so far; a `cotasks.generate.Chain`.
+
+    Args:
+        folder: the run folder.
+        conditions: that ask for the steps.
+        given: `own` or `oracle`, see `predict`.
+        videos: their folder.
+        earlier: an earlier call's folder.
+        taken: the steps that it gives.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        conditions: Sequence[Condition],
+        given: str,
+        videos: Path | None,
+        earlier: PredictionsFolder | None = None,
+        taken: tuple[int, ...] = (),
+    ) -> None:
+        self.folder, self.conditions, self.given, self.videos = folder, conditions, given, videos
+        self.earlier, self.taken = earlier, taken
+        self.with_answer = any(condition.tells_answer for condition in conditions)
+        self.model: Model | ServedModel | None = None
+        self.texts: dict[str, dict[int, str]] = {}
+        """Record id -> step -> text."""
+        self.cut_off: dict[str, set[int]] = {}
+        """Record id -> steps whose text is cut off."""
+        self.failed: dict[str, dict[int, str]] = {}
+        """Record id -> step -> reason."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `run.json` says of it."""
+        asked = {condition.asks for condition in self.conditions if condition.asks}
+        settings = {"steps": sorted(asked.union(self.taken)), "given": self.given, "with_answer": self.with_answer}
+        return {"predict": settings, **({"predictions": self.earlier.run_settings()} if self.earlier else {})}
+
+    def parts(self, conditions: Sequence[Condition]) -> list[Sequence[Condition]]:
+        """One step after the other, or all together where none is told of another's outcome."""
+        return [[condition] for condition in conditions] if self.given == "own" else [conditions]
+
+    def begin(self, folder: Path, model: Model | ServedModel) -> None:
+        """Read what the run folder holds."""
+        self.folder, self.model = folder, model
+        asks = {condition.name: condition.asks or 0 for condition in self.conditions}
+        self.texts, self.cut_off, self.failed = {}, {}, {}
+        for (record_id, name, _), row in read_generations(folder).items():
+            self.texts.setdefault(record_id, {})[asks[name]] = row["answer"]
+            if row.get("finish_reason") == "length":
+                self.cut_off.setdefault(record_id, set()).add(asks[name])
+        for (record_id, name, _), row in read_failures(folder).items():
+            self.failed.setdefault(record_id, {})[asks[name]] = row["reason"]
+
+    def of(self, record: Record) -> PredictedSteps:
+        """What was said of a record so far, as far as it could be read."""
+        return self.read(record)[0]
+
+    def read(self, record: Record) -> tuple[PredictedSteps, dict[int, Parsed[Any]]]:
+        """What was said of a record so far, with what was taken over; and step -> what was read of its text."""
+        before = self._earlier(record)
+        texts = self.texts.get(record.id, {})
+        reasons = {**before.reasons, **self.failed.get(record.id, {})}
+        if not texts:
+            return dataclasses.replace(before, reasons=reasons), {}
+        context = self._context(record)
+        if before.entities:
+            known = {entity.tid for entity in context.entities}
+            others = tuple(entity for entity in before.entities if entity.tid not in known)
+            names = {**context.names, **dict(before.names)}
+            context = dataclasses.replace(
+                context, entities=(*context.entities, *others), given_names=tuple(names.items())
+            )
+        context = open_context(context, texts)
+        parsed = {step: read_step(step, text, context) for step, text in sorted(texts.items())}
+        if 4 in parsed:
+            parsed[4] = _storable(parsed[4], context)
+        found = {STEP_FIELDS[step]: one.value for step, one in parsed.items()}
+        if 1 in parsed:
+            found[STEP_FIELDS[1]] = dataclasses.replace(parsed[1].value, used_answer=self.with_answer)
+        steps = dataclasses.replace(before, **found)
+        tids = steps.tids()
+        entities = tuple(entity for entity in context.entities if entity.tid in tids)
+        names_of = tuple((entity.tid, context.names[entity.tid]) for entity in entities)
+        return dataclasses.replace(steps, entities=entities, names=names_of, reasons=reasons), parsed
+
+    def _earlier(self, record: Record) -> PredictedSteps:
+        """The steps that are taken over; a record that the earlier folder lacks has reasons in their place."""
+        if self.earlier is None:
+            return PredictedSteps()
+        try:
+            found = self.earlier.of(record)
+        except InputError as error:
+            return PredictedSteps(reasons=dict.fromkeys(self.taken, error.reason))
+        others: dict[str, Any] = {name: None for step, name in STEP_FIELDS.items() if step not in self.taken}
+        reasons = {step: reason for step, reason in found.reasons.items() if step in self.taken}
+        return dataclasses.replace(found, **others, reasons=reasons)
+
+    def _context(self, record: Record) -> StepContext:
+        """How the model was to write the steps of a record."""
+        assert self.model is not None
+        source = source_size(record, self.videos)
+        told = view(record, dataclasses.replace(self.conditions[0], steps=(), origin="oracle"))
+        size = frame_size(self.model.family, *source, num_frames=len(told.shown), limits=self.model.limits)
+        return step_context(told, self.model.family, size, source)
+
+
+def _write(records: Records, said: Said) -> dict[int, StepCounts]:
+    """Write the folder; {step: what its texts were like}."""
+    assert said.model is not None
+    said.begin(said.folder, said.model)
+    model = read_settings(said.folder)["model"]["name"]
+    counts = {condition.asks or 0: StepCounts() for condition in said.conditions}
+    proposals: list[dict[str, Any]] = []
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for record in records:
+            steps, parsed = said.read(record)
+            texts = said.texts.get(record.id, {})
+            cut_off = said.cut_off.get(record.id, ())
+            for step, read in parsed.items():
+                old = counts[step]
+                counts[step] = StepCounts(
+                    old.texts + 1,
+                    old.unread + bool(read.unread),
+                    old.repaired + bool(read.repaired),
+                    old.cut_off + (step in cut_off),
+                )
+            if 1 in parsed:
+                proposals.append(_proposal(record, model, steps, texts[1], parsed[1].unread))
+            yield prediction_row(record.id, model, said.given, steps, texts, cut_off, parsed)
+
+    write_predictions(said.folder, records.split, rows())
+    if 1 in counts:
+        dump_jsonl(said.folder / LOCALIZATION, proposals)
+    return counts
+
+
+def _storable(parsed: Parsed[Any], context: StepContext) -> Parsed[Any]:
+    """Step 4 without what no frame number can hold ("5s to 999999999s"), which then counts as not read."""
+    wild = [r for r in parsed.value if max(abs(r.begin_frame), abs(r.end_frame)) > LAST_FRAME]
+    if not wild:
+        return parsed
+    unread = (*parsed.unread, *temporal_relations.render(tuple(wild), context).splitlines())
+    return dataclasses.replace(parsed, value=tuple(r for r in parsed.value if r not in wild), unread=unread)
+
+
+_ENTITIES = re.compile(r"\b(?:entit(?:y|ies)|objects?)\b[^:\n]{0,10}:(.*)", re.IGNORECASE)
+
+
+def _proposal(record: Record, model: str, steps: PredictedSteps, text: str, unread: Sequence[str]) -> dict[str, Any]:
+    """The line of localization.jsonl. Things that are no names ("a man who holds a guitar") are entities here, as the
+    build goes by their words."""
+    a1, names = steps.frame_localization, dict(steps.names)
+    assert a1 is not None
+    things = " ".join(_ENTITIES.findall(text))
+    return {
+        "id": record.id,
+        "model": model,
+        "used_answer": a1.used_answer,
+        "spans": [[span.start_seconds, span.end_seconds] for span in a1.spans],
+        "entities": [*(names[entity.tid] for entity in a1.entities), *(item for item in unread if item in things)],
+        "raw": text,
+    }

@@ -1,0 +1,63 @@
+"""What the readers of the source files hand on: a question, and a video's annotation on its grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cotasks.records.schema import Frame, Scene, Span
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a source, before it meets the annotation of its video."""
+
+    id: str
+    """The record's id."""
+    source: str
+    question_type: str
+    video_id: str
+    video_path: str
+    """Relative to the video folder."""
+    question: str
+    answer: str
+    additional_answers: tuple[str, ...]
+    choices: tuple[str, ...]
+    answer_index: int
+    """-1 where open-ended."""
+    place: str
+    """Where it stands, `file:line` or `file: question_id`, for messages."""
+    qid: str = ""
+    """The source's own number of the question, for looking up its human spans; unique only within a video."""
+    size: tuple[int, int, int] | None = None
+    """(frame_count, width, height) where the source of the question states them."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A question that became no record."""
+
+    id: str
+    reason: str
+    """Short phrase without values, the same for all questions that fail alike."""
+    detail: str
+    """One line with file, place and value; may be empty."""
+
+
+@dataclass(frozen=True)
+class VideoAnnotation:
+    """The annotation of a video, or of a question's clip in it, on its grid."""
+
+    fps: float
+    frame_count: int | None
+    width: int | None
+    height: int | None
+    clip: Span
+    frames: tuple[Frame, ...]
+    """The grid."""
+    scene: Scene
+    keyframes: tuple[int, ...] | None = None
+    """0-based numbers of the annotated frames on the grid; None where every frame of the video is annotated."""
+    keyframes_left_out: int = 0
+    """Annotated frames of the clip for which the grid had no place."""
+    keyframes_outside_clip: int = 0
+    """Annotated frames before or after the clip, which are not used."""

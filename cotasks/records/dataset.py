@@ -1,0 +1,237 @@
+"""Load records from the embedded sample, a built folder, or the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+import cotasks  # noqa: F401  (makes `load_dataset("cotasks")` known)
+from cotasks.errors import InputError, shorten
+from cotasks.records.schema import FEATURES, Record, table_to_records
+from cotasks.sample import DATA_DIR
+
+SAMPLE = "sample"
+"""The DATASET that names the embedded sample, even where a folder of that name exists."""
+SPLITS = ("train", "validation", "test")
+BATCH_ROWS = 16
+"""Rows read at a time; a row holds some hundred boxes."""
+FINGERPRINT_ROWS = 1000
+"""Rows hashed at a time; part of the fingerprint's definition."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of one split, in an order of their own.
+
+    Videos come in the order of the sha256 of their ids, which is as good as random and the same everywhere; within
+    a video, records come by id. So the first videos are a fair sample, whatever order the source has.
+    """
+
+    dataset: str
+    """DATASET as it was given."""
+    config: str
+    split: str
+    """train, validation or test."""
+    limit: int | None
+    """About so many questions were asked for; see `load_records`."""
+    rows: Any
+    """The `datasets.Dataset`, in the order above."""
+    fingerprint: str
+    """sha256 over the contents of the whole split, before `limit`: equal for equal records, from wherever they were
+    loaded and in whatever order they lay."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Record]:
+        # neighbours share a scene, which is read once for all of a batch
+        tables = self.rows.with_format("arrow").iter(batch_size=BATCH_ROWS)
+        return (record for table in tables for record in table_to_records(table))
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Record ids in order."""
+        return list(self.rows["id"])
+
+    @cached_property
+    def video_ids(self) -> list[str]:
+        """The video id of each record, in order."""
+        return list(self.rows["video_id"])
+
+    @cached_property
+    def grids(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Of each record, frames of its grid, and whether these are every frame from its first to its last."""
+        frames = self.rows.select_columns(["frames"]).with_format("arrow")[:]["frames"].combine_chunks()
+        lengths = pc.list_value_length(frames).to_numpy().astype(np.int64)
+        indices = frames.flatten().field("index").to_numpy()
+        ends = lengths.cumsum()
+        return lengths, indices[ends - 1] - indices[ends - lengths] + 1 == lengths
+
+    def at(self, index: int) -> Record:
+        """The record at a position of this order, from 0. Raises InputError where there is none."""
+        if not 0 <= index < len(self):
+            raise InputError(f"{self.dataset}: no record {index} in {self.split}; expected 0 to {len(self) - 1}")
+        return Record.from_row(self.rows[index])
+
+    def by_id(self, record_id: str) -> Record:
+        """The record of that id. Raises InputError where there is none."""
+        if record_id not in self.ids:
+            raise InputError(
+                f"{self.dataset}: no record {record_id!r} in {self.split}; its ids look like {self.ids[0]!r}"
+            )
+        return self.at(self.ids.index(record_id))
+
+    def video_folder(self, given: str | Path | None = None) -> Path | None:
+        """The folder that `video_path` is relative to: the one given, else the sample's own, else None."""
+        if given is not None:
+            return Path(given)
+        return Path(DATA_DIR) / "videos" if self.dataset == SAMPLE else None
+
+
+def split_name(text: str) -> str:
+    """`train`, `validation` (or `val`), `test`. Raises InputError for any other name."""
+    name = {"val": "validation", "valid": "validation"}.get(text, text)
+    if name not in SPLITS:
+        raise InputError(f"no split {text!r}; expected train, validation (or val) or test")
+    return name
+
+
+def load_records(
+    dataset: str, split: str | None = None, config: str | None = None, limit: int | None = None
+) -> Records:
+    """Load one split.
+
+    Args:
+        dataset: `sample`; a folder that `cotasks build` wrote; or a Hub id `ORG/NAME`.
+        split: see `split_name`. By default validation, or the only one there is.
+        config: which of the folder's or Hub data set's configs; by default its default.
+        limit: take whole videos, in the order of `Records`, until they hold at least so many questions. A smaller
+            limit gives a prefix of what a larger one gives.
+
+    Raises InputError where the data set, config or split is not there, or its columns are not those of a record.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; expected 1 or more")
+    wanted = split_name(split) if split is not None else None
+    rows, config, split = _load(dataset, config, wanted)
+    _check_columns(dataset, rows)
+    rows = rows.select_columns(list(FEATURES))  # a copy with the videos in its rows would decode them
+    rows = rows.select(_order(rows))
+    fingerprint = _fingerprint(rows)
+    if limit is not None:
+        rows = rows.select(range(_whole_videos(rows["video_id"], limit)))
+    return Records(dataset, config, split, limit, rows, fingerprint)
+
+
+def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str]:
+    """(rows, config name, split name)."""
+    from datasets import load_dataset_builder
+    from datasets.exceptions import DatasetsError
+
+    path = "cotasks" if dataset == SAMPLE else dataset
+    if dataset != SAMPLE and not Path(dataset).is_dir() and not _is_hub_id(dataset):
+        raise InputError(f"{dataset}: no such folder; expected `sample`, a built folder, or a Hub id ORG/NAME")
+    try:
+        builder = load_dataset_builder(path, config or (SAMPLE if dataset == SAMPLE else None))
+        config = str(builder.config.name)
+        if dataset != SAMPLE and Path(dataset).is_dir():
+            # by way of its files, or a folder that was written anew would be read from the cache of the old one
+            builder = load_dataset_builder(builder.name, data_files=dict(builder.config.data_files))
+        builder.download_and_prepare()
+    except InputError:
+        raise
+    except (DatasetsError, OSError, ValueError) as error:
+        cause = error.__cause__ if error.__cause__ is not None else error
+        if isinstance(cause, InputError):
+            raise cause from None
+        raise InputError(f"{dataset}: cannot be loaded: {_one_line(cause)}") from None
+    names = list(builder.info.splits or {})
+    chosen = split or ("validation" if "validation" in names else names[0] if len(names) == 1 else None)
+    if chosen not in names and dataset != SAMPLE:
+        asked = f"no split {split}" if split else "several splits, and none is validation"
+        raise InputError(f"{dataset}: {asked}; name one of: {', '.join(names)}")
+    return builder.as_dataset(split=chosen), config, str(chosen)
+
+
+def _is_hub_id(text: str) -> bool:
+    return text.count("/") == 1 and not text.startswith((".", "/", "~")) and not text.endswith("/")
+
+
+def _one_line(error: BaseException) -> str:
+    """The first line of a message of `datasets`; the following ones are advice on calling `load_dataset`."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if lines[0].startswith("Config name is missing"):
+        return f"it has several configs; name one with --config ({lines[1]})" if len(lines) > 1 else lines[0]
+    return lines[0]
+
+
+def _check_columns(dataset: str, rows: Any) -> None:
+    """Raises InputError where columns of a record are missing or of another type."""
+    missing = [name for name in FEATURES if name not in rows.column_names]
+    if missing:
+        raise InputError(
+            f"{dataset}: columns missing: {', '.join(missing)}; expected a folder that `cotasks build` wrote"
+        )
+    for name, feature in FEATURES.items():
+        if rows.features[name] != feature:
+            found = shorten(rows.features[name])
+            raise InputError(f"{dataset}: column {name} is {found}; expected {shorten(feature)}; build it again")
+
+
+def _order(rows: Any) -> list[int]:
+    """Positions of the rows by sha256 of the video id, then by id."""
+    video_ids, ids = list(rows["video_id"]), list(rows["id"])
+    digests = {video_id: hashlib.sha256(video_id.encode()).digest() for video_id in video_ids}
+    return sorted(range(len(ids)), key=lambda i: (digests[video_ids[i]], video_ids[i], ids[i]))
+
+
+def _whole_videos(video_ids: Any, limit: int) -> int:
+    """How many rows to take so that at least `limit` are taken and no video is split."""
+    video_ids = list(video_ids)
+    end = min(limit, len(video_ids))
+    while end < len(video_ids) and video_ids[end] == video_ids[end - 1]:
+        end += 1
+    return end
+
+
+def _fingerprint(rows: Any) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(rows), FINGERPRINT_ROWS):
+        table: pa.Table = rows.with_format("arrow")[start : start + FINGERPRINT_ROWS]
+        for name in FEATURES:
+            digest.update(name.encode() + b"\0")
+            _hash_array(digest, table[name].combine_chunks())
+    return digest.hexdigest()
+
+
+def _hash_array(digest: Any, array: Any) -> None:
+    """Hash the values of an Arrow array, whatever its buffers look like: lengths of lists, then their items."""
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks)
+    kind = array.type
+    if array.null_count:
+        digest.update(b"nulls" + array.is_null().to_numpy(zero_copy_only=False).tobytes())
+    if pa.types.is_struct(kind):
+        for child in array.flatten():
+            _hash_array(digest, child)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        lengths = pc.fill_null(pc.list_value_length(array), -1).to_numpy(zero_copy_only=False)
+        digest.update(lengths.astype(np.int64).tobytes())
+        _hash_array(digest, array.flatten())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        for text in array.to_pylist():
+            data = (text or "").encode()
+            digest.update(len(data).to_bytes(8, "little") + data)
+    else:
+        if array.null_count:
+            array = array.fill_null(pa.scalar(0).cast(kind))
+        digest.update(array.to_numpy(zero_copy_only=False).tobytes())

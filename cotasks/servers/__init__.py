@@ -1,0 +1,1 @@
+"""What judge and server backend share: addresses, calls, retries."""

@@ -1,0 +1,195 @@
+"""Steps against their truth, as a table with intervals: what the paper's Table 8 shows.
+
+A row is {step, metric, main, group, questions, videos, mean, low, high, p_value}: the mean over records of one score of
+one step (`score` of the step's module), 0 to 100, with its 95% interval over videos. A score that a record does not
+define, see `cotasks.steps.measures`, enters no mean; a step that was not predicted has none. `main` marks the scores
+that plots and short tables show.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from cotasks.metrics.contrasts import estimates, interval_row
+from cotasks.prompts.prompt import BOXES_PER_ENTITY
+from cotasks.prompts.view import STEP_FIELDS, corrupt, restrict
+from cotasks.records.boxes import CoordinateFormat
+from cotasks.records.dataset import Records
+from cotasks.records.schema import Entity, Record
+from cotasks.records.timeline import thin
+from cotasks.runs.predictions import PredictionsFolder, load_predictions
+from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
+from cotasks.steps.context import StepContext
+from cotasks.steps.scoring import score_steps
+
+Row = dict[str, Any]
+StepScores = Mapping[int, Mapping[str, float | None]]
+"""Step -> name of the score -> 0 to 1, or None."""
+
+MODULES = {1: frame_localization, 2: entity_tracking, 3: spatial_relations, 4: temporal_relations}
+METRICS = {step: tuple(f.name for f in dataclasses.fields(module.Score)) for step, module in MODULES.items()}
+"""Step -> the names of its scores."""
+MAIN = {(1, "frame_f1"), (1, "entity_f1"), (2, "mean_iou"), (3, "triple_f1"), (4, "span_f1")}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextCounts:
+    """How the texts of one step could be read."""
+
+    predicted: int = 0
+    """Records with a text of the step."""
+    failed: int = 0
+    """Records without one: the model failed, or an earlier step had."""
+    unreadable: int = 0
+    """Texts of which nothing could be read, though they say something; they score 0."""
+    partly_read: int = 0
+    """Texts of which some lines or items could not be read, and others could."""
+    repaired: int = 0
+    """Texts with lines that were read by a repair, see `cotasks.steps.repair`."""
+
+
+def step_rows(scores: Sequence[StepScores], video_ids: Sequence[str], categories: Sequence[str]) -> list[Row]:
+    """Rows of all records, and by category where there are several.
+
+    Args:
+        scores: Of each record.
+        video_ids: Of each record.
+        categories: Of each record's question.
+    """
+    groups = {"all": np.ones(len(scores), bool)}
+    names = list(dict.fromkeys(categories))
+    if len(names) > 1:
+        groups |= {name: np.array([category == name for category in categories]) for name in names}
+    labels = [(step, metric, group) for step, metrics in METRICS.items() for metric in metrics for group in groups]
+    columns = []
+    for step, metric, group in labels:
+        found = [score.get(step, {}).get(metric) for score in scores]
+        columns.append((np.array([np.nan if v is None else 100.0 * v for v in found]), groups[group]))
+    return [
+        {
+            "step": step,
+            "metric": metric,
+            "main": (step, metric) in MAIN,
+            "group": group,
+            **interval_row(*one),
+            "p_value": None,
+        }
+        for (step, metric, group), one in zip(labels, estimates(columns, video_ids, 0.0, 100.0), strict=True)
+    ]
+
+
+def plain_context(record: Record, named: Iterable[Entity] = ()) -> StepContext:
+    """What scoring needs to know of a record, for no model in particular.
+
+    Args:
+        record: On the frames that count.
+        named: Entities that a prediction speaks of, beside the scene's.
+    """
+    size = record.width or 1000, record.height or 1000
+    entities = {entity.tid: entity for entity in (*named, *record.scene.entities)}
+    return StepContext(
+        entities=tuple(entities[tid] for tid in sorted(entities)),
+        frames=record.frames,
+        fps=record.fps,
+        clip=record.clip,
+        source_size=size,
+        coordinates=CoordinateFormat("thousandths", size),
+    )
+
+
+def corrupted_step_rows(records: Iterable[Record], corruptions: Sequence[float], seeds: int) -> list[Row]:
+    """The rows of corrupted steps with their {corruption}; no model is asked.
+
+    Args:
+        records: With the true steps.
+        corruptions: Probabilities, see `cotasks.prompts.view`.
+        seeds: How many corruptions of each; a record's score is their mean.
+    """
+    videos, categories = [], []
+    found: dict[float, list[StepScores]] = {level: [] for level in corruptions}
+    for record in records:
+        videos.append(record.video_id)
+        categories.append(record.category)
+        context = plain_context(record)
+        for level, scores in found.items():
+            drawn = [corrupt(record, level, seed) for seed in range(seeds if level else 1)]
+            each = [score_steps(one, record, context, exact_names=True) for one in drawn]
+            scores.append(_mean(each))
+    return [
+        {"corruption": level, **row} for level, scores in found.items() for row in step_rows(scores, videos, categories)
+    ]
+
+
+def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
+    """The rows of a predictions folder, each with the fields of its step's `TextCounts`.
+
+    Raises InputError where the folder is none, or was made of other records.
+    """
+    found = load_predictions(folder, records, ())
+    texts = _read_texts(found)
+    scores, videos, categories = [], [], []
+    for record in records:
+        videos.append(record.video_id)
+        categories.append(record.category)
+        scores.append(_score_prediction(record, found, texts.get(record.id)))
+    counts = {step: _count_texts(step, records, texts) for step in found.steps}
+    rows = step_rows(scores, videos, categories)
+    return [{**row, **dataclasses.asdict(counts[row["step"]])} for row in rows if row["step"] in counts]
+
+
+def _read_texts(found: PredictionsFolder) -> dict[str, Row]:
+    """{record id: its row of the parquet, with texts and what could not be read of them}"""
+    columns = [f"{name}_{part}" for name in STEP_FIELDS.values() for part in ("text", "unread", "repaired")]
+    [path] = found.folder.glob("predictions/*.parquet")
+    table = pq.read_table(path, columns=["id", *STEP_FIELDS.values(), *columns])
+    return {row["id"]: row for row in table.to_pylist()}
+
+
+def _is_unreadable(row: Row, step: int) -> bool:
+    """Whether the text of a step says something of which nothing could be read."""
+    name = STEP_FIELDS[step]
+    read = row[name]["frames"] or row[name]["entities"] if step == 1 and row[name] else row[name]
+    return row[f"{name}_text"] is not None and not read and bool(row[f"{name}_unread"])
+
+
+def _score_prediction(record: Record, found: PredictionsFolder, row: Row | None) -> StepScores:
+    if row is None:
+        return {}
+    predicted = found.of(record)
+    truth = record if found.num_frames is None else restrict(record, thin(record.frames, found.num_frames))
+    context = plain_context(truth, predicted.entities)
+    scores = dict(score_steps(predicted, truth, context, boxes_per_entity=BOXES_PER_ENTITY))
+    for step in list(scores):
+        if _is_unreadable(row, step):
+            scores[step] = dict.fromkeys(METRICS[step], 0.0)
+    return scores
+
+
+def _count_texts(step: int, records: Records, texts: Mapping[str, Row]) -> TextCounts:
+    name = STEP_FIELDS[step]
+    said = [row for id_ in records.ids if (row := texts.get(id_)) is not None and row[f"{name}_text"] is not None]
+    unreadable = sum(_is_unreadable(row, step) for row in said)
+    return TextCounts(
+        predicted=len(said),
+        failed=len(records) - len(said),
+        unreadable=unreadable,
+        partly_read=sum(bool(row[f"{name}_unread"]) for row in said) - unreadable,
+        repaired=sum(bool(row[f"{name}_repaired"]) for row in said),
+    )
+
+
+def _mean(scores: Sequence[StepScores]) -> StepScores:
+    """Score by score, over those that are defined."""
+    result: dict[int, dict[str, float | None]] = {}
+    for step, metrics in METRICS.items():
+        result[step] = {}
+        for metric in metrics:
+            known = [value for score in scores if (value := score.get(step, {}).get(metric)) is not None]
+            result[step][metric] = sum(known) / len(known) if known else None
+    return result

@@ -1,0 +1,374 @@
+"""What the fine-tuning examples share: the base model, its examples, and where a model is good to go on from."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotasks.errors import InputError, MissingExtra
+from cotasks.models.families import Family, family_of, limits_of
+from cotasks.models.load import TINY, TOY
+from cotasks.models.repairs import repair
+from cotasks.prompts.prompt import BOXES_PER_ENTITY
+from cotasks.records.dataset import load_records
+from cotasks.sample import TOY_DIR
+from cotasks.training.collator import TrainingCollator
+from cotasks.training.events import ReportFile
+from cotasks.training.examples import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
+from cotasks.training.turns import IGNORED
+from cotasks.video.cache import FOLDER_BYTES, FrameCache
+
+if TYPE_CHECKING:
+    import torch
+
+TRIED_FIRST = 8
+"""Examples of which one must be usable before training begins: else the video folder, say, is the wrong one."""
+BATCH_BYTES = 2**28
+"""Frames kept in the memory of each process that reads videos, beside the folder."""
+COUNTS = (
+    *("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep"),
+    *("max_steps", "max_tokens", "num_frames", "boxes_per_entity", "limit", "eval_limit"),
+)
+"""Options that are 1 or more where they are given."""
+PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "frame_cache", "frame_cache_gb")
+"""Options that may change when training goes on."""
+REPORT = "report.jsonl"
+"""In the folder of a run: what was skipped or shortened."""
+WORKER_ERROR = "cotasks.errors.InputError: "
+"""What stands before the message in an error that a DataLoader's worker hands on."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model to be trained, and what prompts for it depend on."""
+
+    model: Any
+    processor: Any
+    family: Family
+    dtype: str
+    """Of the weights as published, such as `bfloat16`; what is trained is to be saved in it."""
+
+
+def load_base(name: str, dtype: str = "float32") -> Base:
+    """Load `tiny`, `toy`, a model folder or a Hub id, on the CPU, for training.
+
+    Args:
+        name: `tiny` builds a model with random weights, `toy` is the small one of the package; anything else goes to
+            `from_pretrained`.
+        dtype: of the weights in memory, as torch names it.
+
+    Raises InputError where the model is not there or of a family without a row in `cotasks.models.families`, MissingExtra
+    where torch or transformers is not installed.
+    """
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(str(error.name), "train") from None
+    if name == TINY:
+        from cotasks.models.tiny import build_tiny
+
+        model, processor = build_tiny()
+        repair(model, processor)
+        return Base(model.to(getattr(torch, dtype)), processor, family_of(model.config.model_type), "float32")
+    source = TOY_DIR if name == TOY else name
+    try:
+        config = transformers.AutoConfig.from_pretrained(source)
+        family = family_of(config.model_type)
+        processor = transformers.AutoProcessor.from_pretrained(source)
+        model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype))
+    except InputError as error:
+        raise InputError(f"model {name}: {error}", error.reason) from None
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"model {name}: cannot be loaded: {error}") from None
+    repair(model, processor)
+    published = getattr(config, "dtype", None) or config.get_text_config().dtype or torch.float32
+    return Base(model, processor, family, str(published).removeprefix("torch."))
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that `training_examples` and `training_collator` read."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--model", required=True, help="`tiny`, `toy`, a model folder, or a Hub id")
+    group.add_argument("--data", required=True, help="`sample`, a folder of `cotasks build`, or a Hub id")
+    group.add_argument("--config", help="config of the data set, where it has several")
+    group.add_argument("--split", default="train", help="split to learn from (default: train)")
+    group.add_argument("--eval-split", help="split to evaluate on, none by default")
+    group.add_argument("--limit", type=int, help="about so many questions of the split to learn from")
+    group.add_argument("--eval-limit", type=int, help="about so many questions of the split to evaluate on")
+    group.add_argument("--videos", type=Path, help="folder of the videos; the sample brings its own")
+    group.add_argument(
+        "--task",
+        action="append",
+        dest="tasks",
+        metavar="TASK",
+        help="what to learn, once or several times: a step such as frame_localization, `chain`, or a condition such as "
+        f"cotasks-12 (default: {' '.join(TASKS)})",
+    )
+    group.add_argument("--num-frames", type=int, help="frames shown (default: the grid of the records)")
+    group.add_argument(
+        "--boxes-per-entity", type=int, default=BOXES_PER_ENTITY, help=f"in step 2 (default: {BOXES_PER_ENTITY})"
+    )
+    group.add_argument(
+        "--max-tokens", type=int, help="budget of an example, video included; beyond it, items of steps 2 to 4 go"
+    )
+    group.add_argument("--workers", type=int, default=0, help="processes that read videos ahead (default: 0)")
+    group.add_argument(
+        "--frame-cache", type=Path, metavar="DIR", help="keep decoded frames in this folder, for all processes and runs"
+    )
+    group.add_argument(
+        "--frame-cache-gb",
+        type=float,
+        default=FOLDER_BYTES / 1e9,
+        metavar="GB",
+        help=f"size of that folder; what was used longest ago goes first (default: {FOLDER_BYTES / 1e9:.0f})",
+    )
+
+
+def add_training_arguments(parser: argparse.ArgumentParser, learning_rate: float) -> argparse._ArgumentGroup:
+    """The options of training that both examples have; the group, for those that one of them adds."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--out", type=Path, required=True, help="folder to write to, or to go on with")
+    group.add_argument("--epochs", type=float, default=1.0)
+    group.add_argument("--max-steps", type=int, help="stop after so many steps, whatever --epochs says")
+    group.add_argument("--batch-size", type=int, default=1, help="examples at once, a process (default: 1)")
+    group.add_argument("--accumulate", type=int, default=1, help="batches of a process before a step (default: 1)")
+    group.add_argument("--learning-rate", type=float, default=learning_rate, help=f"(default: {learning_rate})")
+    group.add_argument("--warmup", type=float, default=0.03, help="share of the steps before the peak (default: 0.03)")
+    group.add_argument("--weight-decay", type=float, default=0.0)
+    group.add_argument("--max-grad-norm", type=float, default=1.0)
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--log-every", type=int, default=10, help="steps between two lines on the screen (default: 10)")
+    group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations (default: 200)")
+    group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints (default: 200)")
+    group.add_argument("--keep", type=int, default=2, help="checkpoints kept (default: 2)")
+    return group
+
+
+def parse_positive(parser: argparse.ArgumentParser, *names: str) -> argparse.Namespace:
+    """The command line, whose options that count something, and `names`, are to be 1 or more."""
+    args = parser.parse_args()
+    for name in (*COUNTS, *names):
+        if (value := getattr(args, name)) is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} is {value}; expected 1 or more")
+    if not args.epochs > 0:
+        parser.error(f"--epochs is {args.epochs}; expected more than 0")
+    return args
+
+
+def settings_of(args: argparse.Namespace, changeable: Sequence[str] = ()) -> dict[str, Any]:
+    """The options that shape what is learned; those that say where and how fast, and `changeable` ones, do not."""
+    left_out = {*PLACES, *changeable}
+    return {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in left_out}
+
+
+def training_examples(args: argparse.Namespace, base: Base, split: str, limit: int | None) -> tuple[Any, Path | None]:
+    """(a `datasets.Dataset` of `INSTRUCTION_FEATURES`, the folder of its videos).
+
+    Records that no example can be made of are reported, in the file `REPORT` of the folder --out.
+
+    Raises InputError where the data set, the split or the folder is not there, where nothing is to be learned, and
+    where a batch would have clips that cannot be stacked.
+    """
+    records = load_records(args.data, split, args.config, limit)
+    folder = records.video_folder(args.videos)
+    tasks = tuple(args.tasks or TASKS)
+    conditions = [parse_task(task) for task in tasks]
+    if folder is None and any(condition is None or condition.video for condition in conditions):
+        raise InputError("videos are shown; name their folder with --videos")
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected the folder of the videos")
+    tokenizer = base.processor.tokenizer
+    limits = limits_of(base.processor, base.family)
+    options = {"tasks": tasks, "num_frames": args.num_frames, "boxes_per_entity": args.boxes_per_entity}
+    rows = records.rows.map(
+        _examples_or_faults,
+        batched=True,
+        batch_size=16,
+        remove_columns=records.rows.column_names,
+        features=INSTRUCTION_FEATURES,
+        fn_kwargs={
+            **options,
+            "family": base.family.name,
+            "limits": limits,
+            "videos": folder,
+            "count_tokens": lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
+        },
+        # the cache's name must change with our code, which `datasets` does not look at, and with videos that tell the
+        # size of frames, but not with a tokenizer's hash
+        new_fingerprint=_fingerprint(
+            records.fingerprint, records.limit, options, base.family, limits, args.model, _telling(records.rows, folder)
+        ),
+        desc=f"{split}: examples",
+    )
+    rows, fault = _without_faults(rows, ReportFile(args.out / REPORT))
+    if len(rows) == 0:
+        raise InputError(f"{args.data}: {split} holds nothing to learn for {', '.join(tasks)}{fault and f': {fault}'}")
+    if args.batch_size > 1 and base.family.limits.fixed is not None:
+        _check_stackable(rows, f"{args.data}: {split}", base.family)
+    return rows, folder
+
+
+def _telling(rows: Any, folder: Path | None) -> list[tuple[str, int, int]]:
+    """(path, bytes, time of change) of the videos that are there of records that lack their frame size."""
+    import pyarrow.compute
+
+    table = rows.select_columns(["video_path", "width"]).with_format("arrow")[:]
+    found = []
+    for path in table.filter(pyarrow.compute.is_null(table["width"]))["video_path"].unique().to_pylist():
+        with contextlib.suppress(OSError):
+            stat = ((folder or Path()) / path).stat()
+            found.append((path, stat.st_size, stat.st_mtime_ns))
+    return sorted(found)
+
+
+def _examples_or_faults(batch: dict[str, list[Any]], **options: Any) -> dict[str, list[Any]]:
+    """`instructions`, with a row for each task of a record that it refuses, such as one whose damaged video would have
+    to tell the frame size: it has no family, and its message says why. The rows may be kept by `datasets`."""
+    columns: dict[str, list[Any]] = {name: [] for name in INSTRUCTION_FEATURES}
+    for record in examples_of(batch):
+        try:
+            made = instructions(record, **options)
+        except InputError as error:
+            content = [{"type": error.reason, "text": str(error)}]
+            fault = {"id": record["id"], "messages": [{"role": "fault", "content": content}], "cuts": [], "frames": []}
+            rows = [{**dict.fromkeys(INSTRUCTION_FEATURES), **fault, "task": task} for task in options["tasks"]]
+            made = {name: [row[name] for row in rows] for name in INSTRUCTION_FEATURES}
+        for name, values in made.items():
+            columns[name] += values
+    return columns
+
+
+def _without_faults(rows: Any, report: ReportFile) -> tuple[Any, str]:
+    """(the examples, what was wrong with the first record without any); what is left out is reported."""
+    import pyarrow.compute
+
+    faulty = pyarrow.compute.is_null(rows.data.column("family")).to_numpy()
+    if not faulty.any():
+        return rows, ""
+    faults = []
+    for row in rows.select(faulty.nonzero()[0]):
+        (what,) = row["messages"][0]["content"]
+        faults.append(what["text"])
+        report(
+            {"event": "skipped", "id": row["id"], "task": row["task"], "reason": what["type"], "detail": what["text"]}
+        )
+    return rows.select((~faulty).nonzero()[0]), faults[0]
+
+
+def _check_stackable(rows: Any, name: str, family: Family) -> None:
+    """Raises InputError where examples show unequal numbers of frames: a batch of them would end the run on its way."""
+    import pyarrow.compute
+
+    counts = set(pyarrow.compute.list_value_length(rows.data.column("frames")).unique().to_pylist()) - {0}
+    if len(counts) > 1:
+        raise InputError(
+            f"{name} shows {min(counts)} to {max(counts)} frames, and {family.name} cannot stack these in a batch; use "
+            f"--batch-size 1 with --accumulate, or --num-frames {min(counts)}"
+        )
+
+
+def _fingerprint(*parts: object) -> str:
+    """A name for examples made of these by this code."""
+    digest = hashlib.sha256(repr(parts).encode())
+    package = Path(__file__).parents[1]
+    for room in ("models", "prompts", "records", "steps", "training"):
+        for path in sorted((package / room).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def training_collator(args: argparse.Namespace, base: Base, folder: Path | None, report: Path) -> TrainingCollator:
+    """A collator that appends what it skips and shortens to `report`, and gives a blank batch rather than none.
+
+    Raises InputError where the folder of --frame-cache cannot be made.
+    """
+    cache = None
+    if args.frame_cache is not None:
+        # in memory only what several examples of one batch share: shuffled examples meet again in the folder
+        cache = FrameCache(args.frame_cache, memory_bytes=BATCH_BYTES, folder_bytes=round(args.frame_cache_gb * 1e9))
+    return TrainingCollator(
+        base.processor,
+        base.family,
+        folder,
+        max_tokens=args.max_tokens,
+        pad_to_multiple_of=8,
+        blank_batches=True,
+        report=ReportFile(report),
+        frame_cache=cache,
+    )
+
+
+def try_first(collator: TrainingCollator, rows: Any) -> None:
+    """Raises InputError where none of the first examples can be used: one alone may be damaged."""
+    strict = dataclasses.replace(collator, blank_batches=False, report=lambda event: None)
+    for number in range(min(TRIED_FIRST, len(rows))):
+        try:
+            strict([rows[number]])
+            return
+        except InputError as caught:
+            error = caught
+    raise InputError(f"none of the first {TRIED_FIRST} examples can be used: {error}")
+
+
+def usable(collator: TrainingCollator, rows: Any) -> Any:
+    """The rows that can be used, found out by using each once; the others are reported."""
+    strict = dataclasses.replace(collator, blank_batches=False)
+    good = []
+    for number in range(len(rows)):
+        try:
+            strict([rows[number]])
+            good.append(number)
+        except InputError:
+            pass  # reported by the collator
+    return rows.select(good)
+
+
+def answer_loss(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(sum of the loss over labels, number of labels).
+
+    Logits are computed at the positions of labels only: those of a whole row of 10,000 video tokens over a vocabulary
+    of 150,000 would take 6 GB.
+    """
+    import torch
+
+    inputs = {name: value for name, value in batch.items() if name != "labels"}
+    targets = batch["labels"][:, 1:]
+    # (K,) positions before a label of any row
+    keep = (targets != IGNORED).any(dim=0).nonzero().flatten()
+    if len(keep) == 0:
+        keep = torch.zeros(1, dtype=torch.long, device=targets.device)
+    logits = model(**inputs, logits_to_keep=keep, use_cache=False).logits  # (B, K, V)
+    targets = targets[:, keep]
+    loss = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return loss, (targets != IGNORED).sum()
+
+
+def freeze_vision(model: Any) -> None:
+    """Leave the vision tower as it is."""
+    inner = model.model
+    for name in ("visual", "vision_tower"):
+        if hasattr(inner, name):
+            getattr(inner, name).requires_grad_(False)
+            return
+    raise InputError(f"{type(model).__name__}: no vision tower found; expected model.visual or model.vision_tower")
+
+
+def run_main(main: Callable[[], int]) -> None:
+    """Run a script: wrong input is one line on standard error and exit code 2."""
+    try:
+        code = main()
+    except InputError as error:
+        text = str(error)
+        print(f"error: {text.rpartition(WORKER_ERROR)[2] if WORKER_ERROR in text else text}", file=sys.stderr)
+        code = 2
+    sys.exit(code)

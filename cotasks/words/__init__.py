@@ -1,0 +1,1 @@
+"""Words: of questions, categories and predicates; of answers."""
