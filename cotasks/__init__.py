@@ -38,3 +38,13 @@ def draw(record: Record, videos: str | Path | None = None) -> Image:
     from cotasks.look.record import draw as draw_record
 
     return draw_record(record, videos)
+
+
+def _to_html(record: Record) -> str:
+    """What a notebook shows of a record: its steps, and the frames with their boxes."""
+    from cotasks.look.record import to_html
+
+    return to_html(record)
+
+
+Record._repr_html_ = _to_html  # type: ignore[attr-defined]

@@ -16,6 +16,13 @@ from cotasks.commands import build as data
 from cotasks.commands import predict
 from cotasks.commands import report as runs
 from cotasks.commands import study as studies
+from cotasks.commands.audit import audit
+from cotasks.commands.demo import demo
+from cotasks.commands.generate import generate
+from cotasks.commands.judge import judge
+from cotasks.commands.push import push
+from cotasks.commands.show import show
+from cotasks.commands.steps import steps
 from cotasks.errors import InputError
 
 app = typer.Typer(
@@ -27,17 +34,17 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    runs.demo,
+    demo,
     data.build,
-    data.show,
-    data.audit,
-    runs.generate,
+    show,
+    audit,
+    generate,
     predict.predict,
-    runs.judge,
+    judge,
     runs.report,
-    studies.steps,
+    steps,
     studies.study,
-    data.push,
+    push,
 ):
     app.command()(command)
 

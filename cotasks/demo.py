@@ -47,7 +47,7 @@ def run_toy(out: Path, clips: int, seed: int, model: str = "toy") -> tuple[Repor
     from cotasks.generate.run import generate
     from cotasks.judge.run import judge_run
     from cotasks.predict.run import predict
-    from cotasks.prompts.prompt import parse_condition
+    from cotasks.prompts.condition import parse_condition
     from cotasks.records.dataset import load_records
     from cotasks.report import write_report
     from cotasks.sample.drawn import GRID, write_drawn

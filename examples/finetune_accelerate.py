@@ -34,7 +34,8 @@ try:
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
-from cotasks.runs.folder import Appender, dump_json, dump_jsonl, read_json, read_jsonl, settle
+from cotasks.runs.folder import Appender, settle
+from cotasks.tools.files import dump_json, dump_jsonl, read_json, read_jsonl
 from cotasks.tools.progress import progress_bar
 from cotasks.training.events import describe_report
 from cotasks.training.scripts import (

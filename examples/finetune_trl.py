@@ -29,7 +29,8 @@ try:
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
-from cotasks.runs.folder import Appender, dump_jsonl, read_json, read_jsonl, settle
+from cotasks.runs.folder import Appender, settle
+from cotasks.tools.files import dump_jsonl, read_json, read_jsonl
 from cotasks.training.events import describe_report
 from cotasks.training.scripts import (
     REPORT,

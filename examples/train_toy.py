@@ -41,8 +41,9 @@ from cotasks.sample.drawn import GRID, HEIGHT, WIDTH, drawn_stories, write_annot
 from cotasks.sample.film import Clip as Film
 from cotasks.sample.film import draw
 from cotasks.sample.stories import Story
+from cotasks.steps.table import STEP_TASKS, STEP_TITLES
 from cotasks.training.collator import TrainingCollator
-from cotasks.training.examples import STEP_TASKS, examples_of, instructions
+from cotasks.training.examples import examples_of, instructions
 from cotasks.training.scripts import answer_loss, run_main
 from cotasks.training.turns import IGNORED
 
@@ -136,7 +137,7 @@ def fixed_phrases() -> list[str]:
         " Boxes are [x1, y1, x2, y2] in pixels of a frame ",
         "Times are in seconds from the start of the video.",
         prompts.OPEN_INSTRUCTION,
-        *prompts.STEP_TITLES.values(),
+        *STEP_TITLES.values(),
         *requests,
         *(
             "Question: ",
@@ -362,8 +363,8 @@ def evaluate(args: argparse.Namespace) -> int:
     """Ask the model about freshly drawn test clips and print the tables; 0 when every answer is there."""
     from cotasks.demo import run_toy
     from cotasks.report.markdown import main_tables
-    from cotasks.runs.folder import read_json
     from cotasks.step_scores.report import render, write_step_report
+    from cotasks.tools.files import read_json
 
     paths, complete = run_toy(args.out, args.clips, TEST_SEED, args.model)
     _, steps = write_step_report([args.out / "predictions"])

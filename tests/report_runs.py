@@ -9,10 +9,11 @@ from typing import Any
 
 from cotasks.judge.run import judge_run
 from cotasks.models.families import FAMILIES, Limits
-from cotasks.prompts.prompt import parse_condition
+from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record
 from cotasks.runs import folder as runs
+from cotasks.tools.files import dump_jsonl
 from tests.synthetic import make_record, write_folder, write_video
 
 FAMILY = FAMILIES["qwen2_5_vl"]
@@ -62,7 +63,7 @@ def write_run(
         "frames": {"limits": dataclasses.asdict(LIMITS)},
     }
     runs.settle(folder, {**settings, **fields})
-    runs.dump_jsonl(folder / "questions.jsonl", map(question_row, records))
+    dump_jsonl(folder / "questions.jsonl", map(question_row, records))
     answers, failures = [], []
     for record in records:
         for condition in conditions:
@@ -74,7 +75,7 @@ def write_run(
                 answers.append({**row, "answer": text, "finish_reason": "stop", "cut_items": 0})
     for part, rows in (("generations", answers), ("failures", failures)):
         (folder / part).mkdir(exist_ok=True)
-        runs.dump_jsonl(folder / part / "00000.jsonl", rows)
+        dump_jsonl(folder / part / "00000.jsonl", rows)
     for judge in judges:
         judge_run(folder, judge)
     return folder

@@ -14,6 +14,7 @@ from cotasks.judge.agreement import Agreement, agreement_of, cohen_kappa, krippe
 from cotasks.judge.run import judge_run
 from cotasks.report import write_report
 from cotasks.runs import folder as runs
+from cotasks.tools.files import read_json
 from tests.judge_server import JudgeServer, asked_about, completion, verdict
 from tests.test_judge import write_run
 
@@ -209,7 +210,7 @@ def test_a_report_shows_how_judges_agree(tmp_path: Path) -> None:
         for judge, repeats in (("openai:m", 3), ("openai:n", 1)):
             judge_run(folder, judge, base_url=server.url, repeats=repeats, concurrency=1, progress=False)
     paths = write_report([folder])
-    summary = runs.read_json(paths.summary)
+    summary = read_json(paths.summary)
     pairs = {(row["judge"], row["other_judge"]): row for row in summary["agreement"]}
     assert list(pairs) == [("openai:m", "openai:n"), ("openai:m", "exact"), ("openai:n", "exact")]
     (expected,) = agreement_of(folder, ["openai:m", "openai:n"])
@@ -247,5 +248,5 @@ def test_rules_alone_show_no_agreement(tmp_path: Path) -> None:
     for judge in ("exact", "f1"):
         judge_run(folder, judge)
     paths = write_report([folder])
-    assert runs.read_json(paths.summary)["agreement"] == []
+    assert read_json(paths.summary)["agreement"] == []
     assert "Agreement" not in paths.markdown.read_text("utf-8")

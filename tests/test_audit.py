@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from cotasks.audit import AuditPaths, audit, counts, read_skipped, summarise
 from cotasks.errors import InputError, MissingExtra
+from cotasks.pages.markdown import escape
 from cotasks.records.schema import Box, Record, records_to_table
-from cotasks.report.markdown import escape
 from tests.audit_records import FRAMES, make_record, moving, write_folder
 
 GOLDEN = Path(__file__).parent / "golden" / "audit"

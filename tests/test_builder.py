@@ -189,13 +189,13 @@ def test_the_cache_is_reused_until_a_source_or_the_code_changes(sources: Path, m
 def test_the_code_hash_covers_what_shapes_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(Path(TREE, "cotasks"), tmp_path / "cotasks", ignore=shutil.ignore_patterns("data")))
     shutil.copytree(Path(TREE, "builders"), tmp_path / "builders")
-    monkeypatch.setattr(registration, "__file__", str(copy / "registration.py"))
+    monkeypatch.setattr(registration, "__file__", str(copy / "records/registration.py"))
     code_hash = registration.code_hash.__wrapped__
     before = code_hash()
-    for path in (copy / "prompts.py", tmp_path / "builders/publish/card.py"):
+    for path in (copy / "prompts/prompt.py", tmp_path / "builders/publish/card.py"):
         path.write_text("# shapes no row")
     assert code_hash() == before
-    for path in (copy / "schema.py", copy / "steps/entity_tracking.py", tmp_path / "builders/readers/vidor.py"):
+    for path in (copy / "records/schema.py", copy / "steps/entity_tracking.py", tmp_path / "builders/readers/vidor.py"):
         path.write_text(path.read_text() + "\n# changed\n")
         assert code_hash() != before
         before = code_hash()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.judge.run import Verdict
+from cotasks.judge.verdicts import Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.contrasts import Ratio, Scores, estimates, ratio, weighted
 from cotasks.studies import plans, tables

@@ -103,7 +103,7 @@ def test_two_processes_agree_with_one_and_stop_together(
 
 def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> None:
     from cotasks.generate.run import generate
-    from cotasks.prompts.prompt import parse_condition
+    from cotasks.prompts.condition import parse_condition
     from cotasks.records.dataset import load_records
     from cotasks.runs.folder import read_generations
 

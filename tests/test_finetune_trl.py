@@ -56,7 +56,7 @@ def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> 
 
     from cotasks.generate.run import generate
     from cotasks.models.tiny import save_tiny
-    from cotasks.prompts.prompt import parse_condition
+    from cotasks.prompts.condition import parse_condition
     from cotasks.records.dataset import load_records
 
     save_tiny(tmp_path / "base")

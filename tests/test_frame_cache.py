@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from cotasks.errors import InputError, MissingExtra
 from cotasks.video import cache as frame_cache
 from cotasks.video.cache import FrameCache, cached
-from cotasks.video.reading import Image, probe, read_frames
+from cotasks.video.packets import Image
+from cotasks.video.reading import probe, read_frames
 from tests.synthetic import HEIGHT, WIDTH, number_of, write_video
 
 pytest.importorskip("av")

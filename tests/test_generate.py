@@ -29,12 +29,13 @@ from cotasks.generate.processes import Processes
 from cotasks.generate.run import GenerateResult, generate
 from cotasks.generate.sampling import GREEDY, Sampling
 from cotasks.models.load import load_model
-from cotasks.prompts.prompt import parse_condition
+from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record, Span
 from cotasks.records.timeline import grid_frames
-from cotasks.runs.folder import locked, read_failures, read_generations, read_jsonl, read_questions, read_settings
+from cotasks.runs.folder import locked, read_failures, read_generations, read_questions, read_settings
 from cotasks.sample import TOY_DIR
+from cotasks.tools.files import read_jsonl
 from cotasks.video.reading import read_frames
 from tests.synthetic import FPS, make_record, number_of, write_folder, write_video
 

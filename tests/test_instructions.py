@@ -15,10 +15,12 @@ from cotasks.generate.prepare import Item, prepare_video
 from cotasks.models.families import FAMILIES, limits_of
 from cotasks.models.load import Model
 from cotasks.models.tensors import Clip
-from cotasks.prompts.prompt import STEP_TITLES, Condition, build_prompt, parse_condition
+from cotasks.prompts.condition import Condition, parse_condition
+from cotasks.prompts.prompt import build_prompt
 from cotasks.records.dataset import load_records
 from cotasks.records.schema import Record, Span, records_to_table
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
+from cotasks.steps.table import STEP_TITLES
 from cotasks.training.examples import (
     INSTRUCTION_FEATURES,
     TASKS,

@@ -17,8 +17,13 @@ from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.judge import run as judge
-from cotasks.judge.run import Verdict, judge_answer, judge_run, read_run, token_f1, verdict_key, verdicts_of
+from cotasks.judge.judges import verdicts_of
+from cotasks.judge.rules import judge_answer, token_f1, verdict_key
+from cotasks.judge.run import judge_run
+from cotasks.judge.verdicts import Verdict
 from cotasks.runs import folder as runs
+from cotasks.runs.run import read_run
+from cotasks.tools.files import read_jsonl
 
 CONDITIONS = {"baseline": {"steps": []}, "cotasks": {"steps": [1, 2, 3, 4]}}
 CHOICES = ["scarf", "cap", "turban", "glasses", "scarf"]
@@ -60,7 +65,7 @@ def add_answers(folder: Path, answers: dict[runs.Key, Any], name: str = "00000")
 
 
 def rows_of(folder: Path, name: str = "exact") -> list[dict[str, Any]]:
-    return list(runs.read_jsonl(folder / "verdicts" / f"{name}.jsonl"))
+    return list(read_jsonl(folder / "verdicts" / f"{name}.jsonl"))
 
 
 @pytest.mark.parametrize(

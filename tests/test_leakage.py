@@ -16,7 +16,8 @@ from cotasks.audit.chance import Leakage
 from cotasks.audit.counts import light_records
 from cotasks.audit.leakage import CONDITIONS, MEASURES, Question, Vocabulary
 from cotasks.models.families import FAMILIES
-from cotasks.prompts.prompt import Condition, build_prompt
+from cotasks.prompts.condition import Condition
+from cotasks.prompts.prompt import build_prompt
 from cotasks.records.schema import Record, records_to_table
 from tests.audit_records import make_record
 from tests.strategies import records

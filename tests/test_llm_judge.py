@@ -25,13 +25,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
+from cotasks.judge.judges import JudgeCounts, judges_of, rule_of, served_models, verdicts_of
 from cotasks.judge.llm import batch as llm_batch
 from cotasks.judge.llm.pricing import find_price, most_tokens
 from cotasks.judge.llm.rubric import load_rubric, read_user_message
-from cotasks.judge.llm.settings import file_stem, read_llm_judge, served_models
-from cotasks.judge.run import JudgeCounts, Verdict, judge_run, judges_of, read_run, rule_of, verdicts_of
+from cotasks.judge.llm.settings import file_stem, read_llm_judge
+from cotasks.judge.run import judge_run
+from cotasks.judge.verdicts import Verdict
 from cotasks.runs import folder as runs
+from cotasks.runs.run import read_run
 from cotasks.servers import calls as openai_calls
+from cotasks.tools.files import dump_json, read_json, read_jsonl
 from tests.judge_server import JudgeServer, Response, completion, fair, verdict
 from tests.test_judge import CHOICES, add_answers, question, write_run
 
@@ -57,7 +61,7 @@ def ask(folder: Path, server: JudgeServer, name: str = "openai:m", **options: An
 
 
 def rows_of(folder: Path, name: str = "openai:m") -> list[dict[str, Any]]:
-    return list(runs.read_jsonl(folder / "verdicts" / f"{file_stem(name)}.jsonl"))
+    return list(read_jsonl(folder / "verdicts" / f"{file_stem(name)}.jsonl"))
 
 
 def many(count: int, condition: str = "baseline") -> Answers:
@@ -96,7 +100,7 @@ def test_each_answer_gets_a_verdict_with_the_judges_words(tmp_path: Path) -> Non
     assert judges_of(folder) == ["openai:m"]
     rubric = load_rubric()
     assert rule_of(folder, "openai:m") == f"{rubric.name} {rubric.version}, {rubric.sha256[:8]}"
-    stored = runs.read_json(folder / "verdicts" / "openai-m.json")
+    stored = read_json(folder / "verdicts" / "openai-m.json")
     assert (stored["base_url"], stored["rubric"]["text"], stored["temperature"]) == (server.url, rubric.text, 0.0)
 
 
@@ -353,7 +357,7 @@ def test_killed_ten_times_nothing_on_disk_is_asked_for_again(tmp_path: Path) -> 
     path = folder / "verdicts" / "openai-m.jsonl"
 
     def on_disk() -> set[str]:
-        return {answers[runs.key_of(row)] for row in runs.read_jsonl(path)} if path.exists() else set()
+        return {answers[runs.key_of(row)] for row in read_jsonl(path)} if path.exists() else set()
 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with JudgeServer(flaky(), latency=0.03) as server:
@@ -616,9 +620,9 @@ def test_verdicts_without_their_settings_are_named(tmp_path: Path) -> None:
     with JudgeServer() as server:
         ask(folder, server)
     path = folder / "verdicts" / "openai-m.json"
-    changed = runs.read_json(path)
+    changed = read_json(path)
     changed["rubric"]["text"] += " Be kind."
-    runs.dump_json(path, changed)
+    dump_json(path, changed)
     with pytest.raises(InputError, match=r"openai-m\.json: settings of another judge, or a changed rubric"):
         verdicts_of(read_run(folder), "openai:m")
     path.unlink()
@@ -819,7 +823,7 @@ def test_a_batch_under_way_is_found_again(tmp_path: Path, moment: str, monkeypat
     """Stopped at each moment between sending a file and the last verdict, no request is sent twice."""
     folder = write_run(tmp_path / "run", many(5))
     dumps = 0
-    dump_json = runs.dump_json
+    dump = llm_batch.dump_json
 
     def dump_then_die(path: Path, value: Any) -> None:
         nonlocal dumps
@@ -827,7 +831,7 @@ def test_a_batch_under_way_is_found_again(tmp_path: Path, moment: str, monkeypat
             dumps += 1
             if moment == "after create" and dumps == 3:
                 raise KeyboardInterrupt
-        dump_json(path, value)
+        dump(path, value)
         if path.parent.name == "batches" and moment == "before create" and dumps == 2:
             raise KeyboardInterrupt
 
@@ -838,7 +842,7 @@ def test_a_batch_under_way_is_found_again(tmp_path: Path, moment: str, monkeypat
 
     take = llm_batch._take
     with JudgeServer() as server, monkeypatch.context() as patch:
-        patch.setattr(runs, "dump_json", dump_then_die)
+        patch.setattr(llm_batch, "dump_json", dump_then_die)
         if moment == "while waiting":
             patch.setattr(llm_batch, "POLL_SECONDS", "never")
         if moment == "while reading":
@@ -936,4 +940,4 @@ def test_a_real_server_with_a_model_that_talks_nonsense(tmp_path: Path, monkeypa
         finally:
             server.kill()
     assert (counts.calls, counts.unscored, counts.scored, counts.unreadable, counts.left) == (6, 6, 2, 2, 0)
-    assert all(row["reply"] for row in runs.read_jsonl(counts.path) if row["score"] is None)
+    assert all(row["reply"] for row in read_jsonl(counts.path) if row["score"] is None)

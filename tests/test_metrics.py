@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from cotasks.judge.run import Verdict
-from cotasks.metrics.means import Difference, Estimate, Mean, Summary, cluster_estimates, summarise
+from cotasks.judge.verdicts import Verdict
+from cotasks.metrics.intervals import Estimate, cluster_estimates
+from cotasks.metrics.means import Difference, Mean, Summary, summarise
 from cotasks.runs.folder import Key
 
 Floats = npt.NDArray[np.float64]

@@ -17,16 +17,10 @@ from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES
-from cotasks.prompts.prompt import (
-    Condition,
-    build_prompt,
-    condition_settings,
-    parse_condition,
-    read_condition,
-    step_context,
-    step_text,
-)
-from cotasks.prompts.view import PredictedSteps, corrupt, shown_frames, spoken_frames, view
+from cotasks.prompts.condition import Condition, condition_settings, parse_condition, read_condition
+from cotasks.prompts.corruption import corrupt
+from cotasks.prompts.prompt import build_prompt, step_context
+from cotasks.prompts.view import shown_frames, spoken_frames, view
 from cotasks.records.dataset import load_records
 from cotasks.records.schema import (
     Box,
@@ -40,6 +34,8 @@ from cotasks.records.schema import (
 )
 from cotasks.records.timeline import spans_of_frames, thin
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
+from cotasks.steps.predicted import PredictedSteps
+from cotasks.steps.table import step_text
 from tests.strategies import records
 from tests.synthetic import make_record
 

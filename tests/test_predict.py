@@ -29,21 +29,13 @@ from cotasks.generate.sampling import Sampling
 from cotasks.models.families import FAMILIES, Limits, frame_size, limits_of
 from cotasks.models.load import load_model
 from cotasks.predict.run import LOCALIZATION, PredictResult, Said, StepCounts, parse_steps, predict
-from cotasks.prompts.prompt import Condition, build_prompt, parse_condition, step_context, step_text
+from cotasks.prompts.condition import Condition, parse_condition
+from cotasks.prompts.prompt import build_prompt, step_context
 from cotasks.prompts.view import view
 from cotasks.records.boxes import Size
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import FEATURES, Record
-from cotasks.runs.folder import (
-    dump_json,
-    key_of,
-    read_failures,
-    read_folder,
-    read_generations,
-    read_json,
-    read_jsonl,
-    read_settings,
-)
+from cotasks.runs.folder import key_of, read_failures, read_folder, read_generations, read_settings
 from cotasks.runs.predictions import (
     PREDICTION_FEATURES,
     load_predictions,
@@ -51,7 +43,9 @@ from cotasks.runs.predictions import (
     read_predictions,
     write_predictions,
 )
-from cotasks.training.examples import STEP_TASKS, examples_of, instructions
+from cotasks.steps.table import STEP_TASKS, step_text
+from cotasks.tools.files import dump_json, read_json, read_jsonl
+from cotasks.training.examples import examples_of, instructions
 from tests import strategies
 from tests.synthetic import make_record, write_folder
 from tests.test_generate import make_world

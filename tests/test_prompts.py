@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import cotasks
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES
-from cotasks.prompts.prompt import Condition, build_prompt, parse_condition, question_text
+from cotasks.prompts.condition import Condition, parse_condition
+from cotasks.prompts.prompt import build_prompt, question_text
 from cotasks.records.schema import Record
 from tests.strategies import records
 

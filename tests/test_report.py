@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.judge.run import judge_run
+from cotasks.pages.markdown import escape, table
 from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.report import summarise_runs, write_report
-from cotasks.report.markdown import escape, render, table
+from cotasks.report.markdown import render
 from cotasks.runs import folder as runs
 
 GOLDEN = Path(__file__).parent / "golden" / "report"

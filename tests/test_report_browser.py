@@ -13,7 +13,7 @@ import pytest
 from cotasks.judge.run import judge_run
 from cotasks.records.schema import Record
 from cotasks.report import write_report
-from cotasks.runs import folder as runs
+from cotasks.tools.files import dump_jsonl, read_jsonl
 from tests import report_runs
 from tests.browser import Opened, browser, opened
 from tests.test_report import write_run
@@ -428,15 +428,15 @@ def test_without_javascript_the_results_are_there(running: Any, report: Path) ->
 
 def test_a_long_list_draws_only_what_is_seen(running: Any, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
-    questions = list(runs.read_jsonl(folder / "questions.jsonl"))
+    questions = list(read_jsonl(folder / "questions.jsonl"))
     many = [{**questions[n % 2], "id": f"m{n}", "question": f"number {n}"} for n in range(3000)]
-    runs.dump_jsonl(folder / "questions.jsonl", many)
+    dump_jsonl(folder / "questions.jsonl", many)
     answers = [
         {"id": row["id"], "condition": condition, "sample": 0, "answer": "A" if n % 3 else "B"}
         for n, row in enumerate(many)
         for condition in ("baseline", "cotasks")
     ]
-    runs.dump_jsonl(folder / "generations" / "00000.jsonl", answers)
+    dump_jsonl(folder / "generations" / "00000.jsonl", answers)
     judge_run(folder)
     path = write_report([folder]).html
     with opened(running, path, "#answers") as window:

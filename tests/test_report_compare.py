@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cotasks.judge.run import judge_run, read_run, verdicts_of
+from cotasks.judge.judges import verdicts_of
+from cotasks.judge.run import judge_run
 from cotasks.report import summarise_runs, write_report
 from cotasks.report.plots import Axis, difference_axis, histogram_svg, interval_svg, share_svg
 from cotasks.report.tables import Interval, main_tables
 from cotasks.runs import folder as runs
+from cotasks.runs.run import read_run
+from cotasks.tools.files import dump_jsonl, read_jsonl
 from tests.test_report import add, add_question, write_large_run
 
 TYPES = ("Interaction", "Sequence", "Prediction", "Feasibility")
@@ -89,8 +92,8 @@ def test_between_runs_is_paired_and_clustered(tmp_path: Path) -> None:
 def test_other_questions_are_not_compared_between_runs(tmp_path: Path) -> None:
     one = write_star(tmp_path / "one", "one", {"baseline": 0.4}, 0)
     two = write_star(tmp_path / "two", "two", {"baseline": 0.4}, 1)
-    rows = [{**row, "question": "another " + row["question"]} for row in runs.read_jsonl(two / "questions.jsonl")]
-    runs.dump_jsonl(two / "questions.jsonl", rows)
+    rows = [{**row, "question": "another " + row["question"]} for row in read_jsonl(two / "questions.jsonl")]
+    dump_jsonl(two / "questions.jsonl", rows)
     judge_run(two)
     assert summarise_runs([one, two])["between_runs"] == []
 
@@ -102,7 +105,7 @@ def test_a_baseline_run_by_itself_serves_the_other_conditions(tmp_path: Path) ->
     other = write_star(tmp_path / "other", "n", {"cotasks": 0.4}, 9)
     for folder, condition in ((base, "baseline"), (steps, "cotasks")):
         rows = [row for row in runs.read_folder(together / "generations") if row["condition"] == condition]
-        runs.dump_jsonl(folder / "generations" / "00000.jsonl", rows)
+        dump_jsonl(folder / "generations" / "00000.jsonl", rows)
         judge_run(folder)
     expected = average(summarise_runs([together]), "differences")
     summary = summarise_runs([base, steps, other])

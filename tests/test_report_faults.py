@@ -18,6 +18,7 @@ from cotasks.errors import InputError, MissingExtra
 from cotasks.judge.run import judge_run
 from cotasks.report import summarise_runs, write_report
 from cotasks.runs import folder as runs
+from cotasks.tools.files import dump_json, read_json, read_jsonl
 from tests.judge_server import JudgeServer, verdict
 from tests.report_runs import make_world
 from tests.report_runs import write_run as write_world_run
@@ -34,7 +35,7 @@ def write_judged(folder: Path) -> Path:
     """Judged by `exact` and by a model, with a failure."""
     folder = write_run(folder)
     for type_, id_ in (("DO", "q2"), ("DO", "q3")):
-        row = {**next(iter(runs.read_jsonl(folder / "questions.jsonl"))), "id": id_, "question_type": type_}
+        row = {**next(iter(read_jsonl(folder / "questions.jsonl"))), "id": id_, "question_type": type_}
         with runs.Appender(folder / "questions.jsonl") as file:
             file.append({**row, "category": "descriptive", "choices": [], "answer_index": -1})
         add(folder, "generations", id_, "baseline", answer="to run", finish_reason="length", cut_items=2)
@@ -64,7 +65,7 @@ def test_a_damaged_judge_costs_only_its_own_verdicts(
     else:
         (folder / "verdicts" / name).write_bytes(content)
     paths = write_report([folder])
-    summary = runs.read_json(paths.summary)
+    summary = read_json(paths.summary)
     assert {m["judge"] for m in summary["means"]} == {"exact"}
     (warning,) = (text for text in summary["warnings"] if "left out" in text)
     assert warning.startswith("run, judge openai:m is left out: ")
@@ -147,8 +148,8 @@ def test_any_damage_is_one_line_or_a_report(judged: Path, tmp_path: Path, data: 
     folder = tmp_path / "run"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(judged, folder)
-    told = runs.read_json(folder / "run.json")
-    runs.dump_json(folder / "run.json", {**told, "dataset": {**told["dataset"], "name": str(tmp_path / "gone")}})
+    told = read_json(folder / "run.json")
+    dump_json(folder / "run.json", {**told, "dataset": {**told["dataset"], "name": str(tmp_path / "gone")}})
     damage(folder, data)
     said = ""
     try:
@@ -174,14 +175,14 @@ def test_settings_of_another_version_cost_what_they_would_show(
     judged: Path, tmp_path: Path, place: tuple[str, ...], value: Any, said: str
 ) -> None:
     folder = shutil.copytree(judged, tmp_path / "run")
-    told = at = runs.read_json(folder / "run.json")
+    told = at = read_json(folder / "run.json")
     for name in place[:-1]:
         at = at[name]
     at[place[-1]] = value
-    runs.dump_json(folder / "run.json", told)
+    dump_json(folder / "run.json", told)
     paths = write_report([folder], frames=False)
     assert said in paths.html.read_text("utf-8")
-    assert {m["judge"] for m in runs.read_json(paths.summary)["means"]} == {"exact", "openai:m"}
+    assert {m["judge"] for m in read_json(paths.summary)["means"]} == {"exact", "openai:m"}
 
 
 @pytest.mark.parametrize("package", ["scipy", "jinja2"])

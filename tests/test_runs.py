@@ -11,17 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.runs.folder import (
-    Appender,
-    dump_jsonl,
-    locked,
-    read_failures,
-    read_generations,
-    read_jsonl,
-    read_questions,
-    read_settings,
-    settle,
-)
+from cotasks.runs.folder import Appender, locked, read_failures, read_generations, read_questions, read_settings, settle
+from cotasks.tools.files import dump_jsonl, read_jsonl
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -34,11 +34,12 @@ from cotasks.generate.sampling import Sampling
 from cotasks.generate.server import ask as server_ask
 from cotasks.generate.server.model import IMAGE_MIN_PIXELS, ServerOptions, guess_family, server_limits
 from cotasks.models.families import FAMILIES, frame_size
-from cotasks.prompts.prompt import parse_condition
+from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import load_records
 from cotasks.records.timeline import uniform_grid
-from cotasks.runs.folder import read_failures, read_generations, read_jsonl, read_settings
+from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.servers import calls as openai_calls
+from cotasks.tools.files import read_jsonl
 from tests.judge_server import Response, completion
 from tests.model_server import MODEL, ModelServer, frames_of, seen, texts_of
 from tests.synthetic import make_record, write_folder, write_video

@@ -13,7 +13,7 @@ from cotasks.records.boxes import CoordinateFormat
 from cotasks.records.schema import Box, FrameLocalization, SpatialRelation, TemporalRelation, Track
 from cotasks.steps.context import StepContext
 from cotasks.steps.naming import open_context
-from cotasks.steps.repair import read_step
+from cotasks.steps.table import read_step
 from tests.step_contexts import FRACTIONS, POSITIONS, as_text, context
 
 WORDS = (

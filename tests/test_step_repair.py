@@ -14,7 +14,7 @@ from cotasks.records.schema import Record
 from cotasks.records.timeline import grid_frames
 from cotasks.steps.context import StepContext
 from cotasks.steps.naming import OPEN_TID, category_of, open_context
-from cotasks.steps.repair import read_step
+from cotasks.steps.table import read_step
 from tests.step_contexts import FRACTIONS, MODULES, POSITIONS, as_text, context
 from tests.strategies import contexts, records
 

@@ -31,8 +31,8 @@ from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
 from cotasks.steps.matching import match_entities, relabel_relations
-from cotasks.steps.repair import read_step
 from cotasks.steps.scoring import score_steps
+from cotasks.steps.table import read_step
 from tests.step_contexts import ADULT_1, ADULT_5, BALL, context
 from tests.strategies import contexts, records
 

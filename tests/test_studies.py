@@ -12,7 +12,7 @@ import pytest
 
 from cotasks.cli import main
 from cotasks.errors import InputError
-from cotasks.prompts.prompt import parse_condition
+from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.studies import STUDIES, common_grid, plans, readable_answers, run_study, tables, write_study
 from tests.test_contrasts import scores_of

@@ -165,7 +165,7 @@ def test_it_reads_the_context_and_sees_the_video(drawn: tuple[Path, Records], tm
 
     from cotasks.generate.run import generate
     from cotasks.judge.run import judge_run
-    from cotasks.prompts.prompt import parse_condition
+    from cotasks.prompts.condition import parse_condition
     from cotasks.runs.folder import read_folder
 
     folder, records = drawn

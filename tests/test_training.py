@@ -90,7 +90,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 @pytest.fixture(scope="module")
 def real(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     """NExT-QA records of many videos, both of tasks' question forms."""
-    from cotasks.builders.publish.folder import BuildOptions, build_folder
+    from cotasks.builders.publish.folder import build_folder
+    from cotasks.builders.sources import BuildOptions
 
     records = []
     for config in ("nextqa_oe", "nextqa_mc"):
@@ -682,6 +683,6 @@ def test_nothing_heavy_is_imported_with_the_module() -> None:
     import subprocess
     import sys
 
-    code = "import sys, cotasks.training, cotasks.training.examples; print({'torch', 'transformers', 'av'} & set(sys.modules))"
+    code = "import sys, cotasks.training.collator; print({'torch', 'transformers', 'av'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

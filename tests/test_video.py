@@ -18,7 +18,8 @@ from cotasks.errors import InputError
 from cotasks.records.timeline import uniform_grid
 from cotasks.video import decord_reader as video_decord
 from cotasks.video import reading as video
-from cotasks.video.reading import VideoInfo, index_packets, probe, read_frames
+from cotasks.video.packets import VideoInfo, disposable, index_packets, open_video, read_index, runs
+from cotasks.video.reading import probe, read_frames
 from tests.synthetic import FPS, HEIGHT, WIDTH, number_of, picture, write_video
 
 pytest.importorskip("av")
@@ -51,13 +52,13 @@ def decord() -> Any:
     return pytest.importorskip("decord")
 
 
-def from_start(path: Path, wanted: list[int]) -> video.Image:
+def from_start(path: Path, wanted: list[int]) -> Image:
     return video._from_start(path, index_packets(path), wanted, None)
 
 
-def from_keyframes(path: Path, wanted: list[int]) -> video.Image | None:
-    with video.open_video(path) as (container, stream):
-        index = video._index(container, stream, path)
+def from_keyframes(path: Path, wanted: list[int]) -> Image | None:
+    with open_video(path) as (container, stream):
+        index = read_index(container, stream, path)
         return video._from_keyframes(container, stream, index, wanted, None)
 
 
@@ -111,7 +112,7 @@ def test_every_frame_of_any_structure(
     assert [number_of(f) for f in read_frames(path, wanted)] == wanted
     if index_packets(path).seekable:
         wanted = sorted(set(wanted))
-        assert [number_of(f) for f in cast(video.Image, from_keyframes(path, wanted))] == wanted
+        assert [number_of(f) for f in cast(Image, from_keyframes(path, wanted))] == wanted
 
 
 def test_pictures_that_are_refreshed_bit_by_bit(tmp_path: Path, decord: Any) -> None:
@@ -129,22 +130,22 @@ def test_only_what_the_wanted_frames_need_is_decoded(tmp_path: Path, monkeypatch
     path = write_video(tmp_path / "a.mp4", gop=12, options={"x264-params": "scenecut=0"})
     index = index_packets(path)
     assert index.keyframes == (0, 12, 24, 36, 48)
-    assert video.runs(index, [3]) == [(0, 3)]
-    assert video.runs(index, [3, 5, 50]) == [(0, 5), (48, 50)]
-    assert video.runs(index, [5, 12]) == [(0, 5), (12, 12)]
-    assert video.runs(index, [6, 12, 23, 24, 26]) == [(0, 26)]  # a seek would spare 5 packets or less
-    assert video.runs(index, list(range(60))) == [(0, 59)]
+    assert runs(index, [3]) == [(0, 3)]
+    assert runs(index, [3, 5, 50]) == [(0, 5), (48, 50)]
+    assert runs(index, [5, 12]) == [(0, 5), (12, 12)]
+    assert runs(index, [6, 12, 23, 24, 26]) == [(0, 26)]  # a seek would spare 5 packets or less
+    assert runs(index, list(range(60))) == [(0, 59)]
     # with B-frames, those that no other picture refers to are left out: at most every other is decoded
     path = write_video(tmp_path / "b.mp4", b_frames=3, options={"x264-params": "b-adapt=0:b-pyramid=2:scenecut=0"})
     decoded = []
-    real = video._disposable
+    real = disposable
 
     def counted(packet: Any, prefix: int) -> bool:
         disposable = real(packet, prefix)
         decoded.append(not disposable)
         return disposable
 
-    monkeypatch.setattr(video, "_disposable", counted)
+    monkeypatch.setattr(video, "disposable", counted)
     assert number_of(read_frames(path, [59])[0]) == 59
     assert len(decoded) > 55
     assert 25 <= sum(decoded) <= 32

@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.judge import wups as measure
-from cotasks.judge.run import judge_answer, judge_run, judges_of, read_run, verdicts_of
+from cotasks.judge.judges import judges_of, verdicts_of
+from cotasks.judge.rules import judge_answer
+from cotasks.judge.run import judge_run
 from cotasks.judge.wups import content_words, lemma_of, likeness, load_wordnet, wups
 from cotasks.report import write_report
+from cotasks.runs.run import read_run
 from tests.test_judge import question, write_run
 
 nltk_data = pytest.importorskip("nltk.data", reason="nltk is not installed")

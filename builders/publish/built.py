@@ -14,7 +14,7 @@ from datasets import Features
 from cotasks.builders.sources import CONFIGS, SPLITS, file_hash
 from cotasks.errors import InputError, shorten
 from cotasks.records.schema import FEATURES
-from cotasks.runs.folder import read_json
+from cotasks.tools.files import read_json
 
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
 BUILD_KEYS = {"config": str, "options": dict, "sources": dict, "versions": dict, "splits": dict, "left_out": dict}

@@ -34,8 +34,7 @@ from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.registration import code_hash
 from cotasks.records.schema import FEATURES
-from cotasks.runs.folder import json_bytes
-from cotasks.tools.files import writing
+from cotasks.tools.files import json_bytes, writing
 
 ROWS_A_GROUP = 256
 BYTES_A_SHARD = 500 * 2**20

@@ -13,7 +13,7 @@ from pathlib import Path
 from cotasks.builders.readers.checks import expect_list, expect_object, is_number
 from cotasks.errors import InputError, shorten
 from cotasks.records.schema import Span
-from cotasks.runs.folder import read_json
+from cotasks.tools.files import read_json
 
 SLACK_SECONDS = 1.0
 """How far a span may lie outside its video and still be cut to it. Seen: starts of -0.1 and -0.2, ends up to

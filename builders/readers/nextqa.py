@@ -15,7 +15,7 @@ from cotasks.builders.readers.checks import expect_object, unique_ids
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Question, Skipped
 from cotasks.records.schema import CATEGORY_OF_TYPE
-from cotasks.runs.folder import read_json
+from cotasks.tools.files import read_json
 
 TYPES = tuple(t for t in CATEGORY_OF_TYPE if len(t) == 2)
 """Question types of NExT-QA; `BINARY` among them is in the open-ended task only."""

@@ -22,7 +22,7 @@ from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Question, Skipped, VideoAnnotation
 from cotasks.records.schema import Box, Entity, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import NUM_FRAMES, grid_frames, snapped_grid, uniform_grid
-from cotasks.runs.folder import read_json
+from cotasks.tools.files import read_json
 
 TYPES = ("Interaction", "Sequence", "Prediction", "Feasibility")
 """What a question_id begins with (Wu et al. 2021, section 3)."""

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from cotasks.errors import InputError, MissingExtra, shorten
-from cotasks.runs.folder import read_json, read_jsonl
-from cotasks.tools.files import whole_file
+from cotasks.metrics.intervals import CONFIDENCE, SEED
+from cotasks.tools.files import read_json, read_jsonl, whole_file
 from cotasks.version import VERSION
 
 if TYPE_CHECKING:
@@ -99,7 +99,6 @@ def summarise(
 ) -> dict[str, Any]:
     """The content of `audit.json`; arguments and errors as of `audit`."""
     from cotasks.audit import chance, counts
-    from cotasks.metrics import means as metrics
 
     loaded = load_splits(dataset, config)
     config = loaded[0].config
@@ -119,9 +118,9 @@ def summarise(
             "outside_pixels": counts.OUTSIDE_PIXELS,
             "tiny_share": counts.TINY_SHARE,
             "frozen_frames": counts.FROZEN_FRAMES,
-            "confidence": metrics.CONFIDENCE,
+            "confidence": CONFIDENCE,
             "resamples": chance.RESAMPLES,
-            "seed": metrics.SEED,
+            "seed": SEED,
         },
         "warnings": warnings,
         "skipped": skipped,

@@ -263,7 +263,7 @@ def _condition_rows(
     videos: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Rows of one split and condition; values are (questions, measures)."""
-    from cotasks.metrics.means import cluster_estimates
+    from cotasks.metrics.intervals import cluster_estimates
 
     names, video = np.unique(np.array(videos), return_inverse=True)
     rows: list[dict[str, Any]] = []

@@ -26,8 +26,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cotasks.prompts.prompt import BOXES_PER_ENTITY
 from cotasks.records.schema import FEATURES, Record
+from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 
 Ints = npt.NDArray[np.int64]
 

@@ -48,7 +48,8 @@ from typing import Any
 from cotasks.audit import words as w
 from cotasks.audit.words import Reading, Words
 from cotasks.models.families import Family, Limits
-from cotasks.prompts.prompt import Condition, build_prompt
+from cotasks.prompts.condition import Condition
+from cotasks.prompts.prompt import build_prompt
 from cotasks.records.schema import CATEGORY_OF_TYPE, FEATURES, Record
 from cotasks.words.answers import is_blank, normalise
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from cotasks.audit.counts import FROZEN_FRAMES, MOST_EXAMPLES, OUTSIDE_PIXELS, SIZES, TINY_SHARE
 from cotasks.audit.leakage import CONDITIONS, NAMED, QUESTION
-from cotasks.records.schema import CATEGORY_OF_TYPE, ORIGINS
-from cotasks.report.markdown import escape, table
-from cotasks.report.tables import TYPE_TITLES
+from cotasks.pages.markdown import escape, table
+from cotasks.records.schema import CATEGORY_OF_TYPE, ORIGINS, TYPE_TITLES
 
 Row = Mapping[str, Any]
 

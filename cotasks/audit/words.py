@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from cotasks.prompts.prompt import STEP_TITLES
 from cotasks.steps.context import NOTHING
+from cotasks.steps.table import STEP_TITLES
 from cotasks.words.answers import normalise
 
 Words = tuple[str, ...]

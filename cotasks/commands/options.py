@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -142,3 +143,15 @@ def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:
     with_options.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in [*kept, *added]}
     return with_options
+
+
+Dataset = Annotated[str, typer.Argument(help="A built folder, a Hub id, or `sample`.", show_default=False)]
+
+
+Config = Annotated[str | None, typer.Option(help="Which config of a folder or Hub data set that holds several.")]
+
+
+Split = Annotated[str | None, typer.Option(help="train, validation (or val), test.")]
+
+
+Videos = Annotated[Path | None, typer.Option(help="Folder of the videos; the sample brings its own.")]

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cotasks.commands.arguments import Config, Dataset, Split, Videos
-from cotasks.commands.options import Limit, Model, ModelOptions, takes_model_options
+from cotasks.commands.options import Config, Dataset, Limit, Model, ModelOptions, Split, Videos, takes_model_options
 
 
 @takes_model_options

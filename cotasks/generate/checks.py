@@ -11,7 +11,7 @@ import numpy as np
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.generate.server.model import ServerOptions
-from cotasks.prompts.prompt import Condition
+from cotasks.prompts.condition import Condition
 from cotasks.records.dataset import Records
 
 

@@ -13,15 +13,15 @@ import numpy as np
 from cotasks.errors import InputError
 from cotasks.models.families import Family, Limits, frame_size
 from cotasks.models.tensors import Clip, clip_range
-from cotasks.prompts.prompt import Condition, Prompt, build_prompt
+from cotasks.prompts.condition import Condition
+from cotasks.prompts.prompt import Prompt, build_prompt
+from cotasks.prompts.size import shown_size
 from cotasks.prompts.view import Predictions, shown_frames
 from cotasks.records.boxes import Size
 from cotasks.records.schema import Record
 from cotasks.runs.folder import Key
-from cotasks.video.reading import Image, VideoInfo, probe, read_frames
-
-ASPECT_TOLERANCE = 0.03
-"""Greatest relative difference between the aspect ratios of video and record; 854x480 stands for 16:9."""
+from cotasks.video.packets import Image, VideoInfo
+from cotasks.video.reading import probe, read_frames
 
 Row = dict[str, Any]
 """A line of the generations or failures files."""
@@ -153,39 +153,10 @@ def _prompt(
     predictions: Predictions | None,
 ) -> tuple[Prompt, Size]:
     """The prompt, and (width, height) of its frames."""
-    source = _source_size(record, condition, path, look)
+    source = shown_size(record, condition, path, look)
     shown = shown_frames(record, condition)
     size = frame_size(model.family, *source, num_frames=len(shown), limits=model.limits)
     return build_prompt(record, condition, model.family, size, source, model.count_tokens, predictions), size
-
-
-def _source_size(record: Record, condition: Condition, path: Path | None, look: Callable[[Path], VideoInfo]) -> Size:
-    """(width, height) that the record's boxes refer to: its own, else that of the video's header.
-
-    Raises InputError where it is needed and unknown, and where a video that is shown has another shape.
-    """
-    size = (record.width, record.height) if record.width and record.height else None
-    if condition.video and path is not None:
-        info = look(path)
-        size = size or (info.width, info.height)
-        if abs(info.width * size[1] / (info.height * size[0]) - 1) > ASPECT_TOLERANCE:
-            raise InputError(
-                f"{path}: {info.width}x{info.height}; expected the shape of the record's {size[0]}x{size[1]}",
-                "video of another shape than its record",
-            )
-    if size is None and not condition.steps and condition.asks is None:
-        return 1, 1  # neither frames nor boxes: nothing in the prompt depends on it
-    if size is None and path is not None:
-        try:
-            size = look(path).width, look(path).height
-        except InputError as error:
-            raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
-    if size is None:
-        raise InputError(
-            f"{record.id}: no frame size in the record; expected one, or --videos to read it from",
-            "frame size unknown",
-        )
-    return size
 
 
 def _clip(record: Record, indices: list[int], pixels: Image) -> Clip:

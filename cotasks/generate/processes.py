@@ -17,7 +17,7 @@ import platform
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,6 +29,7 @@ import orjson
 
 from cotasks.errors import InputError
 from cotasks.runs.folder import locked
+from cotasks.tools.launch import LOCAL_SIZE, RANK, SIZE, environment_number
 
 POLL_SECONDS = 0.1
 LIVENESS_SECONDS = 5.0
@@ -38,16 +39,6 @@ LAST_WORDS_SECONDS = 2.0
 LAST_LOOK_SECONDS = 0.5
 """How long the main process, which may hold the store, lets the others look into it before it ends."""
 LOCK = "generate"
-RANK = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
-SIZE = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-LOCAL_RANK = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
-LOCAL_SIZE = ("LOCAL_WORLD_SIZE", "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
-"""Environment variables of torch's launchers and of three MPIs; the first that is set counts."""
-
-
-def environment_number(names: Sequence[str], default: int) -> int:
-    """The first of some environment variables that is set, as a number."""
-    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), default)
 
 
 @dataclass

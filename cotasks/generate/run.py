@@ -13,10 +13,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,16 +25,18 @@ from cotasks.generate.checks import check_server, check_work
 from cotasks.generate.local.ask import Asking, Outcome, outcomes
 from cotasks.generate.local.batching import Budget, default_tokens
 from cotasks.generate.local.vision import reuse_of
-from cotasks.generate.processes import Processes, Tally, join
+from cotasks.generate.processes import Processes, join
 from cotasks.generate.progress import RunProgress, Standing, run_progress
 from cotasks.generate.sampling import GREEDY, Sampling
 from cotasks.generate.server.model import ServedModel, ServerOptions, connect
+from cotasks.generate.settings import model_settings, run_settings
 from cotasks.generate.stopping import stop_signal
-from cotasks.models.load import NOTES, Model, check_template, load_model, versions
-from cotasks.prompts.prompt import Condition, condition_settings
+from cotasks.generate.work import Work, read_work, write_questions
+from cotasks.models.load import NOTES, Model, check_template, load_model
+from cotasks.prompts.condition import Condition
 from cotasks.prompts.view import Predictions
-from cotasks.records.dataset import SAMPLE, Records
-from cotasks.runs.folder import QUESTION_FIELDS, Appender, Key, dump_jsonl, read_keyed, settle
+from cotasks.records.dataset import Records
+from cotasks.runs.folder import Appender, settle
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def generate(
         if number is not None and number < 1:
             raise InputError(f"{name} {number}; expected 1 or more")
     model: Model | ServedModel | None = None
-    settings = _settings(records, conditions, folder, max_new_tokens) | told
+    settings = run_settings(records, conditions, folder, max_new_tokens) | told
     result = GenerateResult(len(records) * len(conditions) * sampling.num_samples, 0, 0, {})
     for part in chain.parts(conditions) if chain is not None else [conditions]:
         group = join()
@@ -186,7 +187,7 @@ def generate(
                 model = load_model(model_name, dtype, device, trust_remote_code, attention, device_map, torch_compile)
                 if any(condition.video for condition in conditions):
                     check_template(model)
-                settings |= _model_settings(model, sampling)
+                settings |= model_settings(model, sampling)
             # all must go by one list of videos, which the answers that others write meanwhile would change
             if group.main:
                 group.wait_until_joined()
@@ -194,9 +195,9 @@ def generate(
             settle(group.folder, settings)
             if chain is not None:
                 chain.begin(group.folder, model)
-            work = _read_work(group.folder, records, part, sampling.num_samples, retry_failures, plan)
+            work = read_work(group.folder, records, part, sampling.num_samples, retry_failures, plan)
             if group.main:
-                _write_questions(group.folder / "questions.jsonl", records)
+                write_questions(group.folder / "questions.jsonl", records)
                 group.say("plan", work.plan)
             common: dict[str, Any] = {
                 "records": records,
@@ -246,50 +247,10 @@ def generate(
     return result
 
 
-@dataclass
-class _Work:
-    """What a process knows of the run as it begins, and what it has done since."""
-
-    wanted: Set[Key]
-    done: Set[Key]
-    failed: Mapping[Key, str]
-    """Key -> reason, of what is not asked again."""
-    videos: list[list[int]]
-    """Positions in the records, by video."""
-    plan: list[int]
-    """Which of the videos have something left to ask."""
-    left: Counter[str]
-    """Video id -> answers still to come."""
-    tally: Tally = field(default_factory=Tally)
-
-
-def _read_work(
-    run_folder: Path,
-    records: Records,
-    conditions: Sequence[Condition],
-    num_samples: int,
-    retry_failures: bool,
-    plan: list[int] | None,
-) -> _Work:
-    wanted = {(i, c.name, n) for i in records.ids for c in conditions for n in range(num_samples)}
-    done = wanted & {key for key, _ in read_keyed(run_folder / "generations")}
-    failed: dict[Key, str] = {}
-    if not retry_failures:
-        rows = {key: row["reason"] for key, row in read_keyed(run_folder / "failures", "reason")}
-        failed = {key: reason for key, reason in rows.items() if key in wanted and key not in done}
-    videos = [list(rows) for _, rows in groupby(range(len(records)), key=records.video_ids.__getitem__)]
-    if plan is None:
-        ids = {record_id for record_id, _, _ in wanted - done - failed.keys()}
-        plan = [i for i, rows in enumerate(videos) if any(records.ids[row] in ids for row in rows)]
-    video_of = dict(zip(records.ids, records.video_ids, strict=True))
-    left = Counter(video_of[record_id] for record_id, _, _ in wanted - done - failed.keys())
-    return _Work(wanted, done, failed, videos, plan, left)
-
-
 def _ask(
     group: Processes,
     answers_to: Answers,
-    work: _Work,
+    work: Work,
     waited: Waited,
     stopped: Callable[[], bool],
     bar: RunProgress | None,
@@ -324,7 +285,7 @@ def _ask(
             raise KeyboardInterrupt
 
 
-def _show(bar: RunProgress | None, group: Processes, work: _Work, now: bool = False) -> None:
+def _show(bar: RunProgress | None, group: Processes, work: Work, now: bool = False) -> None:
     """Tell the user what all processes have done, where this is the one to do so."""
     if bar is None or not (now or bar.due):
         return
@@ -346,49 +307,3 @@ def _predictions(
     if needs is None:
         raise InputError(f"predictions {folder}: no condition tells them; expected one such as `predicted`")
     return load_predictions(folder, records, conditions)
-
-
-def _settings(
-    records: Records,
-    conditions: Sequence[Condition],
-    folder: Path | None,
-    max_new_tokens: int,
-) -> dict[str, Any]:
-    """What `run.json` holds of that which shapes an answer, whatever the model."""
-    return {
-        "dataset": {
-            "name": os.path.normpath(records.dataset),
-            "config": records.config,
-            "split": records.split,
-            "limit": records.limit,
-            "fingerprint": records.fingerprint,
-            "videos": str(folder.resolve()) if folder is not None and records.dataset != SAMPLE else None,
-        },
-        "conditions": {c.name: condition_settings(c) for c in conditions},
-        "max_new_tokens": max_new_tokens,
-    }
-
-
-def _model_settings(model: Model, sampling: Sampling) -> dict[str, Any]:
-    """What `run.json` says of a model in this process, of frames and sampling, and the versions that take part."""
-    return {
-        "backend": "transformers",
-        "model": model.settings,
-        "sampling": sampling.settings(),
-        "frames": {
-            "shown_as": "video",
-            "resize": "bicubic",
-            "limits": dataclasses.asdict(model.limits),
-        },
-        "versions": versions(model),
-    }
-
-
-def _write_questions(path: Path, records: Records) -> None:
-    """Write `questions.jsonl`, whole or not at all; a resumed run has the same questions."""
-    if path.exists():
-        return
-    rows = records.rows.select_columns(list(QUESTION_FIELDS))
-    labels = {name: rows.features[name] for name in ("category", "question_type")}
-    named = (row | {name: label.int2str(row[name]) for name, label in labels.items()} for row in rows)
-    dump_jsonl(path, named)

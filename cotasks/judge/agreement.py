@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Literal
 
 from cotasks.errors import InputError
+from cotasks.judge.judges import judges_of, repeats_of, verdicts_of
 from cotasks.judge.llm.settings import local_verdict
-from cotasks.judge.run import RULES, Run, Verdict, judges_of, read_run, repeats_of, verdicts_of
+from cotasks.judge.rules import RULES
+from cotasks.judge.verdicts import Verdict
 from cotasks.runs.folder import Key
+from cotasks.runs.run import Run, read_run
 
 Weights = Literal["none", "linear", "quadratic"]
 Level = Literal["nominal", "ordinal", "interval"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from cotasks.judge.verdicts import NO_GENERATION, UNKNOWN_ID, Verdict
 from cotasks.judge.wups import THRESHOLDS, wups
 from cotasks.words.answers import is_blank, is_refusal, normalise, open_answer, read_choice
 
@@ -25,26 +25,6 @@ in `cotasks.words.answers` too.
 - `wups0`, `wups0.9`: 100 times NExT-QA's WUPS with that threshold, see `cotasks.judge.wups`; needs WordNet.
   Multiple choice is judged as by `exact`.
 """
-
-NO_GENERATION = "no answer generated"
-UNKNOWN_ID = "no such question in the run"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a judge says of one answer."""
-
-    score: float | None
-    """0 to 100; None where unscored."""
-    correct: bool | None
-    """A yes or no: what `exact` holds, under every local judge; whether the answer means the same as a reference, of a
-    language model (of its repeats, more than half); None where unscored."""
-    unreadable: bool
-    """True where the answer is empty, a refusal, or names no single option; it then scores 0."""
-    reason: str
-    """Why, in a short phrase without values of the data."""
-    explanation: str = ""
-    """What a language model gave as its reason; of its repeats, the first that was scored."""
 
 
 def references_of(question: Mapping[str, Any]) -> list[str]:

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from cotasks.judge.run import read_run, verdicts_of
-from cotasks.metrics.means import CONFIDENCE, Estimate, cluster_estimates
+from cotasks.judge.judges import verdicts_of
+from cotasks.metrics.intervals import CONFIDENCE, Estimate, cluster_estimates
+from cotasks.runs.run import read_run
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -10,10 +10,10 @@ from importlib import metadata
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.generate.processes import LOCAL_RANK, environment_number
 from cotasks.models.families import Family, Limits, family_of, limits_of
 from cotasks.models.repairs import repair
 from cotasks.sample import TOY_DIR
+from cotasks.tools.launch import LOCAL_RANK, environment_number
 from cotasks.version import VERSION
 
 TINY = "tiny"

@@ -31,17 +31,21 @@ from cotasks.errors import InputError
 from cotasks.generate.run import generate
 from cotasks.generate.sampling import GREEDY, Sampling
 from cotasks.models.families import frame_size
-from cotasks.prompts.prompt import BOXES_PER_ENTITY, Condition, step_context
-from cotasks.prompts.view import STEP_FIELDS, PredictedSteps, view
+from cotasks.prompts.condition import Condition
+from cotasks.prompts.prompt import step_context
+from cotasks.prompts.size import source_size
+from cotasks.prompts.view import view
 from cotasks.records.dataset import Records
 from cotasks.records.schema import Record
-from cotasks.runs.folder import dump_jsonl, read_failures, read_generations, read_settings
+from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.runs.predictions import PredictionsFolder, load_predictions, prediction_row, write_predictions
 from cotasks.steps import temporal_relations
 from cotasks.steps.context import Parsed, StepContext
+from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.naming import open_context
-from cotasks.steps.repair import read_step
-from cotasks.video.reading import source_size
+from cotasks.steps.predicted import PredictedSteps
+from cotasks.steps.table import STEP_FIELDS, read_step
+from cotasks.tools.files import dump_jsonl
 
 if TYPE_CHECKING:
     from cotasks.generate.server.model import ServedModel

@@ -21,68 +21,22 @@ Corruption with probability p, seeded by the record's id and a number:
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from cotasks.errors import InputError
+from cotasks.prompts.corruption import corrupt, restrict
 from cotasks.records.schema import (
-    Entity,
     Frame,
-    FrameLocalization,
     Record,
     Scene,
-    SpatialRelation,
-    TemporalRelation,
-    Track,
 )
-from cotasks.records.timeline import snapped_grid, spans_of_frames, thin
-from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
+from cotasks.records.timeline import snapped_grid, thin
+from cotasks.steps import frame_localization
+from cotasks.steps.predicted import NO_STEP_1, PredictedSteps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cotasks.prompts.prompt import Condition
-
-NO_STEP_1 = FrameLocalization((), (), (), "model", "model", used_answer=False)
-"""Stands for A1 where it was not predicted and is not spoken of."""
-
-
-@dataclass(frozen=True)
-class PredictedSteps:
-    """What was predicted of one record; None for a step that was not."""
-
-    frame_localization: FrameLocalization | None = None
-    entity_tracking: tuple[Track, ...] | None = None
-    spatial_relations: tuple[SpatialRelation, ...] | None = None
-    temporal_relations: tuple[TemporalRelation, ...] | None = None
-    entities: tuple[Entity, ...] = ()
-    """All that the steps speak of; their tids are the prediction's own and mean nothing outside of it."""
-    names: tuple[tuple[int, str], ...] = ()
-    """(tid, name) of each of them, as the model wrote it."""
-    reasons: Mapping[int, str] = field(default_factory=dict)
-    """Step -> why it was not predicted."""
-
-    def has(self, step: int) -> bool:
-        """Whether there is a prediction of step 1 to 4."""
-        return getattr(self, STEP_FIELDS[step]) is not None
-
-    def tids(self) -> set[int]:
-        """All entities that the steps speak of."""
-        relations: list[SpatialRelation | TemporalRelation]
-        relations = [*(self.spatial_relations or ()), *(self.temporal_relations or ())]
-        localized = self.frame_localization.entities if self.frame_localization is not None else ()
-        return {
-            *(entity.tid for entity in localized),
-            *(track.tid for track in self.entity_tracking or ()),
-            *(tid for relation in relations for tid in (relation.subject_tid, relation.object_tid)),
-        }
-
-
-STEP_FIELDS = {1: "frame_localization", 2: "entity_tracking", 3: "spatial_relations", 4: "temporal_relations"}
-"""Step 1 to 4 -> the field of a record, and of its prediction."""
+    from cotasks.prompts.condition import Condition
 
 
 class Predictions(Protocol):
@@ -155,66 +109,6 @@ def view(record: Record, condition: Condition, predictions: Predictions | None =
     if condition.origin == "corrupted":
         record = corrupt(record, condition.corruption, condition.corruption_seed)
     return View(restrict(record, spoken), shown)
-
-
-def restrict(record: Record, frames: tuple[Frame, ...]) -> Record:
-    """The record on fewer frames of its grid: steps rebuilt from its scene."""
-    if frames == record.frames:
-        return record
-    localization = frame_localization.construct(record.frame_localization, frames)
-    return _rebuild(dataclasses.replace(record, frames=frames), localization)
-
-
-def corrupt(record: Record, probability: float, seed: int) -> Record:
-    """The record with A1 damaged, see above, and A2 to A4 rebuilt from the scene; the record itself where chance, or a
-    probability of 0, leaves A1 as it is.
-
-    Args:
-        record: on its whole grid.
-        probability: 0 to 1.
-        seed: 0 or more.
-    """
-    a1 = record.frame_localization
-    numbers = _numbers(f"corruption\0{seed}\0{record.id}")
-    touched, targets = numbers.random((len(a1.frames), 2)).T
-    moved = {
-        record.frames[int(target * len(record.frames))].index if number < probability else frame
-        for frame, number, target in zip(a1.frames, touched, targets, strict=True)
-    }
-    entities: dict[int, Entity] = {}
-    draws = numbers.random((len(a1.entities), 3))
-    for entity, (number, kind, target) in zip(a1.entities, draws, strict=True):
-        others = [other for other in record.scene.entities if other.tid != entity.tid]
-        if number >= probability:
-            entities[entity.tid] = entity
-        elif kind >= 0.5 and others:
-            other = others[int(target * len(others))]
-            entities[other.tid] = other
-    frames = tuple(sorted(moved))
-    changed = dataclasses.replace(
-        a1,
-        frames=frames,
-        spans=a1.spans if frames == a1.frames else spans_of_frames(frames, record.frames),
-        entities=tuple(entities[tid] for tid in sorted(entities)),
-    )
-    return record if changed == a1 else _rebuild(record, changed)
-
-
-def _rebuild(record: Record, localization: FrameLocalization) -> Record:
-    """The record with another A1, and A2 to A4 that go with it."""
-    return dataclasses.replace(
-        record,
-        frame_localization=localization,
-        entity_tracking=entity_tracking.construct(record.scene, localization),
-        spatial_relations=spatial_relations.construct(record.scene, localization),
-        temporal_relations=temporal_relations.construct(record.scene, localization, record.fps),
-    )
-
-
-def _numbers(name: str) -> Any:
-    """A stream of random numbers that belongs to a name, the same everywhere."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big")
-    return np.random.Generator(np.random.Philox(key=key))
 
 
 def _as_predicted(record: Record, steps: tuple[int, ...], found: PredictedSteps, frames: tuple[Frame, ...]) -> Record:

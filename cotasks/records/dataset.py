@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-import cotasks  # noqa: F401  (makes `load_dataset("cotasks")` known)
 from cotasks.errors import InputError, shorten
+from cotasks.records.registration import register
 from cotasks.records.schema import FEATURES, Record, table_to_records
 from cotasks.sample import DATA_DIR
 
@@ -136,6 +136,8 @@ def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str
     """(rows, config name, split name)."""
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
+
+    register()
 
     path = "cotasks" if dataset == SAMPLE else dataset
     if dataset != SAMPLE and not Path(dataset).is_dir() and not _is_hub_id(dataset):

@@ -232,12 +232,6 @@ class Record:
         record: Record = _read_record(row)
         return record
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the steps, and the frames with their boxes (`cotasks.look.record`)."""
-        from cotasks.look.record import to_html
-
-        return to_html(self)
-
     def to_row(self) -> dict[str, Any]:
         """Nested dicts and lists, class labels as names: what `Features.encode_example` takes."""
         row: dict[str, Any] = _to_plain(self)
@@ -361,3 +355,17 @@ def records_to_table(records: Iterable[Record]) -> pa.Table:
     schema = FEATURES.arrow_schema
     columns = [c.cast(f.type) if c.type != f.type else c for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+TYPE_TITLES = {
+    "CW": "CW (causal, why)",
+    "CH": "CH (causal, how)",
+    "TN": "TN (temporal, next)",
+    "TC": "TC (temporal, current)",
+    "TP": "TP (temporal, previous)",
+    "DC": "DC (descriptive, count)",
+    "DL": "DL (descriptive, location)",
+    "DO": "DO (descriptive, other)",
+    "DB": "DB (descriptive, yes or no)",
+}
+"""NExT-QA's type codes in words (Xiao et al. 2021, section 3). STAR's types are its categories."""

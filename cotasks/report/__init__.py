@@ -38,8 +38,7 @@ from typing import Any
 from cotasks.report import html, latex, markdown
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.summary import read_scored, summarise
-from cotasks.runs.folder import dump_json
-from cotasks.tools.files import write_text
+from cotasks.tools.files import dump_json, write_text
 
 
 @dataclass(frozen=True)

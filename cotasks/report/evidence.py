@@ -14,9 +14,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.errors import InputError, shorten
-from cotasks.models.families import FAMILIES, Family, Limits
-from cotasks.prompts.prompt import Condition, read_condition
+from cotasks.errors import InputError
+from cotasks.generate.settings import conditions_of
+from cotasks.models.families import Family, Limits
+from cotasks.prompts.condition import Condition
 from cotasks.records.schema import Record
 from cotasks.report.rebuild import (
     choose_frames,
@@ -166,25 +167,6 @@ def _videos(records: Records, dataset: Row, sources: Sources) -> Path | None:
     named = sources.videos or dataset.get("videos")
     folder = records.video_folder(named)
     return folder if folder is not None and folder.is_dir() else None
-
-
-def conditions_of(settings: Row) -> dict[str, tuple[Condition, Family, Limits]]:
-    """{name: how its prompts are built}. Raises InputError where `run.json` does not say."""
-    try:
-        family = FAMILIES[settings["model"]["family"]]
-        limits = dict(settings["frames"]["limits"])
-        limits["fixed"] = tuple(limits["fixed"]) if limits["fixed"] else None
-        for name, value in limits.items():
-            least = 0 if name.endswith("pixels") else 1
-            if value is not None and not all(
-                type(v) is int and v >= least for v in (value if name == "fixed" else [value])
-            ):
-                raise TypeError(f"{name} {shorten(value)}")
-        return {
-            name: (read_condition(values), family, Limits(**limits)) for name, values in settings["conditions"].items()
-        }
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"run.json does not say how prompts were built ({error}); a different version?") from None
 
 
 def _predictions(

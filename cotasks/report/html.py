@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from cotasks.errors import MissingExtra
+from cotasks.records.schema import TYPE_TITLES
 from cotasks.report import judges, plots, tables
 from cotasks.report.evidence import Evidence, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
@@ -140,7 +141,7 @@ def answer_data(summary: Row, scored: Sequence[Scored]) -> tuple[Row, list[tuple
         "conditions": conditions,
         "categories": categories,
         "types": types,
-        "typeTitles": [tables.TYPE_TITLES.get(type_, type_) for type_ in types],
+        "typeTitles": [TYPE_TITLES.get(type_, type_) for type_ in types],
         "questions": {
             "id": [row["id"] for row in rows],
             "video": [row["video_id"] for row in rows],

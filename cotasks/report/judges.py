@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cotasks.judge.run import RULES, Run, Verdict
+from cotasks.judge.rules import RULES
+from cotasks.judge.verdicts import Verdict
 from cotasks.report.tables import NOTHING, Line, Table, number
 from cotasks.runs.folder import Key
+from cotasks.runs.run import Run
 
 Row = dict[str, Any]
 
@@ -33,7 +35,7 @@ def of_models(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -> tuple[
     if not models:
         return [], [], []
     from cotasks.judge.agreement import agreement_between, spread_in
-    from cotasks.judge.llm.settings import served_models
+    from cotasks.judge.judges import served_models
 
     compared = [*models, *(["exact"] if "exact" in verdicts else [])]
     agreement = []

@@ -12,10 +12,12 @@ from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.models.families import Family, Limits, frame_size
-from cotasks.prompts.prompt import STEP_TITLES, Condition, Prompt, build_prompt
+from cotasks.prompts.condition import Condition
+from cotasks.prompts.prompt import Prompt, build_prompt
 from cotasks.prompts.view import Predictions, shown_frames
 from cotasks.records.schema import Frame, Record
 from cotasks.report.summary import Row
+from cotasks.steps.table import STEP_TITLES
 
 JPEG_QUALITY = 70
 

@@ -13,20 +13,14 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError
-from cotasks.judge.run import (
-    NOT_JUDGED,
-    RULES,
-    Run,
-    Verdict,
-    judges_of,
-    read_run,
-    rule_of,
-    strange_verdicts,
-    verdicts_of,
-)
+from cotasks.judge.judges import judges_of, rule_of, strange_verdicts, verdicts_of
+from cotasks.judge.rules import RULES
+from cotasks.judge.verdicts import NOT_JUDGED, Verdict
 from cotasks.metrics import means as metrics
+from cotasks.metrics.intervals import CONFIDENCE, FEW_VIDEOS, RESAMPLES, SEED
 from cotasks.report import judges
 from cotasks.runs.folder import Key
+from cotasks.runs.run import Run, read_run
 
 FORMAT = 2
 FEW_SCORES = 11
@@ -165,10 +159,10 @@ def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], 
     return {
         "format": FORMAT,
         "baseline": baseline,
-        "confidence": metrics.CONFIDENCE,
-        "resamples": metrics.RESAMPLES,
-        "seed": metrics.SEED,
-        "few_videos": metrics.FEW_VIDEOS,
+        "confidence": CONFIDENCE,
+        "resamples": RESAMPLES,
+        "seed": SEED,
+        "few_videos": FEW_VIDEOS,
         **parts,
         "warnings": warnings,
     }

@@ -13,23 +13,11 @@ from typing import Any
 import orjson
 
 from cotasks.metrics.means import GROUPS
-from cotasks.records.schema import CATEGORY_OF_TYPE
+from cotasks.records.schema import CATEGORY_OF_TYPE, TYPE_TITLES
 
 Row = Mapping[str, Any]
 
 GROUP_TITLES = {"nextqa": "NExT-QA questions", "star": "STAR questions", "all": "All questions"}
-TYPE_TITLES = {
-    "CW": "CW (causal, why)",
-    "CH": "CH (causal, how)",
-    "TN": "TN (temporal, next)",
-    "TC": "TC (temporal, current)",
-    "TP": "TP (temporal, previous)",
-    "DC": "DC (descriptive, count)",
-    "DL": "DL (descriptive, location)",
-    "DO": "DO (descriptive, other)",
-    "DB": "DB (descriptive, yes or no)",
-}
-"""NExT-QA's type codes in words (Xiao et al. 2021, section 3). STAR's types are its categories."""
 JUDGE_NOTES = {
     "exact": "Judge exact: 100 where the answer equals a reference after both are normalised (case, "
     "punctuation, articles, numerals), for multiple choice where it names the right option by letter or "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError, shorten
-from cotasks.tools.files import whole_file
+from cotasks.tools.files import dump_json, read_json, read_jsonl
 
 Key = tuple[str, str, int]
 """(record id, condition name, sample number from 0)."""
@@ -47,51 +47,6 @@ what writes prompts, reads frames and computes answers may not."""
 def key_of(row: Mapping[str, Any]) -> Key:
     """The key of a row of generations or failures."""
     return row["id"], row["condition"], row["sample"]
-
-
-def json_bytes(value: Any) -> bytes:
-    """A JSON file's content, indented for people to read."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def dump_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all. Raises InputError as `cotasks.tools.files.whole_file` does."""
-    with whole_file(path) as part:
-        part.write_bytes(json_bytes(value))
-
-
-def dump_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a JSON-lines file whole or not at all. Raises InputError as `cotasks.tools.files.whole_file` does."""
-    with whole_file(path) as part, part.open("wb") as file:
-        file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises InputError that names the file where it is missing or damaged."""
-    try:
-        return orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-
-
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSON-lines file in order. A last line without its newline is torn and ignored.
-
-    Raises InputError naming file and line where any other line is not a JSON object.
-    """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise InputError(f"{path}:{number}: not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}: {shorten(row)}; expected a JSON object")
-            yield row
 
 
 def read_folder(folder: Path) -> Iterator[dict[str, Any]]:

@@ -25,8 +25,7 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
 
 from cotasks.errors import InputError
-from cotasks.prompts.prompt import Condition, read_condition
-from cotasks.prompts.view import STEP_FIELDS, PredictedSteps
+from cotasks.prompts.condition import Condition, read_condition
 from cotasks.records.schema import (
     FEATURES,
     Box,
@@ -40,6 +39,8 @@ from cotasks.records.schema import (
 )
 from cotasks.runs.folder import read_settings
 from cotasks.steps.context import Parsed
+from cotasks.steps.predicted import PredictedSteps
+from cotasks.steps.table import STEP_FIELDS
 
 if TYPE_CHECKING:
     from cotasks.records.dataset import Records

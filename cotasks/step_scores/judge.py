@@ -12,16 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from cotasks.judge.run import judge_run, read_run, verdicts_of
+from cotasks.generate.settings import conditions_of
+from cotasks.judge.judges import verdicts_of
+from cotasks.judge.run import judge_run
 from cotasks.metrics.contrasts import estimates, interval_row
 from cotasks.models.families import frame_size
-from cotasks.prompts.prompt import Condition, step_context, step_request, step_text
+from cotasks.prompts.condition import Condition
+from cotasks.prompts.prompt import step_context, step_request
+from cotasks.prompts.size import source_size
 from cotasks.prompts.view import view
 from cotasks.records.dataset import Records
-from cotasks.report.evidence import conditions_of
-from cotasks.runs.folder import Appender, dump_json, dump_jsonl, read_failures, read_generations
+from cotasks.runs.folder import Appender, read_failures, read_generations
 from cotasks.runs.predictions import load_predictions
-from cotasks.video.reading import source_size
+from cotasks.runs.run import read_run
+from cotasks.steps.table import step_text
+from cotasks.tools.files import dump_json, dump_jsonl
 
 Row = dict[str, Any]
 

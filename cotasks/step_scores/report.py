@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
+from cotasks.pages.markdown import escape, table
 from cotasks.records.dataset import Records, load_records
-from cotasks.report.markdown import escape, table
-from cotasks.runs.folder import dump_json
 from cotasks.runs.predictions import read_predictions
 from cotasks.step_scores.judge import judged_step_rows
-from cotasks.step_scores.table import METRICS, predicted_step_rows
-from cotasks.studies.plots import metric_title
-from cotasks.tools.files import write_text
+from cotasks.step_scores.table import METRICS, metric_title, predicted_step_rows
+from cotasks.tools.files import dump_json, write_text
 
 FORMAT = 1
 STEP_NAMES = {1: "frame localization", 2: "entity tracking", 3: "spatial relations", 4: "temporal relations"}

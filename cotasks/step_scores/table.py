@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from cotasks.metrics.contrasts import estimates, interval_row
-from cotasks.prompts.prompt import BOXES_PER_ENTITY
-from cotasks.prompts.view import STEP_FIELDS, corrupt, restrict
+from cotasks.prompts.corruption import corrupt, restrict
 from cotasks.records.boxes import CoordinateFormat
 from cotasks.records.dataset import Records
 from cotasks.records.schema import Entity, Record
@@ -26,7 +25,9 @@ from cotasks.records.timeline import thin
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
+from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.scoring import score_steps
+from cotasks.steps.table import STEP_FIELDS
 
 Row = dict[str, Any]
 StepScores = Mapping[int, Mapping[str, float | None]]
@@ -193,3 +194,8 @@ def _mean(scores: Sequence[StepScores]) -> StepScores:
             known = [value for score in scores if (value := score.get(step, {}).get(metric)) is not None]
             result[step][metric] = sum(known) / len(known) if known else None
     return result
+
+
+def metric_title(name: str) -> str:
+    """`frame_f1` as `frame F1`."""
+    return name.replace("_", " ").replace("f1", "F1").replace("iou", "IoU").replace("iop", "IoP")

@@ -157,3 +157,6 @@ def _boxes(tracks: Iterable[Track]) -> dict[int, dict[int, Xyxy]]:
         for box in track.boxes:
             result.setdefault(track.tid, {}).setdefault(box.frame, box.xyxy)
     return result
+
+
+BOXES_PER_ENTITY = 8

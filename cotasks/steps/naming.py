@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from cotasks.records.schema import Entity
 from cotasks.steps.context import NOTHING, StepContext
-from cotasks.steps.repair import read_step
+from cotasks.steps.table import read_step
 from cotasks.steps.wording import known_entity
 
 OPEN_TID = 1_000_000

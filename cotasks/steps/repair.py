@@ -85,15 +85,6 @@ _LABELS, _BOXES, _TIMES = (
 )
 
 
-def read_step(step: int, text: str, context: StepContext) -> Parsed[Any]:
-    """Step 1 to 4 as a model wrote it; the value is that of the step's `parse`."""
-    if step == 1:
-        return read_localization(text, context)
-    if step == 2:
-        return read_tracks(text, context)
-    return read_spatial(text, context) if step == 3 else read_temporal(text, context)
-
-
 def read_localization(text: str, context: StepContext) -> Parsed[FrameLocalization]:
     """A1; see the head of this module."""
     frames: set[int] = set()

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.runs.folder import dump_json
 from cotasks.studies import plans
-from cotasks.tools.files import write_text
+from cotasks.tools.files import dump_json, write_text
 
 if TYPE_CHECKING:
     from cotasks.metrics.contrasts import Floats, Scores
@@ -90,7 +89,7 @@ def run_study(
             raise MissingExtra(package, "report") from None
     from cotasks.generate.run import generate
     from cotasks.judge.run import judge_run
-    from cotasks.prompts.prompt import parse_condition
+    from cotasks.prompts.condition import parse_condition
 
     levels = [float(level) for level in corruptions]
     if levels != sorted(set(levels)) or not all(0 <= level <= 1 for level in levels):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotasks.report.markdown import escape, table
+from cotasks.pages.markdown import escape, table
+from cotasks.step_scores.table import metric_title
 from cotasks.studies.plans import READINGS
-from cotasks.studies.plots import metric_title
 
 Row = Mapping[str, Any]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.pages.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
+from cotasks.step_scores.table import metric_title
 
 Row = Mapping[str, Any]
 
@@ -40,11 +41,6 @@ def draw(study: str, tables: Mapping[str, Sequence[Row]], out: Path) -> list[Pat
             function(figure, tables)
         paths.append(out / f"{name}.png")
     return paths
-
-
-def metric_title(name: str) -> str:
-    """`frame_f1` as `frame F1`."""
-    return name.replace("_", " ").replace("f1", "F1").replace("iou", "IoU").replace("iop", "IoP")
 
 
 def _whiskers(rows: Sequence[Row], value: str = "mean") -> list[list[float]]:

@@ -3,7 +3,8 @@
     loader = DataLoader(rows, collate_fn=TrainingCollator(processor, family, videos), ...)
     loss = model(**batch).loss
 
-Labels are -100 except on the assistant's turns, the token that ends a turn included; `cotasks.training.turns` finds them.
+Labels are -100 except on the assistant's turns, the token that ends a turn included; `cotasks.training.turns` finds
+them.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cotasks.errors import InputError, MissingExtra, shorten
-from cotasks.generate.prepare import ASPECT_TOLERANCE
 from cotasks.models.families import Family, frame_size, limits_of
 from cotasks.models.tensors import Clip, check_placeholders, run_processor
-from cotasks.prompts.prompt import BOXES_PER_ENTITY
+from cotasks.prompts.size import ASPECT_TOLERANCE
 from cotasks.records.schema import Record
+from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.training.events import Event, log_event
 from cotasks.training.examples import examples_of, instructions, shorten_messages
 from cotasks.training.turns import IGNORED, ChatFormat, ChatTokens, chat_format, render_chat, tokenize_chat, turn
@@ -93,8 +94,8 @@ class TrainingCollator:
             `input_ids`, `attention_mask` and `labels` (rows, tokens), and what the family's processor adds, such as
             `pixel_values_videos` and `video_grid_thw`, on the CPU.
 
-        Raises InputError where no row can be used, clips cannot be stacked (see `cotasks.models.tensors.rows_together`), or
-        the chat template's assistant turns cannot be told.
+        Raises InputError where no row can be used, clips cannot be stacked (see
+        `cotasks.models.tensors.rows_together`), or the chat template's assistant turns cannot be told.
         """
         _ = self.format  # whatever is wrong with it is wrong for all rows
         faults: list[str] = []

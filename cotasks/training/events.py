@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from cotasks.runs.folder import read_jsonl
+from cotasks.tools.files import read_jsonl
 
 Event = dict[str, Any]
 """What is reported of an example: `event` (`skipped`, with `reason` and `detail`, or `shortened`, with `left_out` items

@@ -28,25 +28,16 @@ from datasets import Features, List, Value
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES, Family, Limits, frame_size
 from cotasks.models.tensors import clip_range
-from cotasks.prompts.prompt import (
-    BOXES_PER_ENTITY,
-    LETTERS,
-    Condition,
-    Prompt,
-    build_prompt,
-    parse_condition,
-    question_text,
-    step_context,
-    step_request,
-    step_text,
-)
+from cotasks.prompts.condition import LETTERS, Condition, parse_condition
+from cotasks.prompts.prompt import Prompt, build_prompt, question_text, step_context, step_request
+from cotasks.prompts.size import source_size
 from cotasks.prompts.view import view
 from cotasks.records.boxes import Size
 from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import NOTHING, StepContext
-from cotasks.video.reading import source_size
+from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
+from cotasks.steps.table import STEP_TASKS, step_text
 
-STEP_TASKS = {1: "frame_localization", 2: "entity_tracking", 3: "spatial_relations", 4: "temporal_relations"}
 CHAIN = "chain"
 TASKS = (*STEP_TASKS.values(), CHAIN, "baseline", "cotasks")
 """Tasks by default: an answerer with and without context, and a step predictor."""

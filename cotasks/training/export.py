@@ -27,9 +27,10 @@ import orjson
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.models.families import FAMILIES
-from cotasks.runs.folder import dump_json, read_json
+from cotasks.steps.table import STEP_TASKS
+from cotasks.tools.files import dump_json, read_json
 from cotasks.training.events import Event, log_event
-from cotasks.training.examples import CHAIN, STEP_TASKS, parse_task
+from cotasks.training.examples import CHAIN, parse_task
 
 TAGS = ("<video>", "<image>", "<audio>", "<bbox>", "<ref-object>")
 """What either tool replaces by something else, wherever it stands."""

@@ -16,9 +16,9 @@ from cotasks.errors import InputError, MissingExtra
 from cotasks.models.families import Family, family_of, limits_of
 from cotasks.models.load import TINY, TOY
 from cotasks.models.repairs import repair
-from cotasks.prompts.prompt import BOXES_PER_ENTITY
 from cotasks.records.dataset import load_records
 from cotasks.sample import TOY_DIR
+from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.training.collator import TrainingCollator
 from cotasks.training.events import ReportFile
 from cotasks.training.examples import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
@@ -64,8 +64,8 @@ def load_base(name: str, dtype: str = "float32") -> Base:
             `from_pretrained`.
         dtype: of the weights in memory, as torch names it.
 
-    Raises InputError where the model is not there or of a family without a row in `cotasks.models.families`, MissingExtra
-    where torch or transformers is not installed.
+    Raises InputError where the model is not there or of a family without a row in `cotasks.models.families`,
+    MissingExtra where torch or transformers is not installed.
     """
     try:
         import torch

@@ -30,7 +30,8 @@ import numpy as np
 import xxhash
 
 from cotasks.errors import InputError
-from cotasks.video.reading import READER, Image, VideoInfo, probe, read_frames
+from cotasks.video.packets import Image, VideoInfo
+from cotasks.video.reading import READER, probe, read_frames
 
 MEMORY_BYTES = 512 * 2**20
 """Kept in memory by default, in each process: 11 videos of 64 frames of 640x360."""

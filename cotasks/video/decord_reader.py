@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cotasks.video.reading import Frames, Image, PacketIndex, first_frame, length_prefix, open_video, slices
+from cotasks.video.packets import Frames, Image, PacketIndex, first_frame, length_prefix, open_video, slices
 
 T = TypeVar("T")
 

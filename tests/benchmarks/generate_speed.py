@@ -38,7 +38,7 @@ import torch  # noqa: E402
 
 from cotasks.generate import prepare  # noqa: E402
 from cotasks.generate import run as generate_module  # noqa: E402
-from cotasks.generate.local import ask, encode, vision
+from cotasks.generate.local import ask, encode, vision  # noqa: E402
 from cotasks.generate.local.ask import Asking  # noqa: E402
 from cotasks.generate.local.batching import Budget, Window  # noqa: E402
 from cotasks.generate.local.encode import Encoded, Encoder  # noqa: E402
@@ -49,9 +49,10 @@ from cotasks.generate.run import generate  # noqa: E402
 from cotasks.generate.sampling import GREEDY  # noqa: E402
 from cotasks.models.load import Model, load_model  # noqa: E402
 from cotasks.models.tensors import collate_for_generation  # noqa: E402
-from cotasks.prompts.prompt import parse_condition  # noqa: E402
+from cotasks.prompts.condition import parse_condition  # noqa: E402
 from cotasks.records.dataset import Records, load_records  # noqa: E402
-from cotasks.runs.folder import Appender, dump_jsonl, read_generations  # noqa: E402
+from cotasks.runs.folder import Appender, read_generations  # noqa: E402
+from cotasks.tools.files import dump_jsonl  # noqa: E402
 from tests.synthetic import make_record, write_folder, write_video  # noqa: E402
 
 CONDITIONS = ["baseline", "cotasks"]

@@ -37,7 +37,7 @@ from cotasks.generate import run as generate_module  # noqa: E402
 from cotasks.generate.run import generate  # noqa: E402
 from cotasks.models import tiny  # noqa: E402
 from cotasks.models.load import Model, load_model  # noqa: E402
-from cotasks.prompts.prompt import parse_condition  # noqa: E402
+from cotasks.prompts.condition import parse_condition  # noqa: E402
 from cotasks.records.dataset import Records, load_records  # noqa: E402
 from cotasks.runs.folder import read_folder  # noqa: E402
 from tests.synthetic import FPS, make_record, picture, write_folder  # noqa: E402

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cotasks.tools.files import dump_jsonl
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cotasks.judge.run import judge_run
@@ -61,8 +63,8 @@ def write_run(folder: Path, answers: int) -> None:
             answer = question["answer"] if generator.random() < 0.5 else wrong
             generations.append({"id": question["id"], "condition": condition, "sample": 0, "answer": answer})
     (folder / "generations").mkdir()
-    runs.dump_jsonl(folder / "questions.jsonl", questions)
-    runs.dump_jsonl(folder / "generations" / "00000.jsonl", generations)
+    dump_jsonl(folder / "questions.jsonl", questions)
+    dump_jsonl(folder / "generations" / "00000.jsonl", generations)
     judge_run(folder, "exact")
     judge_run(folder, "f1")
 

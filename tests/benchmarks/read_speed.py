@@ -32,7 +32,8 @@ from PIL import Image as pil
 
 from cotasks.records.timeline import uniform_grid
 from cotasks.video.cache import FrameCache
-from cotasks.video.reading import Image, probe, read_frames
+from cotasks.video.packets import Image
+from cotasks.video.reading import probe, read_frames
 
 WIDTH, HEIGHT, FPS = 640, 360, 30
 QUESTIONS, CONDITIONS = 9, 2

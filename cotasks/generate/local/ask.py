@@ -16,7 +16,7 @@ from cotasks.generate.local.vision import Reuse, model_inputs
 from cotasks.generate.prepare import Item, Row, failure_row, prepare_video
 from cotasks.generate.sampling import Sampling
 from cotasks.models.load import Model
-from cotasks.prompts.prompt import Condition
+from cotasks.prompts.condition import Condition
 from cotasks.prompts.view import Predictions
 from cotasks.records.dataset import Records
 from cotasks.runs.folder import Key

@@ -25,7 +25,7 @@ from cotasks.generate.prepare import Item, Row, failure_row, prepare_video
 from cotasks.generate.sampling import Sampling
 from cotasks.generate.server.model import ServedModel
 from cotasks.generate.server.request import build_request, encode_frames, media_parts, token_bounds
-from cotasks.prompts.prompt import Condition
+from cotasks.prompts.condition import Condition
 from cotasks.prompts.view import Predictions
 from cotasks.records.boxes import Size
 from cotasks.records.dataset import Records

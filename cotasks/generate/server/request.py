@@ -20,7 +20,7 @@ from cotasks.models.tensors import Clip
 from cotasks.records.boxes import CoordinateFormat, Size
 from cotasks.records.schema import Record
 from cotasks.steps.context import StepContext
-from cotasks.video.reading import Image
+from cotasks.video.packets import Image
 
 
 def encode_frames(pixels: Image, image_format: str) -> list[str]:

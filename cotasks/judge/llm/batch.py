@@ -16,12 +16,14 @@ import openai
 import orjson
 
 from cotasks.errors import InputError
+from cotasks.judge.judges import verdict_path
 from cotasks.judge.llm.reading import Reply, read_completion
 from cotasks.judge.llm.settings import file_stem
 from cotasks.judge.llm.work import Job, Work
-from cotasks.judge.run import Row, read_verdicts, verdict_path
-from cotasks.runs import folder as runs
+from cotasks.judge.verdicts import read_verdicts
+from cotasks.runs.run import Row
 from cotasks.servers.calls import Client, Fatal, SchemaRefused, Trouble
+from cotasks.tools.files import dump_json, read_json
 
 ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 MOST_REQUESTS = 50_000
@@ -51,16 +53,16 @@ async def ask_in_batches(work: Work, client: Client[Reply]) -> None:
             work.budget.reserved += work.most(job)
     affordable = list(_affordable(work, [job for job in work.jobs if job.key not in pending]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    runs.dump_json(path, entries)
+    dump_json(path, entries)
     for data, jobs in _files(affordable):
         send = partial(client.api.files.create, purpose="batch", timeout=TRANSFER_SECONDS)
         sent = await _reach(client, partial(send, file=("requests.jsonl", data)))
         entries.append({"file": sent.id, "batch": None, "jobs": [[job.key, job.repeat, job.answers] for job in jobs]})
-        runs.dump_json(path, entries)
+        dump_json(path, entries)
         create = partial(client.api.batches.create, completion_window="24h", endpoint=ENDPOINT)
         made = await _reach(client, partial(create, input_file_id=sent.id), tries=1)  # a second try could make two
         entries[-1]["batch"] = made.id
-        runs.dump_json(path, entries)
+        dump_json(path, entries)
     while entries:
         done = 0
         for entry in list(entries):
@@ -72,9 +74,9 @@ async def ask_in_batches(work: Work, client: Client[Reply]) -> None:
                 try:
                     _collect(work, client, batch, entry, lines)
                 except (Fatal, SchemaRefused):  # another look at this batch would say the same
-                    runs.dump_json(path, entries)
+                    dump_json(path, entries)
                     raise
-                runs.dump_json(path, entries)
+                dump_json(path, entries)
         if entries:
             work.show(min(done, len(work.jobs)), len(work.jobs))
             await asyncio.sleep(POLL_SECONDS)
@@ -88,7 +90,7 @@ def _read(path: Path) -> list[Row]:
     """The batches under way. Raises InputError where the file is damaged."""
     if not path.exists():
         return []
-    entries: list[Row] = runs.read_json(path)
+    entries: list[Row] = read_json(path)
     try:
         sound = all({"file", "batch"} <= entry.keys() for entry in entries)
         sound = sound and all(len(job) == 3 for entry in entries for job in entry["jobs"])

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
+from cotasks.judge.judges import JudgeCounts, count, served_models, verdict_path
 from cotasks.judge.llm.batch import ask_in_batches
 from cotasks.judge.llm.pricing import Budget, dollars, find_price
 from cotasks.judge.llm.reading import Reply, read_completion
 from cotasks.judge.llm.rubric import load_rubric
-from cotasks.judge.llm.settings import LlmJudge, llm_judge, read_llm_judge, served_models, settings_path
+from cotasks.judge.llm.settings import LlmJudge, llm_judge, read_llm_judge, settings_path
 from cotasks.judge.llm.work import Job, Work, describe_plan, plan, spent_before
-from cotasks.judge.run import JudgeCounts, Row, Run, count, run_with_answers, verdict_path
 from cotasks.runs import folder as runs
+from cotasks.runs.run import Row, Run, run_with_answers
 from cotasks.servers.address import api_key
 from cotasks.servers.calls import Client, Held, SchemaRefused, Trouble
+from cotasks.tools.files import dump_json
 from cotasks.tools.progress import SECONDS_A_LINE, progress_bar
 
 
@@ -58,7 +60,7 @@ def judge_by_model(
                 if structured:
                     raise InputError(f"{judge.base_url} refuses the reply schema; expected structured left open or off")
                 work.judge = replace(work.judge, structured=False)  # the keys change with the request
-                runs.dump_json(settings_path(folder, judge.name), work.judge.to_json())
+                dump_json(settings_path(folder, judge.name), work.judge.to_json())
         served = served_models(run, judge.name)
         if len(served) > 1 and limits.progress:
             versions = ", ".join(f"{model} ({verdicts})" for model, verdicts in served.most_common())
@@ -110,7 +112,7 @@ def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) 
                 note = "verdicts under the new settings count from now on"
                 print(f"{judge.name}: {changed.name} was {old}, is {new}; {note}", file=sys.stderr)
     path.parent.mkdir(parents=True, exist_ok=True)
-    runs.dump_json(path, judge.to_json())
+    dump_json(path, judge.to_json())
     return judge
 
 

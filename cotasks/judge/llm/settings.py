@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -24,10 +23,11 @@ import orjson
 
 from cotasks.errors import InputError, shorten
 from cotasks.judge.llm.rubric import DEFAULT_RUBRIC, REPLY_SCHEMA, Rubric, user_message
-from cotasks.judge.rules import Verdict, judge_answer, references_of, verdict_key
-from cotasks.judge.run import Row, Run, read_verdicts, verdict_path
-from cotasks.runs import folder as runs
+from cotasks.judge.rules import judge_answer, references_of, verdict_key
+from cotasks.judge.verdicts import Verdict
+from cotasks.runs.run import Row
 from cotasks.servers.address import OPENAI_URL, longest_answer_field, server_url
+from cotasks.tools.files import read_json
 from cotasks.words.answers import clean
 
 PREFIX = "openai:"
@@ -148,7 +148,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     """The settings whose verdicts count. Raises InputError where their file is missing or damaged."""
     path = settings_path(folder, judge)
-    row = runs.read_json(path)
+    row = read_json(path)
     try:
         rubric = Rubric(*(row["rubric"][field] for field in ("name", "version", "text")))
         found = LlmJudge(**{**row, "rubric": rubric})
@@ -161,20 +161,6 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     if not intact:
         raise InputError(f"{path}: settings of another judge, or a changed rubric; expected those of {judge}")
     return found
-
-
-def served_models(run: Run, judge: str) -> Counter[str]:
-    """{model as the server named it: verdicts that count}: more than one where a name such as `gpt-4o` moved on, so
-    that the scores are those of different judges.
-    """
-    settings = read_llm_judge(run.folder, judge)
-    current = {
-        (key, hashed)
-        for key, row in run.generations.items()
-        for hashed in settings.keys(row.get("answer"), run.questions.get(key[0]))
-    }
-    rows = read_verdicts(verdict_path(run.folder, judge))
-    return Counter(str(row["served_model"]) for *at, _, row in rows if tuple(at) in current and row.get("served_model"))
 
 
 def local_verdict(answer: Any, question: Mapping[str, Any] | None) -> Verdict | None:

@@ -23,10 +23,11 @@ from cotasks.judge.llm.pricing import REPLY_TOKENS, Budget, dollars, find_price,
 from cotasks.judge.llm.reading import Reply
 from cotasks.judge.llm.rubric import HIGHEST_RATING
 from cotasks.judge.llm.settings import LlmJudge, local_verdict
-from cotasks.judge.rules import Verdict, verdict_key
-from cotasks.judge.run import Row, Run, read_verdicts, verdict_row
+from cotasks.judge.rules import verdict_key
+from cotasks.judge.verdicts import Verdict, read_verdicts, verdict_row
 from cotasks.runs import folder as runs
 from cotasks.runs.folder import Key
+from cotasks.runs.run import Row, Run
 from cotasks.servers.calls import Trouble
 from cotasks.words.answers import clean
 

@@ -1,0 +1,72 @@
+"""What `run.json` says of a run: model, data set, conditions, sampling, versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cotasks.errors import InputError, shorten
+from cotasks.generate.sampling import Sampling
+from cotasks.models.families import FAMILIES, Family, Limits
+from cotasks.models.load import Model, versions
+from cotasks.prompts.condition import Condition, condition_settings, read_condition
+from cotasks.records.dataset import SAMPLE, Records
+from cotasks.runs.run import Row
+
+
+def run_settings(
+    records: Records,
+    conditions: Sequence[Condition],
+    folder: Path | None,
+    max_new_tokens: int,
+) -> dict[str, Any]:
+    """What `run.json` holds of that which shapes an answer, whatever the model."""
+    return {
+        "dataset": {
+            "name": os.path.normpath(records.dataset),
+            "config": records.config,
+            "split": records.split,
+            "limit": records.limit,
+            "fingerprint": records.fingerprint,
+            "videos": str(folder.resolve()) if folder is not None and records.dataset != SAMPLE else None,
+        },
+        "conditions": {c.name: condition_settings(c) for c in conditions},
+        "max_new_tokens": max_new_tokens,
+    }
+
+
+def model_settings(model: Model, sampling: Sampling) -> dict[str, Any]:
+    """What `run.json` says of a model in this process, of frames and sampling, and the versions that take part."""
+    return {
+        "backend": "transformers",
+        "model": model.settings,
+        "sampling": sampling.settings(),
+        "frames": {
+            "shown_as": "video",
+            "resize": "bicubic",
+            "limits": dataclasses.asdict(model.limits),
+        },
+        "versions": versions(model),
+    }
+
+
+def conditions_of(settings: Row) -> dict[str, tuple[Condition, Family, Limits]]:
+    """{name: how its prompts are built}. Raises InputError where `run.json` does not say."""
+    try:
+        family = FAMILIES[settings["model"]["family"]]
+        limits = dict(settings["frames"]["limits"])
+        limits["fixed"] = tuple(limits["fixed"]) if limits["fixed"] else None
+        for name, value in limits.items():
+            least = 0 if name.endswith("pixels") else 1
+            if value is not None and not all(
+                type(v) is int and v >= least for v in (value if name == "fixed" else [value])
+            ):
+                raise TypeError(f"{name} {shorten(value)}")
+        return {
+            name: (read_condition(values), family, Limits(**limits)) for name, values in settings["conditions"].items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"run.json does not say how prompts were built ({error}); a different version?") from None

@@ -1,0 +1,152 @@
+"""The judges of a run: which there are, where their verdicts lie, what each said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotasks.errors import InputError
+from cotasks.judge.rules import RULES, verdict_key
+from cotasks.judge.verdicts import NO_GENERATION, NOT_JUDGED, Verdict, combined, read_verdicts
+from cotasks.runs.folder import Key
+from cotasks.runs.run import Run
+
+
+@dataclass(frozen=True)
+class JudgeCounts:
+    """What a call of `judge_run` did, and what the verdict file now says."""
+
+    path: Path
+    """The verdict file."""
+    judged: int
+    """Answers judged by this call."""
+    kept: int
+    """Answers whose verdict was there already."""
+    scored: int
+    """Answers with a score, of this call and before."""
+    unscored: int
+    """Answers without a score."""
+    unreadable: int
+    """Scored answers that could not be read."""
+    missing: int
+    """Answers that the run's settings ask for and that were not generated."""
+    left: int = 0
+    """Answers that are still to be judged."""
+    stopped: str = ""
+    """Why some are left; empty where none is."""
+    calls: int = 0
+    """Completions asked for by this call of `judge_run`, and failed calls that may be billed."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+    """US dollars of these calls; None where there were none or the price is not known."""
+
+
+def rule_of(folder: Path, judge: str) -> int | str:
+    """The version of the rule that a run's verdicts follow: a language model's is its rubric."""
+    if judge in RULES:
+        return RULES[judge]
+    from cotasks.judge.llm.settings import read_llm_judge
+
+    return read_llm_judge(folder, judge).rule
+
+
+def verdict_path(folder: Path, judge: str) -> Path:
+    """The verdict file of a judge. Raises InputError where there can be no such judge."""
+    if judge in RULES:
+        return folder / "verdicts" / f"{judge}.jsonl"
+    if not judge.startswith("openai:"):
+        raise InputError(f"unknown judge {judge!r}; known: {', '.join(RULES)}, openai:MODEL")
+    from cotasks.judge.llm.settings import file_stem
+
+    return folder / "verdicts" / f"{file_stem(judge)}.jsonl"
+
+
+def count(run: Run, judge: str, **known: Any) -> JudgeCounts:
+    """What the verdict file says of a run's answers, with what else is known of the call."""
+    verdicts = [verdict for key, verdict in verdicts_of(run, judge).items() if key in run.generations]
+    left = sum(verdict.reason == NOT_JUDGED for verdict in verdicts)
+    unscored = sum(verdict.score is None for verdict in verdicts) - left
+    return JudgeCounts(
+        path=verdict_path(run.folder, judge),
+        scored=len(verdicts) - unscored - left,
+        unscored=unscored,
+        unreadable=sum(verdict.unreadable for verdict in verdicts),
+        missing=len(run.wanted) - len(verdicts),
+        left=left,
+        **known,
+    )
+
+
+def judges_of(folder: Path) -> list[str]:
+    """The judges that a run has verdicts of: those of `RULES` in that order, then language models by file name."""
+    found = [judge for judge in RULES if (folder / "verdicts" / f"{judge}.jsonl").exists()]
+    models = sorted((folder / "verdicts").glob("openai-*.jsonl"))
+    if models:
+        from cotasks.judge.llm.settings import judge_name
+
+        found += [judge for judge in (judge_name(path.stem) for path in models) if judge]
+    return found
+
+
+def strange_verdicts(folder: Path) -> list[str]:
+    """The verdict files of a run that no judge of this version has written, by name."""
+    known = {verdict_path(folder, judge).name for judge in judges_of(folder)}
+    return sorted(path.name for path in (folder / "verdicts").glob("*.jsonl") if path.name not in known)
+
+
+def repeats_of(run: Run, judge: str) -> dict[Key, list[Verdict]]:
+    """{key: the verdicts that count} for every generated answer: at most one, of a language model one for each repeat.
+
+    Of a language model, those count that were given under its last settings.
+    """
+    known = {(key, hashed): verdict for key, hashed, verdict, _ in read_verdicts(verdict_path(run.folder, judge))}
+    keys_of: Callable[[Any, Mapping[str, Any] | None], Sequence[str]]
+    if judge in RULES:
+        keys_of = lambda answer, question: [verdict_key(judge, answer, question)]  # noqa: E731
+    else:
+        from cotasks.judge.llm.settings import read_llm_judge
+
+        keys_of = read_llm_judge(run.folder, judge).keys
+    found = {}
+    for key, row in run.generations.items():
+        hashes = keys_of(row.get("answer"), run.questions.get(key[0]))
+        found[key] = [known[key, hashed] for hashed in hashes if (key, hashed) in known]
+    return found
+
+
+def verdicts_of(run: Run, judge: str) -> dict[Key, Verdict]:
+    """{key: verdict} for every answer that the run is to have (`Run.wanted`).
+
+    Where there is none, the verdict is unscored and its reason says why: not generated, failed and why, or
+    not judged since the answer, the references, the rule or a language model's settings changed.
+    """
+    repeats = repeats_of(run, judge)
+    verdicts: dict[Key, Verdict] = {}
+    for key in run.wanted:
+        if key in repeats:
+            verdicts[key] = combined(repeats[key])
+        else:
+            failure = run.failures.get(key)
+            reason = f"failed: {failure.get('reason')}" if failure else NO_GENERATION
+            verdicts[key] = Verdict(None, None, False, reason)
+    return verdicts
+
+
+def served_models(run: Run, judge: str) -> Counter[str]:
+    """{model as the server named it: verdicts that count}: more than one where a name such as `gpt-4o` moved on, so
+    that the scores are those of different judges.
+    """
+    from cotasks.judge.llm.settings import read_llm_judge
+
+    settings = read_llm_judge(run.folder, judge)
+    current = {
+        (key, hashed)
+        for key, row in run.generations.items()
+        for hashed in settings.keys(row.get("answer"), run.questions.get(key[0]))
+    }
+    rows = read_verdicts(verdict_path(run.folder, judge))
+    return Counter(str(row["served_model"]) for *at, _, row in rows if tuple(at) in current and row.get("served_model"))

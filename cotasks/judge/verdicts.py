@@ -1,0 +1,100 @@
+"""One verdict: its fields, its row in a file, and how repeats are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cotasks.errors import InputError, shorten
+from cotasks.runs import folder as runs
+from cotasks.runs.folder import Key
+from cotasks.runs.run import Row
+from cotasks.tools.files import read_jsonl
+
+NOT_JUDGED = "not judged"
+
+
+def verdict_row(hashed: str, key: Key, verdict: Verdict) -> Row:
+    """A row of a verdict file."""
+    id_, condition, sample = key
+    return {
+        "key": hashed,
+        "id": id_,
+        "condition": condition,
+        "sample": sample,
+        "score": verdict.score,
+        "correct": verdict.correct,
+        "unreadable": verdict.unreadable,
+        "reason": verdict.reason,
+    }
+
+
+_VERDICT_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "score": object,
+    "key": str,
+    "id": str,
+    "condition": str,
+    "sample": int,
+    "correct": (bool, type(None)),
+    "unreadable": bool,
+    "reason": str,
+    "explanation": (str, type(None)),
+}
+
+
+def read_verdicts(path: Path) -> Iterator[tuple[Key, str, Verdict, Row]]:
+    """((id, condition, sample), hash, verdict, row) of a verdict file in order; none where it is missing.
+
+    Of rows with one key and hash, the last counts. Raises InputError naming the line where a row is not a verdict.
+    """
+    if not path.exists():
+        return
+    for number, row in enumerate(read_jsonl(path), 1):
+        for field, kind in _VERDICT_FIELDS.items():
+            if field not in row and field != "explanation":
+                raise InputError(f"{path}:{number}: a verdict without {field!r}")
+            if not isinstance(row.get(field), kind):
+                raise InputError(f"{path}:{number}: {field} {shorten(row[field])}; a different version?")
+        score = row["score"]
+        if score is not None and not (isinstance(score, int | float) and 0 <= score <= 100):
+            raise InputError(f"{path}:{number}: score {shorten(score)}; expected 0 to 100 or null")
+        explanation = row.get("explanation") or ""
+        verdict = Verdict(score, row["correct"], row["unreadable"], row["reason"], explanation)
+        key, hashed = runs.key_of(row), row["key"]
+        yield key, hashed, verdict, row
+
+
+def combined(repeats: Sequence[Verdict]) -> Verdict:
+    """One verdict of an answer's repeats: the mean score of those that have one."""
+    if len(repeats) == 1:
+        return repeats[0]
+    scored = [verdict for verdict in repeats if verdict.score is not None]
+    if not scored:
+        return repeats[0] if repeats else Verdict(None, None, False, NOT_JUDGED)
+    mean = sum(verdict.score or 0.0 for verdict in scored) / len(scored)
+    correct = 2 * sum(bool(verdict.correct) for verdict in scored) > len(scored)
+    return replace(scored[0], score=mean, correct=correct)
+
+
+NO_GENERATION = "no answer generated"
+
+
+UNKNOWN_ID = "no such question in the run"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says of one answer."""
+
+    score: float | None
+    """0 to 100; None where unscored."""
+    correct: bool | None
+    """A yes or no: what `exact` holds, under every local judge; whether the answer means the same as a reference, of a
+    language model (of its repeats, more than half); None where unscored."""
+    unreadable: bool
+    """True where the answer is empty, a refusal, or names no single option; it then scores 0."""
+    reason: str
+    """Why, in a short phrase without values of the data."""
+    explanation: str = ""
+    """What a language model gave as its reason; of its repeats, the first that was scored."""

@@ -1,0 +1,103 @@
+"""A run read back: its questions, its answers, its failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotasks.errors import InputError, shorten
+from cotasks.records.schema import CATEGORY_OF_TYPE
+from cotasks.runs import folder as runs
+from cotasks.runs.folder import Key
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder as it is on disk, without verdicts."""
+
+    folder: Path
+    settings: Row
+    """`run.json`."""
+    conditions: list[str]
+    """Names of the conditions, in the order of `run.json`; then any other that has an answer or a failure."""
+    questions: dict[str, Row]
+    """{record id: row of `questions.jsonl`}"""
+    generations: dict[Key, Row]
+    failures: dict[Key, Row]
+    """Only those that no generation made good."""
+    wanted: list[Key]
+    """The answers that the run is to have: condition x question x sample, with as many samples as any question has,
+    and whatever else was generated or failed."""
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder, whole or half written.
+
+    Raises InputError where it is no run folder, or a file of it is damaged or not as `cotasks.runs`
+    describes.
+    """
+    settings = runs.read_settings(folder)
+    if not isinstance(settings, dict) or not isinstance(settings.get("conditions", {}), dict | list):
+        raise InputError(f"{folder / 'run.json'}: no object with conditions; a different version?")
+    questions = _read_questions(folder)
+    generations, failures = runs.read_generations(folder), runs.read_failures(folder)
+    for key, row in generations.items():
+        cut = row.get("cut_items") or 0
+        if not isinstance(cut, int):
+            place = folder / "generations"
+            raise InputError(f"{place}: {key[0]}, {key[1]}: cut_items {shorten(cut)}; a different version?")
+    seen = [*generations, *failures]
+    conditions = [str(name) for name in settings.get("conditions", ())]
+    samples = max((sample for _, _, sample in seen), default=0) + 1
+    conditions = list(dict.fromkeys([*conditions, *(condition for _, condition, _ in seen)]))
+    wanted = [(id_, c, sample) for c in conditions for id_ in questions for sample in range(samples)]
+    wanted = list(dict.fromkeys([*wanted, *seen]))
+    return Run(folder, settings, conditions, questions, generations, failures, wanted)
+
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "video_id": str,
+    "category": str,
+    "question_type": str,
+    "question": str,
+    "answer": (str, type(None)),
+    "additional_answers": list,
+    "choices": list,
+    "answer_index": int,
+}
+
+
+def _read_questions(folder: Path) -> dict[str, Row]:
+    """`questions.jsonl`, checked. Raises InputError that names file, id, field and value."""
+    path = folder / "questions.jsonl"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; generation has not begun, or a different version wrote the run")
+    try:
+        questions = runs.read_questions(folder)
+    except KeyError as error:
+        raise InputError(f"{path}: a row lacks the field {error}") from None
+    for id_, row in questions.items():
+        for field, kind in _FIELDS.items():
+            value = row.get(field)
+            texts = not isinstance(value, list) or all(isinstance(text, str) for text in value)
+            if field not in row or not isinstance(value, kind) or not texts:
+                found = shorten(value) if field in row else "missing"
+                raise InputError(f"{path}: {id_}: {field} is {found}; a different version?")
+        expected = CATEGORY_OF_TYPE.get(row["question_type"])
+        if expected != row["category"]:
+            raise InputError(
+                f"{path}: {id_}: question_type {shorten(row['question_type'])} with category "
+                f"{shorten(row['category'])}; expected {expected or 'one of ' + ', '.join(CATEGORY_OF_TYPE)}"
+            )
+    return questions
+
+
+def run_with_answers(folder: Path) -> Run:
+    """`read_run`; raises InputError also where there is no answer to judge."""
+    run = read_run(folder)
+    if not run.generations and not run.failures:
+        raise InputError(f"{folder}: no answers to judge; write some with `cotasks generate`")
+    return run
