@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from cotasks.judge.verdicts import Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.contrasts import Ratio, Scores, estimates, ratio, weighted
-from cotasks.studies import plans, tables
+from cotasks.studies import ablation
+from cotasks.studies.frames import length_groups
+from cotasks.studies.rows import differences
 
 
 def scores_of(values: dict[str, list[float]], videos: list[str], categories: list[str] | None = None) -> Scores:
@@ -49,7 +51,7 @@ def test_a_difference_is_that_of_the_report() -> None:
     [report] = [
         d for d in metrics.summarise(verdicts, questions, scores.conditions).differences if d.level == "category"
     ]
-    [row] = tables.differences(scores, {"gain": {"cotasks": 1.0, "baseline": -1.0}}, {"all": np.ones(120, bool)})
+    [row] = differences(scores, {"gain": {"cotasks": 1.0, "baseline": -1.0}}, {"all": np.ones(120, bool)})
     for name in ("mean", "low", "high", "p_value", "questions", "videos"):
         assert row[name] == pytest.approx(getattr(report, name))
 
@@ -65,19 +67,19 @@ def test_a_question_without_one_of_the_scores_is_left_out() -> None:
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 5), min_size=16, max_size=16), min_size=1, max_size=6))
 def test_the_shares_of_the_steps_add_up_to_the_gain_of_all(rows: list[list[int]]) -> None:
-    names = [plans.subset_condition(subset) for subset in plans.subsets()]
+    names = [ablation.subset_condition(subset) for subset in ablation.subsets()]
     values = {name: [20.0 * row[n] for row in rows] for n, name in enumerate(names)}
     scores = scores_of(values, [f"v{n}" for n in range(len(rows))])
-    shares = sum(weighted(scores, tables.shapley_weights(step)) for step in plans.STEPS)
+    shares = sum(weighted(scores, ablation.shapley_weights(step)) for step in ablation.STEPS)
     np.testing.assert_allclose(shares, weighted(scores, {"cotasks": 1.0, "baseline": -1.0}), atol=1e-9)
 
 
 def test_a_step_that_changes_nothing_has_no_share_and_twins_share_alike() -> None:
-    names = {subset: plans.subset_condition(subset) for subset in plans.subsets()}
+    names = {subset: ablation.subset_condition(subset) for subset in ablation.subsets()}
     # steps 1 and 2 each tell the same thing; 3 and 4 tell nothing
     values = {name: [100.0 if {1, 2} & set(subset) else 0.0] for subset, name in names.items()}
     scores = scores_of(values, ["v"])
-    found = [float(weighted(scores, tables.shapley_weights(step))[0]) for step in plans.STEPS]
+    found = [float(weighted(scores, ablation.shapley_weights(step))[0]) for step in ablation.STEPS]
     assert found == pytest.approx([50, 50, 0, 0])
 
 
@@ -116,7 +118,7 @@ def test_a_ratio_of_a_sum_with_itself_is_exact() -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(0.5, 500), min_size=1, max_size=40))
 def test_every_clip_is_in_one_third_by_length(seconds: list[float]) -> None:
-    found = tables.length_groups(seconds)
+    found = length_groups(seconds)
     if found:
         np.testing.assert_array_equal(np.sum(list(found.values()), axis=0), 1)
     ends = [np.array(seconds)[mask] for mask in found.values()]

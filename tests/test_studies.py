@@ -14,7 +14,10 @@ from cotasks.cli import main
 from cotasks.errors import InputError
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
-from cotasks.studies import STUDIES, common_grid, plans, readable_answers, run_study, tables, write_study
+from cotasks.studies import STUDIES, ablation, error_propagation, frames, oracle_gap, run_study, write_study
+from cotasks.studies import bias as bias_study
+from cotasks.studies.run import study_named
+from cotasks.studies.study import Setup, common_grid
 from tests.test_contrasts import scores_of
 
 VIDEOS = [f"v{n // 2}" for n in range(8)]
@@ -24,39 +27,44 @@ def rows_of(rows: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
 
 
+def setup(grid: int = 8, **options: Any) -> Setup:
+    """A setup for what looks at no record."""
+    return Setup(load_records("sample", "validation", limit=1), grid, **options)
+
+
 def test_every_condition_of_every_study_is_one() -> None:
-    for study in STUDIES:
-        for text in plans.plan(study, grid=48, seeds=2).conditions:
+    for study in STUDIES.values():
+        for text in study.conditions(setup(grid=48, seeds=2)):
             assert parse_condition(text).name == text
 
 
 def test_the_ablation_has_every_set_of_steps_once() -> None:
-    asked = [parse_condition(text).steps for text in plans.plan("ablation").conditions]
+    asked = [parse_condition(text).steps for text in ablation.STUDY.conditions(setup())]
     assert len(asked) == len(set(asked)) == 16
 
 
 def test_frames_double_up_to_the_grid() -> None:
-    assert plans.frame_numbers(64) == [8, 16, 32, 64]
-    assert plans.frame_numbers(48) == [8, 16, 32, 48]
-    assert plans.frame_numbers(8) == [8]
+    assert frames.frame_numbers(64) == [8, 16, 32, 64]
+    assert frames.frame_numbers(48) == [8, 16, 32, 48]
+    assert frames.frame_numbers(8) == [8]
     with pytest.raises(InputError, match="grid of 7 frames"):
-        plans.frame_numbers(7)
+        frames.frame_numbers(7)
 
 
 def test_no_corruption_is_the_oracle_and_is_asked_once() -> None:
-    asked = plans.plan("error-propagation", corruptions=(0.0, 0.5), seeds=3).conditions
-    assert asked == ("baseline", "cotasks", *(f"cotasks:corrupt=0.5,seed={seed}" for seed in range(3)))
+    asked = error_propagation.STUDY.conditions(setup(corruptions=(0.0, 0.5), seeds=3))
+    assert asked == ["baseline", "cotasks", *(f"cotasks:corrupt=0.5,seed={seed}" for seed in range(3))]
 
 
 def test_an_unknown_study_is_one_line() -> None:
     with pytest.raises(InputError, match="unknown study 'x'; known: ablation, error-propagation, frames, bias"):
-        plans.plan("x")
+        study_named("x")
 
 
 def test_error_propagation_takes_the_mean_over_seeds() -> None:
     corrupted = {f"cotasks:corrupt=1,seed={seed}": [0.0, 100.0 * seed] * 4 for seed in range(2)}
     scores = scores_of({"baseline": [0.0] * 8, "cotasks": [100.0] * 8, **corrupted}, VIDEOS)
-    found = tables.error_propagation(scores, [0.0, 1.0], 2)
+    found = error_propagation.error_propagation(scores, [0.0, 1.0], 2)
     [one] = rows_of(found["means"], corruption=1.0, group="all")
     assert one["mean"] == 25
     [difference] = rows_of(found["differences"], corruption=1.0, group="all")
@@ -73,7 +81,7 @@ def test_frames_compares_arms_at_the_same_number_of_frames() -> None:
         "cotasks:frames=16": [100.0] * 8,
         "cotasks:frames=16,context=8": [60.0] * 8,
     }
-    found = tables.frames(scores_of(values, VIDEOS), [8, 16], [1.0, 1.0, 5.0, 5.0, 9.0, 9.0, 9.0, 9.0])
+    found = frames.frames(scores_of(values, VIDEOS), [8, 16], [1.0, 1.0, 5.0, 5.0, 9.0, 9.0, 9.0, 9.0])
     gains = {(row["arm"], row["frames"]): row["mean"] for row in rows_of(found["gains"], group="all")}
     assert gains == {("rebuilt", 8): 20, ("fixed", 8): 20, ("rebuilt", 16): 60, ("fixed", 16): 20}
     assert {row["group"] for row in found["means"]} == {"all", "1.0 to 5.0 s", "9.0 to 9.0 s"}
@@ -87,7 +95,7 @@ def test_bias_says_how_much_of_the_gain_needs_no_video() -> None:
         "blind-cotasks": [20.0, 20.0] * 4,
     }
     readable = np.array([1.0, 0.0] * 3 + [np.nan, np.nan])
-    found = tables.bias(scores_of(values, VIDEOS), readable)
+    found = bias_study.bias(scores_of(values, VIDEOS), readable)
     [share] = rows_of(found["shares"], group="all")
     assert share["value"] == pytest.approx(0.25)
     assert {row["group"]: row["questions"] for row in found["shares"]} == {
@@ -103,7 +111,7 @@ def test_bias_says_how_much_of_the_gain_needs_no_video() -> None:
 def test_oracle_gap_says_what_prediction_keeps() -> None:
     base = [10.0, 20.0] * 4
     values = {"baseline": base, "predicted": [score + 30 for score in base], "cotasks": [score + 60 for score in base]}
-    found = tables.oracle_gap(scores_of(values, VIDEOS))
+    found = oracle_gap.oracle_gap(scores_of(values, VIDEOS))
     [share] = rows_of(found["shares"], group="all")
     assert (share["value"], share["low"], share["high"]) == pytest.approx((0.5, 0.5, 0.5))
     assert [row["mean"] for row in rows_of(found["gains"], group="all")] == pytest.approx([30, 60, -30])
@@ -117,7 +125,7 @@ def records() -> Records:
 
 
 def test_what_can_be_read_off_the_context(records: Records) -> None:
-    found = readable_answers(records)
+    found = bias_study.readable_answers(records)
     assert list(found) == records.ids
     assert set(found.values()) <= {0.0, 1.0}
 
@@ -139,7 +147,7 @@ def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, 
     paths, complete = run()
     assert complete
     summary = json.loads(paths.summary.read_bytes())
-    assert summary["conditions"] == list(plans.plan(study, common_grid(records), (0.0, 1.0)).conditions)
+    assert summary["conditions"] == list(STUDIES[study].conditions(Setup(records, common_grid(records), (0.0, 1.0))))
     assert all(rows and all(row["questions"] <= 2 for row in rows) for rows in summary["tables"].values())
     page = paths.markdown.read_text(encoding="utf-8")
     assert all(f"({path.name})" in page and path.stat().st_size > 5000 for path in paths.plots)

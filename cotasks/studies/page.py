@@ -7,17 +7,10 @@ from typing import Any
 
 from cotasks.pages.markdown import escape, table
 from cotasks.step_scores.table import metric_title
-from cotasks.studies.plans import READINGS
+from cotasks.studies.study import Study
 
 Row = Mapping[str, Any]
 
-TITLES = {
-    "ablation": "Which steps help",
-    "error-propagation": "How errors in step 1 spread",
-    "frames": "How many frames",
-    "bias": "How much of the gain needs no video",
-    "oracle-gap": "From true steps to predicted ones",
-}
 TABLE_TITLES = {
     "means": "Scores",
     "differences": "Differences",
@@ -31,21 +24,22 @@ LABELS = ("condition", "name", "corruption", "arm", "frames", "step", "metric")
 """Fields that say what a row is of, in the order of the columns; groups of questions are columns of their own."""
 
 
-def render(summary: Row, pictures: Sequence[str]) -> str:
+def render(study: Study, summary: Row, pictures: Sequence[str]) -> str:
     """The page.
 
     Args:
+        study: whose page it is.
         summary: the content of `study.json`.
         pictures: names of the PNG files beside the page.
     """
-    study = summary["study"]
     run = summary["run"]
     parts = [
-        f"# {TITLES[study]}",
-        f"Study `{study}`: model {escape(run['model'])}, data {escape(run['dataset'])}, split {escape(run['split'])}, "
+        f"# {study.title}",
+        f"Study `{study.name}`: model {escape(run['model'])}, data {escape(run['dataset'])}, "
+        f"split {escape(run['split'])}, "
         f"{run['questions']} questions about {run['videos']} videos, judge {escape(summary['judge'])}.",
         *([_warnings(summary["warnings"])] if summary["warnings"] else []),
-        READINGS[study],
+        study.reading,
         *(f"![{escape(name)}]({name})" for name in pictures),
     ]
     for name, rows in summary["tables"].items():

@@ -1,0 +1,11 @@
+"""The studies there are: one row each, one file each."""
+
+from __future__ import annotations
+
+from cotasks.studies import ablation, bias, error_propagation, frames, oracle_gap
+from cotasks.studies.study import Study
+
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (ablation.STUDY, error_propagation.STUDY, frames.STUDY, bias.STUDY, oracle_gap.STUDY)
+}
+"""{name: study}"""

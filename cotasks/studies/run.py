@@ -1,0 +1,186 @@
+"""Run a study: ask, judge, tables, pictures and the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotasks.errors import InputError, MissingExtra
+from cotasks.studies.catalog import STUDIES
+from cotasks.studies.study import CORRUPTIONS, Setup, Study, common_grid
+from cotasks.tools.files import dump_json, write_text
+
+if TYPE_CHECKING:
+    from cotasks.metrics.contrasts import Scores
+    from cotasks.records.dataset import Records
+
+FORMAT = 1
+FEW_VIDEOS = 20
+"""With fewer videos a study warns."""
+
+
+def study_named(name: str) -> Study:
+    """Raises InputError for an unknown study."""
+    if name not in STUDIES:
+        raise InputError(f"unknown study {name!r}; known: {', '.join(STUDIES)}")
+    return STUDIES[name]
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """The files of a study."""
+
+    summary: Path
+    """`study.json`, all numbers."""
+    markdown: Path
+    """`study.md`, the page."""
+    plots: tuple[Path, ...]
+    """PNG files that the page shows."""
+
+
+def run_study(
+    study: str,
+    records: Records,
+    model: str,
+    out: Path,
+    *,
+    judge: str = "exact",
+    judge_options: Mapping[str, Any] | None = None,
+    videos: str | Path | None = None,
+    corruptions: Sequence[float] = CORRUPTIONS,
+    seeds: int = 1,
+    predict_tokens: int = 512,
+    **options: Any,
+) -> tuple[StudyPaths | None, bool]:
+    """Ask a model under all conditions of a study, judge the answers, and write tables, plots and the page.
+
+    May be interrupted and called again. Started by `accelerate launch` or `torchrun`, the processes share the videos.
+
+    Args:
+        study: A name from `STUDIES`.
+        records: What to ask, see `cotasks.records.dataset.load_records`.
+        model: As of `cotasks.generate.generate`.
+        out: The study's folder.
+        judge: As of `cotasks.judge.judge_run`.
+        judge_options: Further arguments of `judge_run`.
+        videos: The folder that `video_path` is relative to; the sample brings its own.
+        corruptions: Probabilities that `error-propagation` goes through; each between 0 and 1, ascending.
+        seeds: Corruptions drawn of each probability.
+        predict_tokens: Longest text of a step, for `oracle-gap`.
+        options: Further arguments of `generate`.
+
+    Returns the files (None in processes other than the main one, and where a server can be asked no more), and whether
+    every answer is there.
+
+    Raises InputError as its parts do, and where an argument is out of range; MissingExtra without matplotlib or scipy.
+    """
+    for package in ("matplotlib", "scipy"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise MissingExtra(package, "report") from None
+    from cotasks.generate.run import generate
+    from cotasks.judge.run import judge_run
+    from cotasks.prompts.condition import parse_condition
+
+    levels = [float(level) for level in corruptions]
+    if levels != sorted(set(levels)) or not all(0 <= level <= 1 for level in levels):
+        raise InputError(f"corruptions {levels}; expected probabilities between 0 and 1, ascending")
+    if seeds < 1:
+        raise InputError(f"seeds {seeds}; expected 1 or more")
+    row = study_named(study)
+    setup = Setup(records, common_grid(records), levels, seeds)
+    conditions = [parse_condition(text) for text in row.conditions(setup)]
+    complete = True
+    if row.predicts:
+        from cotasks.predict.run import predict
+
+        predicted = predict(
+            records, model, out / "predictions", videos=videos, max_new_tokens=predict_tokens, **_shared(options)
+        )
+        if predicted.main and not predicted.read:  # not every step was asked, for a server that gave up
+            return None, False
+        complete = predicted.complete
+        while not list((out / "predictions").glob("predictions/*.parquet")):
+            time.sleep(0.2)  # which the main process is writing
+        options = {**options, "predictions": out / "predictions"}
+    answered = generate(records, conditions, model, out / "run", videos=videos, **options)
+    if not answered.main:
+        return None, True
+    if answered.stopped:
+        return None, False
+    judge_run(out / "run", judge, **(judge_options or {}))
+    paths = write_study(study, records, out, judge, levels, seeds)
+    return paths, complete and answered.complete
+
+
+def write_study(
+    study: str,
+    records: Records,
+    out: Path,
+    judge: str,
+    corruptions: Sequence[float] = CORRUPTIONS,
+    seeds: int = 1,
+) -> StudyPaths:
+    """Tables, plots and page of a study from what is on disk; arguments as of `run_study`.
+
+    Answers that are missing are unscored: they are counted, and warned of.
+    """
+    from cotasks.metrics.contrasts import read_scores
+    from cotasks.pages.plots import figure_file
+    from cotasks.runs.folder import read_settings
+    from cotasks.studies import page
+
+    row = study_named(study)
+    setup = Setup(records, common_grid(records), corruptions, seeds)
+    scores = read_scores(out / "run", judge)
+    settings = read_settings(out / "run")
+    tables = row.tables(setup, scores, out)
+    summary = {
+        "format": FORMAT,
+        "study": study,
+        "judge": judge,
+        "run": {
+            "model": settings["model"]["name"],
+            "dataset": records.dataset,
+            "config": records.config,
+            "split": records.split,
+            "fingerprint": records.fingerprint,
+            "limit": records.limit,
+            "questions": len(scores.ids),
+            "videos": len(set(scores.video_ids)),
+        },
+        "conditions": list(scores.conditions),
+        "tables": tables,
+        "warnings": _warnings(scores, settings["model"]),
+    }
+    pictures = []
+    for name, draw in row.pictures(tables):
+        pictures.append(out / f"{name}.png")
+        with figure_file(pictures[-1]) as figure:
+            draw(figure, tables)
+    paths = StudyPaths(out / "study.json", out / "study.md", tuple(pictures))
+    dump_json(paths.summary, summary)
+    write_text(paths.markdown, page.render(row, summary, [picture.name for picture in pictures]))
+    return paths
+
+
+def _warnings(scores: Scores, model: Mapping[str, Any]) -> list[str]:
+    found = []
+    if "note" in model:
+        found.append(f"The model `{model['name']}`: {model['note']}.")
+    unscored, answers = int(scores.unscored.sum()), int(scores.answers.sum())
+    if unscored:
+        found.append(f"{unscored} of {answers} answers are unscored; they count in no mean.")
+    videos = len(set(scores.video_ids))
+    if videos < FEW_VIDEOS:
+        found.append(f"There are {videos} videos only: intervals are wide, and rest on few.")
+    return found
+
+
+def _shared(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `generate`'s options the prediction of steps takes as well."""
+    return {name: value for name, value in options.items() if name != "max_new_tokens"}

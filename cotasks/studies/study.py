@@ -1,0 +1,58 @@
+"""What a study is: the conditions it asks, the tables it makes of their scores, its pictures, and how to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cotasks.metrics.contrasts import Scores
+from cotasks.records.dataset import Records
+
+CORRUPTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Probabilities with which step 1 is corrupted."""
+
+Row = dict[str, Any]
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
+"""{name of a table: its rows}, as in `study.json`."""
+Picture = tuple[str, Callable[[Any, Tables], None]]
+"""(name of the PNG file without its ending, what draws it on a figure)."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a study is run on."""
+
+    records: Records
+    grid: int
+    """The most frames that every record can be shown; see `common_grid`."""
+    corruptions: Sequence[float] = CORRUPTIONS
+    """Probabilities that step 1 is corrupted with; each between 0 and 1, ascending."""
+    seeds: int = 1
+    """Corruptions drawn of each probability."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study; each has a file of its own, and its row in `cotasks.studies.STUDIES`."""
+
+    name: str
+    title: str
+    reading: str
+    """How its numbers are to be read, in Markdown."""
+    conditions: Callable[[Setup], Sequence[str]]
+    """Texts of `cotasks.prompts.parse_condition`, all for one run. Raises InputError where there are too few frames."""
+    tables: Callable[[Setup, Scores, Path], dict[str, list[Row]]]
+    """{name: flat rows} from the scores of its run and the study's folder. Scores run from 0 to 100; see
+    `cotasks.studies.rows` for what a row of means or differences holds."""
+    pictures: Callable[[Tables], Sequence[Picture]]
+    predicts: bool = False
+    """Whether the model's own steps are needed first."""
+
+
+def common_grid(records: Records) -> int:
+    """The most frames that every record can be shown: the shortest grid that is not a whole clip, frame by frame; the
+    longest where all are."""
+    lengths, whole = records.grids
+    return int(lengths[~whole].min() if (~whole).any() else lengths.max())
