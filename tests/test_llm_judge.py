@@ -901,7 +901,8 @@ def test_verdicts_are_read_without_the_client_library(tmp_path: Path) -> None:
         ask(folder, server)
     program = (
         "import sys; sys.modules['openai'] = sys.modules['pydantic'] = None; from pathlib import Path\n"
-        "from cotasks.judge.run import judges_of, judge_run, read_run, verdicts_of\n"
+        "from cotasks.judge import judge_run, read_run, verdicts_of\n"
+        "from cotasks.judge.judges import judges_of\n"
         f"folder = Path({str(folder)!r}); run = read_run(folder)\n"
         "assert [v.score for j in judges_of(folder) for v in verdicts_of(run, j).values() if v.score] == [20, 20]\n"
         "try: judge_run(folder, 'openai:m', base_url='http://127.0.0.1:9/v1')\n"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.judge.run import judge_run
+from cotasks.metrics.intervals import cluster_estimates
 from cotasks.report import summarise_runs, write_report
 from cotasks.runs import folder as runs
 from cotasks.tools.files import dump_json, read_json, read_jsonl
@@ -204,6 +206,5 @@ def test_a_missing_package_is_one_line(package: str, tmp_path: Path) -> None:
 
 def test_metrics_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
-    monkeypatch.delitem(sys.modules, "cotasks.metrics", raising=False)
     with pytest.raises(MissingExtra, match=r"scipy is not installed; run: pip install 'cotasks\[report\]'"):
-        __import__("cotasks.metrics")
+        cluster_estimates(np.ones((2, 1)), np.ones((2, 1)), [(0,)], 0.0, 100.0)

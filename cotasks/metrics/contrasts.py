@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from cotasks.judge.judges import verdicts_of
-from cotasks.metrics.intervals import CONFIDENCE, Estimate, cluster_estimates
+from cotasks.metrics.intervals import CONFIDENCE, Estimate, cluster_estimates, distributions
 from cotasks.runs.run import read_run
 
 Floats = npt.NDArray[np.float64]
@@ -152,7 +151,7 @@ def ratio(numerator: Floats, denominator: Floats, inside: Mask, video_ids: Seque
         ]
     )
     covariance = shifts @ shifts.T * n / (n - 1) / questions**2
-    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    t = float(distributions().t.ppf((1 + CONFIDENCE) / 2, n - 1))
     # all r with (top - r bottom)^2 <= t^2 Var(top - r bottom): a r^2 - 2 b r + c <= 0
     a = bottom**2 - t**2 * covariance[1, 1]
     b = top * bottom - t**2 * covariance[0, 1]
