@@ -41,7 +41,7 @@ from cotasks.sample.drawn import GRID, HEIGHT, WIDTH, drawn_stories, write_annot
 from cotasks.sample.film import Clip as Film
 from cotasks.sample.film import draw
 from cotasks.sample.stories import Story
-from cotasks.steps.table import STEP_TASKS, STEP_TITLES
+from cotasks.steps.table import STEP_NUMBERS, STEPS
 from cotasks.training.collator import TrainingCollator
 from cotasks.training.examples import examples_of, instructions
 from cotasks.training.scripts import answer_loss, run_main
@@ -76,7 +76,7 @@ class Part:
 
 
 _PLAIN = Part({"baseline": 11, "blind": 1}, ROWS)
-_STEPS = Part(dict(zip(STEP_TASKS.values(), (1, 2, 1, 3), strict=True)), 8)
+_STEPS = Part(dict(zip(STEP_NUMBERS, (1, 2, 1, 3), strict=True)), 8)
 PHASES = (
     (0.17, (Part({"blind-cotasks-4": 3, "blind-cotasks-34": 1}, ROWS), _PLAIN)),
     (
@@ -131,13 +131,13 @@ TEMPLATE = """
 
 def fixed_phrases() -> list[str]:
     """What stands in every prompt, what joins numbers in the steps, and the numbers: each becomes one token."""
-    requests = [part for text in prompts.STEP_REQUESTS.values() for part in re.split(r"\{\w+\}", text)]
+    requests = [part for step in STEPS.values() for part in re.split(r"\{\w+\}", step.request)]
     phrases = [
         "Notes on the video, for use as evidence. Times are in seconds from its start.",
         " Boxes are [x1, y1, x2, y2] in pixels of a frame ",
         "Times are in seconds from the start of the video.",
         prompts.OPEN_INSTRUCTION,
-        *STEP_TITLES.values(),
+        *(step.title for step in STEPS.values()),
         *requests,
         *(
             "Question: ",
@@ -284,7 +284,7 @@ class Held:
         records = records_of(stories, "validation")
         self.batches = [
             (task, batch_of(collator, records[first : first + 32], task, frames))
-            for task in (*CONDITIONS, *STEP_TASKS.values())
+            for task in (*CONDITIONS, *STEP_NUMBERS)
             for first in range(0, len(records), 32)
         ]
 

@@ -217,7 +217,7 @@ def test_map_gives_the_same_examples_with_a_stable_schema(sample: list[Record]) 
 def item_lines(text: str) -> int:
     """Item lines of a context block at the head of a text."""
     lines = text.split("\n\n")[0].split("\n") if text.startswith("Notes") else []
-    return sum(1 for line in lines[1:] if line not in STEP_TITLES.values())
+    return sum(1 for line in lines[1:] if line not in STEP_TITLES)
 
 
 @given(record=records(), steps=st.sampled_from([(2,), (2, 3), (3, 4), (2, 4), (2, 3, 4)]))
@@ -273,7 +273,7 @@ def test_cuts_take_whole_items_and_nothing_else(record: Record, task: str, data:
         assert len(taken) == count
         # besides the items: titles, the head of the block, and the questions for answers of which nothing is left
         rest = [line for line in gone if line not in items]
-        assert all(line in STEP_TITLES.values() or line.startswith("Step ") or not line for line in rest)
+        assert all(line in STEP_TITLES or line.startswith("Step ") or not line for line in rest)
         # the question, step 1 and the answer stay
         assert messages[-1] == row["messages"][-1] or task in TASKS[1:4]
         assert lines_of(row["messages"][:1])[-1] == lines_of(messages[:1])[-1]

@@ -43,7 +43,7 @@ from cotasks.runs.predictions import (
     read_predictions,
     write_predictions,
 )
-from cotasks.steps.table import STEP_TASKS, step_text
+from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
 from cotasks.tools.files import dump_json, read_json, read_jsonl
 from cotasks.training.examples import examples_of, instructions
 from tests import strategies
@@ -179,10 +179,10 @@ def test_an_echo_of_the_truth_gives_the_oracle_byte_for_byte(
     limits = limits_of(tiny(family)[1], FAMILIES[family])
     said = read_generations(tmp_path)
     for record in records:
-        examples = instructions(record, tuple(STEP_TASKS.values()), family=family, limits=limits)
+        examples = instructions(record, tuple(STEP_NUMBERS), family=family, limits=limits)
         turns = {row["task"]: row["messages"] for row in examples_of(examples)}
         assert record.frame_localization.span_origin == "whole" or len(turns) == 4
-        for step, task in STEP_TASKS.items():
+        for task, step in STEP_NUMBERS.items():
             key = (record.id, f"step-{step}", 0)
             (seen,) = speaker.prompts[key]
             if task in turns:
@@ -200,10 +200,10 @@ def test_true_steps_are_given_on_request_and_fewer_frames_go_through(
     assert result.complete
     for record in records:
         columns = instructions(
-            record, tuple(STEP_TASKS.values())[1:], num_frames=3, boxes_per_entity=2, limits=load_tiny().limits
+            record, tuple(STEP_NUMBERS)[1:], num_frames=3, boxes_per_entity=2, limits=load_tiny().limits
         )
         for row in examples_of(columns):
-            step = next(step for step, task in STEP_TASKS.items() if task == row["task"])
+            step = STEP_NUMBERS[row["task"]]
             seen = speaker.prompts[record.id, f"step-{step}", 0][0]["content"][-1]["text"]
             assert seen == row["messages"][0]["content"][-1]["text"]
     told_of = read_settings(tmp_path / "oracle")["predict"]
@@ -552,7 +552,7 @@ def test_a_model_behind_a_server_predicts(world: Path, tmp_path: Path, monkeypat
         text = "".join(texts_of(request))
         requests.append(text)
         record = next(record for record in records if f"Question: {record.question}\n" in text)
-        step = next(step for step in (4, 3, 2, 1) if f"Step {step}, {STEP_TASKS[step].replace('_', ' ')}: " in text)
+        step = next(step for step in (4, 3, 2, 1) if f"Step {step}, {STEPS[step].name}: " in text)
         height, width = frames_of(request)[0].shape[:2]
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         return completion(true_text(record, step, (width, height), "qwen2_5_vl"), model=MODEL, usage=usage)

@@ -212,9 +212,8 @@ def read_context(block: str) -> Reading:
 
 def _parts(block: str) -> Iterator[Item]:
     """The items of a block, with the numbers of their names."""
-    titles = frozenset(STEP_TITLES.values())
     for line in block.splitlines()[1:]:  # the first line is the preamble
-        if line in titles or line == NOTHING or line.startswith("Frames: "):
+        if line in STEP_TITLES or line == NOTHING or line.startswith("Frames: "):
             continue
         triple = _TRIPLE.fullmatch(line)
         head, colon, rest = line.partition(": ")

@@ -44,7 +44,7 @@ from cotasks.steps.context import Parsed, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.naming import open_context
 from cotasks.steps.predicted import PredictedSteps
-from cotasks.steps.table import STEP_FIELDS, read_step
+from cotasks.steps.table import STEPS, read_step
 from cotasks.tools.files import dump_jsonl
 
 if TYPE_CHECKING:
@@ -274,9 +274,9 @@ class Said:
         parsed = {step: read_step(step, text, context) for step, text in sorted(texts.items())}
         if 4 in parsed:
             parsed[4] = _storable(parsed[4], context)
-        found = {STEP_FIELDS[step]: one.value for step, one in parsed.items()}
+        found = {STEPS[step].field: one.value for step, one in parsed.items()}
         if 1 in parsed:
-            found[STEP_FIELDS[1]] = dataclasses.replace(parsed[1].value, used_answer=self.with_answer)
+            found[STEPS[1].field] = dataclasses.replace(parsed[1].value, used_answer=self.with_answer)
         steps = dataclasses.replace(before, **found)
         tids = steps.tids()
         entities = tuple(entity for entity in context.entities if entity.tid in tids)
@@ -291,7 +291,7 @@ class Said:
             found = self.earlier.of(record)
         except InputError as error:
             return PredictedSteps(reasons=dict.fromkeys(self.taken, error.reason))
-        others: dict[str, Any] = {name: None for step, name in STEP_FIELDS.items() if step not in self.taken}
+        others: dict[str, Any] = {step.field: None for step in STEPS.values() if step.number not in self.taken}
         reasons = {step: reason for step, reason in found.reasons.items() if step in self.taken}
         return dataclasses.replace(found, **others, reasons=reasons)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from cotasks.records.schema import Entity, Frame, FrameLocalization, Record
 from cotasks.records.timeline import spans_of_frames
-from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
+from cotasks.steps import frame_localization
+from cotasks.steps.table import STEPS
 
 
 def restrict(record: Record, frames: tuple[Frame, ...]) -> Record:
@@ -58,13 +59,7 @@ def corrupt(record: Record, probability: float, seed: int) -> Record:
 
 def _rebuild(record: Record, localization: FrameLocalization) -> Record:
     """The record with another A1, and A2 to A4 that go with it."""
-    return dataclasses.replace(
-        record,
-        frame_localization=localization,
-        entity_tracking=entity_tracking.construct(record.scene, localization),
-        spatial_relations=spatial_relations.construct(record.scene, localization),
-        temporal_relations=temporal_relations.construct(record.scene, localization, record.fps),
-    )
+    return dataclasses.replace(record, **{step.field: step.construct(record, localization) for step in STEPS.values()})
 
 
 def _numbers(name: str) -> Any:

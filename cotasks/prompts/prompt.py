@@ -24,23 +24,11 @@ from cotasks.prompts.condition import LETTERS, Condition
 from cotasks.prompts.view import Predictions, View, view
 from cotasks.records.boxes import CoordinateFormat, Size
 from cotasks.records.schema import Frame, Record
-from cotasks.steps.context import NOTHING, StepContext
-from cotasks.steps.table import STEP_TITLES, step_text
+from cotasks.steps.context import StepContext
+from cotasks.steps.table import STEPS, step_text
 
 OPEN_INSTRUCTION = "Answer with a short phrase."
 CHOICE_INSTRUCTION = "Answer with the letter of the right option only."
-
-# The words that ask for a step, where that and not the answer is what the prompt asks for.
-STEP_REQUESTS = {
-    1: "Step 1, frame localization: which frames and entities matter for this question? Answer with two lines that "
-    'begin with "Frames:" and "Entities:".',
-    2: "Step 2, entity tracking: where are the entities? Answer with one line an entity: its name, then up to "
-    "{boxes_per_entity} frames, each with the box [x1, y1, x2, y2] {unit}.",
-    3: "Step 3, spatial relations: what holds within a frame? Answer with one line a relation: (subject, relation, "
-    f'object), then the frames; or with "{NOTHING}".',
-    4: "Step 4, temporal relations: what happens over time? Answer with one line a relation: (subject, relation, "
-    f'object), then the seconds at which it begins and ends; or with "{NOTHING}".',
-}
 
 
 @dataclass(frozen=True)
@@ -109,7 +97,7 @@ def _context_block(
         lines = [_preamble(context, condition.steps)]
         for step in condition.steps:
             of_step = [line for s, line in items[:kept] if s == step]
-            lines += [STEP_TITLES[step], *of_step] if of_step else []
+            lines += [STEPS[step].title, *of_step] if of_step else []
         return "\n".join(lines) if kept else ""
 
     budget = condition.context_tokens
@@ -139,7 +127,7 @@ def step_request(record: Record, condition: Condition, step: int, context: StepC
         opens: whether nothing comes before them, neither a context block nor another step: they then begin with the
             question and with what frames are called.
     """
-    words = STEP_REQUESTS[step].format(unit=context.coordinates.words, boxes_per_entity=condition.boxes_per_entity)
+    words = STEPS[step].request.format(unit=context.coordinates.words, boxes_per_entity=condition.boxes_per_entity)
     if not opens:
         return words
     at_position = context.frame_reference == "position"

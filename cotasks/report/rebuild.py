@@ -76,7 +76,7 @@ def rebuild_prompt(
 
 def _count_items(text: str) -> int:
     """Lines of a context block that are items: neither its first line nor a title."""
-    return sum(line not in STEP_TITLES.values() for line in text.splitlines()[1:])
+    return sum(line not in STEP_TITLES for line in text.splitlines()[1:])
 
 
 def prompt_text(prompt: Prompt) -> str:

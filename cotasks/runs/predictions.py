@@ -40,7 +40,7 @@ from cotasks.records.schema import (
 from cotasks.runs.folder import read_settings
 from cotasks.steps.context import Parsed
 from cotasks.steps.predicted import PredictedSteps
-from cotasks.steps.table import STEP_FIELDS
+from cotasks.steps.table import STEPS
 
 if TYPE_CHECKING:
     from cotasks.records.dataset import Records
@@ -51,7 +51,7 @@ HASHED_ROWS = 1000
 
 def _step_features() -> dict[str, Any]:
     features: dict[str, Any] = {}
-    for name in STEP_FIELDS.values():
+    for name in (step.field for step in STEPS.values()):
         features |= {
             name: FEATURES[name],
             f"{name}_text": Value("string"),  # as the model wrote it; null where it did not
@@ -74,7 +74,12 @@ PREDICTION_FEATURES: Features = Features(
     }
 )
 """The columns of a predictions folder."""
-_STEPS_COLUMNS = ("id", "entities", *STEP_FIELDS.values(), *(f"{name}_failure" for name in STEP_FIELDS.values()))
+_STEPS_COLUMNS = (
+    "id",
+    "entities",
+    *(step.field for step in STEPS.values()),
+    *(f"{step.field}_failure" for step in STEPS.values()),
+)
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,7 @@ def prediction_row(
         "given": given,
         "entities": [{"tid": e.tid, "category": e.category, "name": names[e.tid]} for e in steps.entities],
     }
-    for step, name in STEP_FIELDS.items():
+    for step, name in ((step.number, step.field) for step in STEPS.values()):
         value, read = getattr(steps, name), parsed.get(step)
         plain = [dataclasses.asdict(item) for item in value] if isinstance(value, tuple) else value
         row |= {
@@ -268,7 +273,7 @@ def prediction_row(
 
 def _read_row(row: Mapping[str, Any]) -> PredictedSteps:
     entities = row["entities"] or []
-    a1, tracks, spatial, temporal = (row[name] for name in STEP_FIELDS.values())
+    a1, tracks, spatial, temporal = (row[step.field] for step in STEPS.values())
     return PredictedSteps(
         frame_localization=None if a1 is None else _read_localization(a1),
         entity_tracking=None if tracks is None else tuple(_read_track(track) for track in tracks),
@@ -278,7 +283,7 @@ def _read_row(row: Mapping[str, Any]) -> PredictedSteps:
         temporal_relations=None if temporal is None else tuple(TemporalRelation(**relation) for relation in temporal),
         entities=tuple(Entity(entity["tid"], entity["category"]) for entity in entities),
         names=tuple((entity["tid"], entity["name"]) for entity in entities),
-        reasons={step: row[f"{name}_failure"] for step, name in STEP_FIELDS.items() if row[f"{name}_failure"]},
+        reasons={n: row[f"{step.field}_failure"] for n, step in STEPS.items() if row[f"{step.field}_failure"]},
     )
 
 

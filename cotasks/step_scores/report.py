@@ -17,10 +17,10 @@ from cotasks.records.dataset import Records, load_records
 from cotasks.runs.predictions import read_predictions
 from cotasks.step_scores.judge import judged_step_rows
 from cotasks.step_scores.table import METRICS, metric_title, predicted_step_rows
+from cotasks.steps.table import STEPS
 from cotasks.tools.files import dump_json, write_text
 
 FORMAT = 1
-STEP_NAMES = {1: "frame localization", 2: "entity tracking", 3: "spatial relations", 4: "temporal relations"}
 
 NOTES = """\
 Scores run from 0 to 100, with 95% intervals over videos; each is defined in the module of its step (`cotasks.steps`),
@@ -108,7 +108,7 @@ def render(summary: Mapping[str, Any], main_only: bool = False) -> str:
     body = []
     for key in order:
         row = next(iter(lines[key].values()))
-        label = [f"{key[0]} {STEP_NAMES[key[0]]}", metric_title(key[1]), escape(row["model"]), escape(row["given"])]
+        label = [f"{key[0]} {STEPS[key[0]].name}", metric_title(key[1]), escape(row["model"]), escape(row["given"])]
         cells = [_cell(lines[key].get(group)) for group in groups]
         body.append([*label, *cells])
     texts = []
@@ -116,7 +116,7 @@ def render(summary: Mapping[str, Any], main_only: bool = False) -> str:
     for (step, run), found in read.items():
         row = next(iter(found.values()))
         counts = [str(row[name]) for name in ("predicted", "failed", "unreadable", "partly_read", "repaired")]
-        texts.append([f"{step} {STEP_NAMES[step]}", escape(run), escape(row["model"]), escape(row["given"]), *counts])
+        texts.append([f"{step} {STEPS[step].name}", escape(run), escape(row["model"]), escape(row["given"]), *counts])
     scores = table(["step", "score", "model", "given", *map(escape, groups)], body, 4)
     header = ["step", "run", "model", "given", "predicted", "failed", "unreadable", "partly read", "repaired"]
     return f"{scores}\n\n{table(header, texts, 4)}"

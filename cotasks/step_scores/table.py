@@ -27,7 +27,7 @@ from cotasks.steps import entity_tracking, frame_localization, spatial_relations
 from cotasks.steps.context import StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.scoring import score_steps
-from cotasks.steps.table import STEP_FIELDS
+from cotasks.steps.table import STEPS
 
 Row = dict[str, Any]
 StepScores = Mapping[int, Mapping[str, float | None]]
@@ -146,15 +146,16 @@ def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
 
 def _read_texts(found: PredictionsFolder) -> dict[str, Row]:
     """{record id: its row of the parquet, with texts and what could not be read of them}"""
-    columns = [f"{name}_{part}" for name in STEP_FIELDS.values() for part in ("text", "unread", "repaired")]
+    fields = [step.field for step in STEPS.values()]
+    columns = [f"{name}_{part}" for name in fields for part in ("text", "unread", "repaired")]
     [path] = found.folder.glob("predictions/*.parquet")
-    table = pq.read_table(path, columns=["id", *STEP_FIELDS.values(), *columns])
+    table = pq.read_table(path, columns=["id", *fields, *columns])
     return {row["id"]: row for row in table.to_pylist()}
 
 
 def _is_unreadable(row: Row, step: int) -> bool:
     """Whether the text of a step says something of which nothing could be read."""
-    name = STEP_FIELDS[step]
+    name = STEPS[step].field
     read = row[name]["frames"] or row[name]["entities"] if step == 1 and row[name] else row[name]
     return row[f"{name}_text"] is not None and not read and bool(row[f"{name}_unread"])
 
@@ -173,7 +174,7 @@ def _score_prediction(record: Record, found: PredictionsFolder, row: Row | None)
 
 
 def _count_texts(step: int, records: Records, texts: Mapping[str, Row]) -> TextCounts:
-    name = STEP_FIELDS[step]
+    name = STEPS[step].field
     said = [row for id_ in records.ids if (row := texts.get(id_)) is not None and row[f"{name}_text"] is not None]
     unreadable = sum(_is_unreadable(row, step) for row in said)
     return TextCounts(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cotasks.records.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
-from cotasks.steps.table import STEP_FIELDS
+from cotasks.steps.table import STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ class PredictedSteps:
 
     def has(self, step: int) -> bool:
         """Whether there is a prediction of step 1 to 4."""
-        return getattr(self, STEP_FIELDS[step]) is not None
+        return getattr(self, STEPS[step].field) is not None
 
     def tids(self) -> set[int]:
         """All entities that the steps speak of."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 from cotasks.records.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
-from cotasks.steps import entity_tracking, frame_localization, matching, spatial_relations, temporal_relations
+from cotasks.steps import matching
 from cotasks.steps.context import StepContext
+from cotasks.steps.predicted import PredictedSteps
+from cotasks.steps.table import STEPS
 
 
 class Steps(Protocol):
@@ -27,14 +28,6 @@ class Steps(Protocol):
     def spatial_relations(self) -> tuple[SpatialRelation, ...] | None: ...
     @property
     def temporal_relations(self) -> tuple[TemporalRelation, ...] | None: ...
-
-
-@dataclass(frozen=True)
-class _Relabelled:
-    frame_localization: FrameLocalization | None
-    entity_tracking: tuple[Track, ...] | None
-    spatial_relations: tuple[SpatialRelation, ...] | None
-    temporal_relations: tuple[TemporalRelation, ...] | None
 
 
 def score_steps(
@@ -59,16 +52,10 @@ def score_steps(
     if not exact_names:
         predicted = relabelled(predicted, truth, context)
     scores: dict[int, dict[str, float | None]] = {}
-    if predicted.frame_localization is not None and truth.frame_localization is not None:
-        one = frame_localization.score(predicted.frame_localization, truth.frame_localization, context)
-        scores[1] = dataclasses.asdict(one)
-    if predicted.entity_tracking is not None and truth.entity_tracking is not None:
-        two = entity_tracking.score(predicted.entity_tracking, truth.entity_tracking, boxes_per_entity)
-        scores[2] = dataclasses.asdict(two)
-    if predicted.spatial_relations is not None and truth.spatial_relations is not None:
-        scores[3] = dataclasses.asdict(spatial_relations.score(predicted.spatial_relations, truth.spatial_relations))
-    if predicted.temporal_relations is not None and truth.temporal_relations is not None:
-        scores[4] = dataclasses.asdict(temporal_relations.score(predicted.temporal_relations, truth.temporal_relations))
+    for step in STEPS.values():
+        said, oracle = getattr(predicted, step.field), getattr(truth, step.field)
+        if said is not None and oracle is not None:
+            scores[step.number] = dataclasses.asdict(step.score(said, oracle, context, boxes_per_entity))
     return scores
 
 
@@ -80,12 +67,9 @@ def relabelled(predicted: Steps, truth: Steps, context: StepContext) -> Steps:
         predicted.entity_tracking or (),
         truth.entity_tracking or (),
     )
-    one = predicted.frame_localization
-    return _Relabelled(
-        one and matching.relabel_localization(one, same),
-        predicted.entity_tracking and matching.relabel_tracks(predicted.entity_tracking, same),
-        predicted.spatial_relations and matching.relabel_relations(predicted.spatial_relations, same),
-        predicted.temporal_relations and matching.relabel_relations(predicted.temporal_relations, same),
+    steps = {step.field: getattr(predicted, step.field) for step in STEPS.values()}
+    return PredictedSteps(
+        **{step.field: steps[step.field] and step.relabel(steps[step.field], same) for step in STEPS.values()}
     )
 
 

@@ -36,10 +36,10 @@ from cotasks.records.boxes import Size
 from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import NOTHING, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
-from cotasks.steps.table import STEP_TASKS, step_text
+from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
 
 CHAIN = "chain"
-TASKS = (*STEP_TASKS.values(), CHAIN, "baseline", "cotasks")
+TASKS = (*STEP_NUMBERS, CHAIN, "baseline", "cotasks")
 """Tasks by default: an answerer with and without context, and a step predictor."""
 
 INSTRUCTION_FEATURES: Features = Features(
@@ -110,19 +110,19 @@ def instructions(
                 examples.append(_answer_example(seen, one, count_tokens))
             elif task == CHAIN:
                 examples.append(_chain_example(seen))
-            elif task != STEP_TASKS[1] or _has_step_1(one):
+            elif task != STEPS[1].field or _has_step_1(one):
                 examples.append(_step_example(seen, one))
     return {name: [example[name] for example in examples] for name in INSTRUCTION_FEATURES}
 
 
 def parse_task(task: str, num_frames: int | None = None) -> Condition | None:
     """The condition that a task names, None for a step or the chain. Raises InputError that lists what is known."""
-    if task == CHAIN or task in STEP_TASKS.values():
+    if task == CHAIN or task in STEP_NUMBERS:
         return None
     try:
         condition = parse_condition(task)
     except InputError as error:
-        known = ", ".join((*STEP_TASKS.values(), CHAIN))
+        known = ", ".join((*STEP_NUMBERS, CHAIN))
         raise InputError(f"unknown task {task!r}; expected one of {known}, or a condition: {error}") from None
     if condition.origin == "predicted":
         raise InputError(f"task {task!r}: predicted steps; expected true or corrupted ones to learn from")
@@ -131,7 +131,7 @@ def parse_task(task: str, num_frames: int | None = None) -> Condition | None:
 
 def _step_condition(task: str, num_frames: int | None, boxes_per_entity: int) -> Condition:
     """What the prompt of a step contains: the steps before it. The chain is told nothing, and asks for them all."""
-    asks = next((step for step, name in STEP_TASKS.items() if name == task), 1)
+    asks = STEP_NUMBERS.get(task, 1)
     steps = tuple(range(1, asks))
     return Condition(task, steps, num_frames=num_frames, boxes_per_entity=boxes_per_entity, asks=asks)
 
@@ -263,7 +263,7 @@ def _step_example(seen: _View, record: Record) -> Row:
 def _chain_example(seen: _View) -> Row:
     messages: list[dict[str, Any]] = []
     cuts: list[Cut] = []
-    for step in STEP_TASKS:
+    for step in STEPS:
         if step == 1 and not _has_step_1(seen.record):
             continue
         messages.append(

@@ -27,7 +27,7 @@ import orjson
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.models.families import FAMILIES
-from cotasks.steps.table import STEP_TASKS
+from cotasks.steps.table import STEP_NUMBERS, STEPS
 from cotasks.tools.files import dump_json, read_json
 from cotasks.training.events import Event, log_event
 from cotasks.training.examples import CHAIN, parse_task
@@ -174,9 +174,9 @@ def _bound_to_frames(row: Row) -> str:
     if condition is not None:
         spoken = set(condition.steps)
     elif row["task"] == CHAIN:
-        spoken = set(STEP_TASKS)
+        spoken = set(STEPS)
     else:  # a step, and those before it
-        spoken = set(range(1, 1 + next(step for step, name in STEP_TASKS.items() if name == row["task"])))
+        spoken = set(range(1, 1 + STEP_NUMBERS[row["task"]]))
     if spoken & {1, 2, 3} and family.frame_reference == "position":
         return f"{family.name} refers to frames by their position"
     if 2 in spoken and family.coordinates == "pixels":
