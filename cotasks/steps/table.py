@@ -90,9 +90,7 @@ STEPS: dict[int, Step] = {
             title="Step 4, temporal relations (what happens over time):",
             request="Step 4, temporal relations: what happens over time? Answer with one line a relation: (subject, "
             f'relation, object), then the seconds at which it begins and ends; or with "{NOTHING}".',
-            construct=lambda record, localization: temporal_relations.construct(
-                record.scene, localization, record.fps
-            ),
+            construct=lambda record, localization: temporal_relations.construct(record.scene, localization, record.fps),
             render=lambda value, context, _: temporal_relations.render(value, context),
             read=read_temporal,
             relabel=matching.relabel_relations,
