@@ -13,7 +13,16 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.models.families import FAMILIES, Family, Limits, align_frames_with_images, family_of, frame_size, limits_of
+from cotasks.models.families import (
+    FAMILIES,
+    Family,
+    Limits,
+    align_frames_with_images,
+    family_of,
+    frame_size,
+    guess_family,
+    limits_of,
+)
 from cotasks.records.boxes import CoordinateFormat
 
 transformers = pytest.importorskip("transformers")
@@ -95,9 +104,9 @@ def test_qwen_processors_leave_frame_size_alone(
     assume(max(width, height) <= 100 * min(width, height))
     row, video, limits = at_hand(family, published)
     size = frame_size(row, width, height, num_frames, limits=limits)
-    shown = max(num_frames, 2 if row.size_spans_video else 1)  # Qwen3-VL's `resize` refuses a single frame
+    shown = max(num_frames, 2 if row.limits.min_video_pixels else 1)  # Qwen3-VL's `resize` refuses a single frame
     assert resized_by(video, size, shown, cap=False) == size
-    if num_frames % 2 == 0 or not row.size_spans_video:
+    if num_frames % 2 == 0 or not row.limits.min_video_pixels:
         assert resized_by(video, size, num_frames, cap=True) == size
 
 
@@ -250,6 +259,8 @@ def test_rows() -> None:
     known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
     for name, family in FAMILIES.items():
         assert family.name == name
+        assert guess_family(f"Some-Lab/{name}-7B") is family
+        assert (family.limits_by_size is None) == (family.limits.fixed is not None)
         for model_type in family.model_types:
             assert model_type in known
             assert family_of(model_type) is family

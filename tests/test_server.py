@@ -32,8 +32,8 @@ from cotasks.generate.processes import Processes
 from cotasks.generate.run import GenerateResult, generate
 from cotasks.generate.sampling import Sampling
 from cotasks.generate.server import ask as server_ask
-from cotasks.generate.server.model import IMAGE_MIN_PIXELS, ServerOptions, guess_family, server_limits
-from cotasks.models.families import FAMILIES, frame_size
+from cotasks.generate.server.model import ServerOptions, server_limits
+from cotasks.models.families import FAMILIES, frame_size, guess_family
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import load_records
 from cotasks.records.timeline import uniform_grid
@@ -289,7 +289,7 @@ def test_limits_can_be_narrowed_to_those_of_the_server() -> None:
     limits = server_limits(family, "images", 3136, 200_000)
     assert (limits.min_pixels, limits.max_pixels) == (3136, 200_000)
     assert server_limits(FAMILIES["qwen3_vl"], "video_url", None, None) == FAMILIES["qwen3_vl"].limits
-    assert server_limits(FAMILIES["qwen3_vl"], "images", None, None).min_pixels == IMAGE_MIN_PIXELS["qwen3_vl"]
+    assert server_limits(FAMILIES["qwen3_vl"], "images", None, None).min_pixels == 65_536
     for wrong, words in (((None, 10**9), "no more than"), ((500, 400), "at least 500"), ((None, 5000), "at least")):
         with pytest.raises(InputError, match=words):
             server_limits(family, "images", *wrong)

@@ -77,7 +77,7 @@ READ = ("answer", "head", "number", "any", "new", "counted", "related")
 NAMED = ("named_category", "named_predicate", "named_option")
 MEASURES = (*READ, *NAMED)
 
-NEUTRAL = Family("neutral", (), "thousandths", "seconds", Limits())
+NEUTRAL = Family("neutral", (), "thousandths", "seconds", Limits(), names="")
 """Names and predicates read the same for every family; only times and coordinates differ, and these are not read."""
 _SIZE = (1000, 1000)
 

@@ -1,12 +1,15 @@
 """Conventions per model family, one row each, and the size frames are resized to.
 
 Frames are resized here, to a size that the family's video processor leaves alone, so that boxes written in a prompt
-belong to the pixels that the model sees. To add a family, add a row to `FAMILIES`.
+belong to the pixels that the model sees. To add a family, add a row to `FAMILIES`: all that differs between families
+and cannot be read off a checkpoint stands there.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -52,14 +55,34 @@ class Family:
     """How a prompt refers to a frame: by seconds from the clip's start, or by its position among the frames shown."""
     limits: Limits
     """Limits by default; a checkpoint's own, see `limits_of`, may be narrower."""
-    size_spans_video: bool = False
-    """Whether the processor's `size` bounds the pixels of all frames together, not of each."""
+    names: str
+    """Regular expression of what the names of its models hold, in lower case."""
+    limits_by_size: Callable[..., Limits] | None = None
+    """The limits that a processor's settings mean, called as `_qwen2_limits`; None where every frame has one size."""
+    max_video_tokens: int = 0
+    """`max_video_tokens` of the processor, for versions of transformers whose processor does not say; with
+    `limits_by_size` only."""
+    image_min_pixels: int = 0
+    """Least width x height that its image processor leaves alone, where that is more than its video processor's:
+    `shortest_edge` in preprocessor_config.json of the published checkpoints."""
     frames_are_images: bool = False
     """Whether the model knows no video: frames have the tokens, tensors, size and colour statistics of images."""
+    newlines_by_config: bool = False
+    """Whether `mm_newline_position` and `mm_spatial_pool_mode` in config.json say how the patches of frames are pooled
+    and where newline tokens stand, which transformers passes over; see `cotasks.models.repairs`."""
 
 
 def _qwen2_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
-    """Limits of Qwen2VLVideoProcessor: `size` bounds a frame, 90% of `max_video_tokens` the whole video."""
+    """Limits of Qwen2VLVideoProcessor: `size` bounds a frame, 90% of `max_video_tokens` the whole video.
+
+    Args:
+        patch: side of a patch, in pixels.
+        merge: patches merged into one token, along each side.
+        temporal_patch: frames in a patch.
+        least: `shortest_edge` of the processor's `size`, in pixels of area.
+        greatest: `longest_edge` of it, in pixels of area.
+        tokens: `max_video_tokens` of the processor.
+    """
     multiple = patch * merge
     return Limits(
         multiple=multiple,
@@ -92,17 +115,68 @@ _QWEN3 = _qwen3_limits(16, 2, 2, least=4096, greatest=25_165_824, tokens=768)
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("qwen2_5_vl", ("qwen2_5_vl",), "pixels", "seconds", _QWEN2),
-        Family("qwen2_vl", ("qwen2_vl",), "thousandths", "position", _QWEN2),
-        Family("qwen3_vl", ("qwen3_vl", "qwen3_vl_moe"), "thousandths", "seconds", _QWEN3, size_spans_video=True),
+        Family(
+            name="qwen2_5_vl",
+            model_types=("qwen2_5_vl",),
+            names=r"qwen2[._]5[-_]?vl",
+            coordinates="pixels",
+            frame_reference="seconds",
+            limits=_QWEN2,
+            limits_by_size=_qwen2_limits,
+            max_video_tokens=128_000,
+        ),
+        Family(
+            name="qwen2_vl",
+            model_types=("qwen2_vl",),
+            names=r"qwen2[-_]?vl",
+            coordinates="thousandths",
+            frame_reference="position",
+            limits=_QWEN2,
+            limits_by_size=_qwen2_limits,
+            max_video_tokens=128_000,
+        ),
+        Family(
+            name="qwen3_vl",
+            model_types=("qwen3_vl", "qwen3_vl_moe"),
+            names=r"qwen3[-_]?vl",
+            coordinates="thousandths",
+            frame_reference="seconds",
+            limits=_QWEN3,
+            limits_by_size=_qwen3_limits,
+            max_video_tokens=768,
+            image_min_pixels=65_536,
+        ),
         # Also LLaVA-Video, converted by examples/convert_llava_video.py. SigLIP at 384 x 384. Frames by position, as
         # nothing tells the model when a frame was.
-        Family("llava_onevision", ("llava_onevision",), "fractions", "position", Limits(fixed=(384, 384))),
+        Family(
+            name="llava_onevision",
+            model_types=("llava_onevision",),
+            names=r"llava[-_]?onevision",
+            coordinates="fractions",
+            frame_reference="position",
+            limits=Limits(fixed=(384, 384)),
+            newlines_by_config=True,
+        ),
         # CLIP at 336 x 336; the processor would crop the middle square, we keep the whole frame instead.
-        Family("llava_next_video", ("llava_next_video",), "fractions", "position", Limits(fixed=(336, 336))),
+        Family(
+            name="llava_next_video",
+            model_types=("llava_next_video",),
+            names=r"llava[-_]?next[-_]?video",
+            coordinates="fractions",
+            frame_reference="position",
+            limits=Limits(fixed=(336, 336)),
+        ),
         # InternVL3, InternVL3.5 and InternVL2.5 in transformers' format. A frame is one tile of 448 x 448, without
         # thumbnail, and the processor writes "Frame1: " before it. Boxes as in InternVL's evaluate_grounding.py.
-        Family("internvl", ("internvl",), "thousandths", "position", Limits(fixed=(448, 448)), frames_are_images=True),
+        Family(
+            name="internvl",
+            model_types=("internvl",),
+            names=r"internvl",
+            coordinates="thousandths",
+            frame_reference="position",
+            limits=Limits(fixed=(448, 448)),
+            frames_are_images=True,
+        ),
     )
 }
 """Family name -> row."""
@@ -122,6 +196,17 @@ def family_of(model_type: str) -> Family:
         "with its coordinate format, frame reference and resize limits into FAMILIES",
         "unknown model family",
     )
+
+
+def guess_family(model_name: str) -> Family:
+    """The family that a model's name tells. Raises InputError that lists the known ones where it tells none."""
+    found = [family for family in FAMILIES.values() if re.search(family.names, model_name.lower())]
+    if len(found) != 1:
+        raise InputError(
+            f"model {model_name}: the name does not tell its family, and neither does a server; name it with --family, "
+            f"one of {', '.join(FAMILIES)}"
+        )
+    return found[0]
 
 
 def limits_of(processor: Any, family: Family) -> Limits:
@@ -158,9 +243,9 @@ def limits_of(processor: Any, family: Family) -> Limits:
     least, greatest = size.get("shortest_edge"), size.get("longest_edge")
     if not least or not greatest:
         raise InputError(f"{name}: size {size} of the video processor lacks shortest_edge or longest_edge")
-    limits, tokens = (_qwen3_limits, 768) if family.size_spans_video else (_qwen2_limits, 128_000)
-    tokens = getattr(video, "max_video_tokens", tokens)  # not in every version of transformers
-    return limits(video.patch_size, video.merge_size, video.temporal_patch_size, least, greatest, tokens)
+    assert family.limits_by_size is not None  # as the family has no fixed size
+    tokens = getattr(video, "max_video_tokens", family.max_video_tokens)  # not in every version of transformers
+    return family.limits_by_size(video.patch_size, video.merge_size, video.temporal_patch_size, least, greatest, tokens)
 
 
 def align_frames_with_images(processor: Any, family: Family) -> None:

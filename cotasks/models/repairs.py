@@ -44,7 +44,7 @@ def repair(model: Any, processor: Any) -> dict[str, str]:
     family = family_of(model.config.model_type)
     align_frames_with_images(processor, family)
     done = _put_text_after_video(model.base_model)
-    if family.name == "llava_onevision":
+    if family.newlines_by_config:
         done |= _end_rows_in_newlines(model, processor)
     return done
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import platform
-import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.generate.sampling import Sampling
-from cotasks.models.families import FAMILIES, Family, Limits
+from cotasks.models.families import FAMILIES, Family, Limits, guess_family
 from cotasks.servers.address import api_key, longest_answer_field, server_url
 from cotasks.version import VERSION
 
@@ -32,18 +31,6 @@ Media = Literal["images", "video_url"]
 MEDIA: tuple[Media, ...] = ("images", "video_url")
 IMAGE_FORMATS = {"jpeg": "jpeg, quality 95, 4:4:4", "png": "png"}
 """Name -> what `run.json` says of it."""
-IMAGE_MIN_PIXELS = {"qwen3_vl": 65_536}
-"""Family -> least width x height that its image processor leaves alone, where that is more than its video processor's:
-`shortest_edge` in preprocessor_config.json of the published checkpoints."""
-NAMES = {
-    "qwen2_5_vl": r"qwen2[._]5[-_]?vl",
-    "qwen2_vl": r"qwen2[-_]?vl",
-    "qwen3_vl": r"qwen3[-_]?vl",
-    "llava_onevision": r"llava[-_]?onevision",
-    "llava_next_video": r"llava[-_]?next[-_]?video",
-    "internvl": r"internvl",
-}
-"""Family -> what names of its models hold, in lower case."""
 OPEN_SERVERS = ("vllm", "sglang")
 """`owned_by` of their models: servers that fill in what a request leaves open from the checkpoint's own
 generation_config.json (Qwen2.5-VL's has a repetition penalty), and that take the fields that keep them from it."""
@@ -246,17 +233,6 @@ def _offer(models: Mapping[str, str]) -> str:
     return f"; it offers {', '.join(names[:MODELS_SHOWN])}{more}" if names else ""
 
 
-def guess_family(model_name: str) -> Family:
-    """The family that a model's name tells. Raises InputError that lists the known ones where it tells none."""
-    found = [family for family, words in NAMES.items() if re.search(words, model_name.lower())]
-    if len(found) != 1:
-        raise InputError(
-            f"model {model_name}: the name does not tell its family, and neither does a server; name it with --family, "
-            f"one of {', '.join(FAMILIES)}"
-        )
-    return FAMILIES[found[0]]
-
-
 def server_limits(family: Family, media: Media, min_pixels: int | None, max_pixels: int | None) -> Limits:
     """The sizes of frames that the processors of the family's published checkpoints leave alone.
 
@@ -277,7 +253,7 @@ def server_limits(family: Family, media: Media, min_pixels: int | None, max_pixe
         return limits
     if max_pixels is not None and max_pixels > limits.max_pixels:
         raise InputError(f"max_pixels {max_pixels}; expected no more than {family.name}'s {limits.max_pixels}")
-    least = limits.min_pixels if media == "video_url" else max(limits.min_pixels, IMAGE_MIN_PIXELS.get(family.name, 0))
+    least = limits.min_pixels if media == "video_url" else max(limits.min_pixels, family.image_min_pixels)
     least = least if min_pixels is None else min_pixels
     greatest = limits.max_pixels if max_pixels is None else max_pixels
     if least > greatest:
