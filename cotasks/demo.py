@@ -15,6 +15,7 @@ CONDITIONS = ("baseline", "predicted", "cotasks", "blind", "blind-cotasks")
 CLIPS, SEED = 24, 3
 STEP_TOKENS = 320
 """Longest text of a step; those of the toy world are shorter."""
+ANSWER_TOKENS = 16
 WORDS = (
     "This is a toy: drawn clips of four seconds, and a model of a million weights that learned on other such clips. "
     "It shows what the commands do; its scores say nothing about real video."
@@ -44,7 +45,7 @@ def run_toy(out: Path, clips: int, seed: int, model: str = "toy") -> tuple[Repor
         raise MissingExtra("av", "video")
     from cotasks.builders.publish.folder import build_folder
     from cotasks.builders.sources import BuildOptions
-    from cotasks.generate.run import generate
+    from cotasks.generate import Sampling, generate
     from cotasks.judge.run import judge_run
     from cotasks.predict.run import predict
     from cotasks.prompts.condition import parse_condition
@@ -60,8 +61,16 @@ def run_toy(out: Path, clips: int, seed: int, model: str = "toy") -> tuple[Repor
         built = build_folder(options, data, ["test"], on_progress=update)
     print(f"built {data}: {built.splits['test'].records} questions about {clips} clips", flush=True)
     records, videos = load_records(str(data), "test"), source / "videos"
-    steps = predict(records, model, predictions, videos=videos, max_new_tokens=STEP_TOKENS)
+    steps = predict(records, model, predictions, videos=videos, sampling=Sampling(max_new_tokens=STEP_TOKENS))
     conditions = [parse_condition(name) for name in CONDITIONS]
-    answers = generate(records, conditions, model, run, videos=videos, predictions=predictions, max_new_tokens=16)
+    answers = generate(
+        records,
+        conditions,
+        model,
+        run,
+        videos=videos,
+        predictions=predictions,
+        sampling=Sampling(max_new_tokens=ANSWER_TOKENS),
+    )
     judge_run(run, "exact")
     return write_report([run], videos=videos), steps.complete and answers.complete

@@ -102,7 +102,7 @@ def test_two_processes_agree_with_one_and_stop_together(
 
 
 def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> None:
-    from cotasks.generate.run import generate
+    from cotasks.generate import Sampling, generate
     from cotasks.prompts.condition import parse_condition
     from cotasks.records.dataset import load_records
     from cotasks.runs.folder import read_generations
@@ -112,7 +112,7 @@ def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> 
     answers = {}
     for name in ("tiny", str(whole / "model")):
         run = tmp_path / Path(name).name
-        result = generate(records, conditions, name, run, max_new_tokens=8, progress=False)
+        result = generate(records, conditions, name, run, sampling=Sampling(max_new_tokens=8), progress=False)
         assert result.complete
         answers[name] = {key: row["answer"] for key, row in read_generations(run).items()}
     trained = answers[str(whole / "model")]

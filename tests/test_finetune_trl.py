@@ -54,7 +54,7 @@ def test_killed_and_resumed_it_follows_the_same_curve(whole: Path, tmp_path: Pat
 def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    from cotasks.generate.run import generate
+    from cotasks.generate import Sampling, generate
     from cotasks.models.tiny import save_tiny
     from cotasks.prompts.condition import parse_condition
     from cotasks.records.dataset import load_records
@@ -71,7 +71,14 @@ def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> 
 
     records = load_records("sample", "train", limit=2)
     condition = parse_condition("cotasks:frames=4")
-    result = generate(records, [condition], str(whole / "model"), tmp_path / "run", max_new_tokens=8, progress=False)
+    result = generate(
+        records,
+        [condition],
+        str(whole / "model"),
+        tmp_path / "run",
+        sampling=Sampling(max_new_tokens=8),
+        progress=False,
+    )
     assert result.complete
 
 

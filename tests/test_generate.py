@@ -23,11 +23,11 @@ from cotasks.generate import prepare
 from cotasks.generate import run as generate_module
 from cotasks.generate.ahead import Waited, ahead
 from cotasks.generate.local import ask
-from cotasks.generate.local.batching import Budget, Window
+from cotasks.generate.local.batching import Capacity, Window
 from cotasks.generate.local.vision import Reuse, reuse_of
 from cotasks.generate.processes import Processes
 from cotasks.generate.run import GenerateResult, generate
-from cotasks.generate.sampling import GREEDY, Sampling
+from cotasks.generate.sampling import Sampling
 from cotasks.models.load import load_model
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
@@ -37,6 +37,7 @@ from cotasks.runs.folder import locked, read_failures, read_generations, read_qu
 from cotasks.sample import TOY_DIR
 from cotasks.tools.files import read_jsonl
 from cotasks.video.reading import read_frames
+from tests.model_options import grouped
 from tests.synthetic import FPS, make_record, number_of, write_folder, write_video
 
 torch = pytest.importorskip("torch")
@@ -72,7 +73,7 @@ def run(world: Path, out: Path, *names: str, records: Records | None = None, **o
     options = {"videos": world / "videos", "max_new_tokens": TOKENS, "progress": False, "batch_size": 4, **options}
     conditions = [parse_condition(name) for name in names or BOTH]
     model = options.pop("model", "tiny")
-    return generate(records or load_records(str(world / "data")), conditions, model, out, **options)
+    return generate(records or load_records(str(world / "data")), conditions, model, out, **grouped(**options))
 
 
 def answers(out: Path) -> dict[Any, str]:
@@ -230,25 +231,24 @@ def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path) -
     assert answers(tmp_path) == {key: text for key, text in expected.items() if key[0] != rows[2].id}
 
 
-def asking(world: Path, model: Any, **changes: Any) -> ask.Asking:
+def asking(world: Path, model: Any, **changes: Any) -> ask.LocalAsking:
     """All that `cotasks.generate.local.ask` needs to ask the world's records under both conditions."""
     records = load_records(str(world / "data"))
     values = {
         "records": records,
         "conditions": [parse_condition(name) for name in BOTH],
         "pending": {(i, c, 0) for i in records.ids for c in BOTH},
-        "folder": world / "videos",
+        "video_folder": world / "videos",
         "model": model,
-        "sampling": GREEDY,
-        "max_new_tokens": TOKENS,
-        "budget": Budget(100_000, 64, TOKENS),
+        "sampling": Sampling(max_new_tokens=TOKENS),
+        "capacity": Capacity(100_000, 64, TOKENS),
         "reuse": reuse_of(model),
         "workers": 1,
     }
-    return ask.Asking(**{**values, **changes})
+    return ask.LocalAsking(**{**values, **changes})
 
 
-def ask_all(what: ask.Asking) -> tuple[list[Any], list[Any]]:
+def ask_all(what: ask.LocalAsking) -> tuple[list[Any], list[Any]]:
     """All answers and failures."""
     videos = iter([[0, 1], [2, 3], [4, 5]])
     outcomes = list(ask.outcomes(what, videos, lambda: False))
@@ -263,18 +263,18 @@ def test_a_batch_too_large_for_the_memory_is_halved_for_good(
     answer = ask._answer
 
     def small(what: Any, rows: Any) -> Any:
-        sizes.append((what.budget.cost(rows, reuse), len(rows)))
+        sizes.append((what.capacity.cost(rows, reuse), len(rows)))
         if len(rows) > 2:
             raise torch.cuda.OutOfMemoryError("out of memory")
         return answer(what, rows)
 
     monkeypatch.setattr(ask, "_answer", small)
-    what = asking(world, tiny("tiny"), reuse=reuse, budget=Budget(100_000, 4, TOKENS))
+    what = asking(world, tiny("tiny"), reuse=reuse, capacity=Capacity(100_000, 4, TOKENS))
     done, failed = ask_all(what)
     assert len(done) == 12
     assert failed == []
     assert [rows for _, rows in sizes[:3]] == [4, 2, 2]
-    tokens = what.budget.tokens
+    tokens = what.capacity.tokens
     assert tokens == min(cost for cost, rows in sizes if rows > 2) // 2
     assert len([cost for cost, rows in sizes if rows > 2]) <= 2  # of long prompts, and of short ones
     for cost, rows in sizes[-4:]:
@@ -307,7 +307,7 @@ def test_a_prompt_is_asked_again_without_what_was_kept_of_other_videos(
         return answer(what, rows)
 
     monkeypatch.setattr(ask, "_answer", crowded)
-    what = asking(world, tiny("tiny"), budget=Budget(1, 1, TOKENS))
+    what = asking(world, tiny("tiny"), capacity=Capacity(1, 1, TOKENS))
     hold: list[Any] = []
     add = Window.add
     monkeypatch.setattr(Window, "add", lambda self, rows: hold.append(rows) or add(self, rows))  # so that videos stay
@@ -322,9 +322,9 @@ def test_batches_fill_the_budget(world: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ask, "_answer", lambda what, rows: batches.append(rows) or answer(what, rows))
     for reuse in (Reuse(True, True), Reuse(True, False)):
         batches.clear()
-        what = asking(world, tiny("tiny"), reuse=reuse, budget=Budget(2500, 64, TOKENS))
+        what = asking(world, tiny("tiny"), reuse=reuse, capacity=Capacity(2500, 64, TOKENS))
         ask_all(what)
-        costs = [what.budget.cost(rows, reuse) for rows in batches]
+        costs = [what.capacity.cost(rows, reuse) for rows in batches]
         assert sum(len(rows) for rows in batches) == 12
         assert max(costs) <= 2500
         full = batches[:-2]  # the last ones take what is left
@@ -380,7 +380,7 @@ def test_sampled_answers_depend_on_the_seed_and_the_key_alone(world: Path, tmp_p
 def test_sampling_draws_by_the_model_s_probabilities() -> None:
     scores = torch.tensor([2.0, 1.0, 0.0, -1.0]).log_softmax(0)
     keys = [(f"q{i}", "baseline", 0) for i in range(4000)]
-    (draw,) = Sampling(temperature=2.0, top_k=3, seed=7).logits_processors(keys, 2)
+    (draw,) = Sampling(temperature=2.0, top_k=3, seed=7, max_new_tokens=2).logits_processors(keys)
     drawn = draw(torch.zeros((4000, 1), dtype=torch.long), scores.expand(4000, -1)).argmax(-1)
     expected = (torch.tensor([2.0, 1.0, 0.0]) / 2).softmax(0) * 4000
     counts = torch.bincount(drawn, minlength=4)

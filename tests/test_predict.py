@@ -47,6 +47,7 @@ from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
 from cotasks.tools.files import dump_json, read_json, read_jsonl
 from cotasks.training.examples import examples_of, instructions
 from tests import strategies
+from tests.model_options import grouped
 from tests.synthetic import make_record, write_folder
 from tests.test_generate import make_world
 from tests.tiny_models import tiny
@@ -57,7 +58,7 @@ pytest.importorskip("av")
 
 Texts = Callable[[Record, int], str]
 """(record, step) -> what the model says."""
-QUICK: dict[str, Any] = {"progress": False, "workers": 1, "batch_size": 4, "max_new_tokens": 8}
+QUICK: dict[str, Any] = {"progress": False, **grouped(workers=1, batch_size=4, max_new_tokens=8)}
 
 
 def true_text(record: Record, step: int, size: Size, family: str, num_frames: int | None = None) -> str:
@@ -76,10 +77,10 @@ class Speaker:
         """Key -> the messages."""
         self.asked: Counter[Any] = Counter()
 
-    def __call__(self, asking: ask.Asking, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    def __call__(self, asking: ask.LocalAsking, rows: Sequence[Any]) -> list[dict[str, Any]]:
         return [self.answer(asking, row) for row in rows]
 
-    def answer(self, asking: ask.Asking, row: Any) -> dict[str, Any]:
+    def answer(self, asking: ask.LocalAsking, row: Any) -> dict[str, Any]:
         record_id, condition, sample = key = row.item.key
         self.prompts[key] = row.item.prompt.messages
         self.asked[key] += 1
@@ -300,7 +301,7 @@ def test_the_folder_loads_with_plain_datasets(
 
 
 def answer_with(text: str) -> Any:
-    def answer(asking: ask.Asking, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    def answer(asking: ask.LocalAsking, rows: Sequence[Any]) -> list[dict[str, Any]]:
         keys = [row.item.key for row in rows]
         return [
             {"id": i, "condition": c, "sample": n, "answer": text, "cut_items": 0, "video_id": row.item.video_id}
@@ -463,7 +464,7 @@ class Mortal(Speaker):
         super().__init__()
         self.lives = lives
 
-    def answer(self, asking: ask.Asking, row: Any) -> dict[str, Any]:
+    def answer(self, asking: ask.LocalAsking, row: Any) -> dict[str, Any]:
         self.lives -= 1
         if self.lives < 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -481,7 +482,7 @@ def child(rank: int, size: int, port: int, lives: int, world: Path, out: Path, c
     datasets.disable_progress_bars()
     sys.stdout = sys.stderr = (out.parent / f"{out.name}-{rank}.log").open("w", buffering=1)
     ask._answer = Mortal(lives)
-    result = run(world, out, batch_size=1)
+    result = run(world, out, **grouped(workers=1, batch_size=1))
     sys.exit(result.main and not result.complete)
 
 
@@ -559,7 +560,7 @@ def test_a_model_behind_a_server_predicts(world: Path, tmp_path: Path, monkeypat
 
     with ModelServer(truth) as server:
         options = ServerOptions(server.url, concurrency=2, check_frames=False)
-        quick = {name: value for name, value in QUICK.items() if name != "batch_size"}
+        quick = {"progress": False, **grouped(workers=1, max_new_tokens=8)}
         out, videos = tmp_path / "run", world / "videos"
         result = predict(records, MODEL, out, videos=videos, server=options, **quick)
     assert result.complete

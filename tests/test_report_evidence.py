@@ -72,7 +72,7 @@ def test_prompts_are_those_that_a_model_got(
 ) -> None:
     """Through `generate` and the tiny model, whose tokenizer counts a budget."""
     pytest.importorskip("torch")
-    from cotasks.generate.run import generate
+    from cotasks.generate import Sampling, generate
     from cotasks.judge.run import judge_run
     from cotasks.predict.run import predict
 
@@ -98,7 +98,7 @@ def test_prompts_are_those_that_a_model_got(
     )
     few = load_records(str(folder / "data"), limit=3)
     conditions = [parse_condition(name) for name in names]
-    options: dict[str, Any] = {"videos": folder / "videos", "max_new_tokens": 2, "progress": False}
+    options: dict[str, Any] = {"videos": folder / "videos", "sampling": Sampling(max_new_tokens=2), "progress": False}
     predict(few, "tiny", tmp_path / "steps", **options)
     sent.clear()
     generate(few, conditions, "tiny", tmp_path / "run", predictions=tmp_path / "steps", **options)

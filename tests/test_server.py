@@ -41,6 +41,7 @@ from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.servers import calls as openai_calls
 from cotasks.tools.files import read_jsonl
 from tests.judge_server import Response, completion
+from tests.model_options import grouped
 from tests.model_server import MODEL, ModelServer, frames_of, seen, texts_of
 from tests.synthetic import make_record, write_folder, write_video
 
@@ -83,7 +84,7 @@ def run(world: Path, out: Path, url: str, *names: str, model: str = MODEL, **opt
     options = {"videos": world / "videos", "progress": False, **options}
     conditions = [parse_condition(name) for name in names or BOTH]
     server = ServerOptions(url, **{"concurrency": 4, "timeout": 5.0, **of_server})
-    return generate(load_records(str(world / "data")), conditions, model, out, server=server, **options)
+    return generate(load_records(str(world / "data")), conditions, model, out, server=server, **grouped(**options))
 
 
 def stops(world: Path, out: Path, url: str, *names: str, **options: Any) -> str:
@@ -878,12 +879,18 @@ def test_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(found.values())) > 8  # else equality would say little
     records = load_records(str(world / "data"))
     conditions = [parse_condition(name) for name in names]
-    generate(records, conditions[:2], model, tmp_path / "local", max_new_tokens=6, progress=False)
+    generate(records, conditions[:2], model, tmp_path / "local", **grouped(max_new_tokens=6), progress=False)
     local = {key: row["answer"] for key, row in read_generations(tmp_path / "local").items()}
     assert local == {key: text for key, text in found.items() if key[1] in ("blind", "blind-cotasks")}
     pending = {key for key in found if key[1] in ("baseline", "cotasks")}
     asking = server_ask.ServerAsking(
-        records, conditions, pending, world / "videos", Sampling(), 6, workers=1, server=connected
+        records=records,
+        conditions=conditions,
+        pending=pending,
+        video_folder=world / "videos",
+        sampling=Sampling(max_new_tokens=6),
+        workers=1,
+        server=connected,
     )
     calls = server_ask._calls(asking, iter([[0, 1], [2, 3]]), lambda: False)
     here = {call.item.key: readable(answer_here(model, call.request)) for call in calls}

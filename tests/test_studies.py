@@ -12,6 +12,7 @@ import pytest
 
 from cotasks.cli import main
 from cotasks.errors import InputError
+from cotasks.generate import Sampling
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.studies import STUDIES, ablation, error_propagation, frames, oracle_gap, run_study, write_study
@@ -140,7 +141,7 @@ def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, 
             tmp_path,
             corruptions=(0.0, 1.0),
             predict_tokens=4,
-            max_new_tokens=2,
+            sampling=Sampling(max_new_tokens=2),
             progress=False,
         )
 
@@ -160,7 +161,7 @@ def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, 
 
 
 def test_missing_answers_are_said_and_count_in_no_mean(records: Records, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"max_new_tokens": 2, "progress": False}
+    options: dict[str, Any] = {"sampling": Sampling(max_new_tokens=2), "progress": False}
     run_study("bias", records, "tiny", tmp_path, **options)
     [shard] = (tmp_path / "run" / "generations").glob("*.jsonl")
     shard.write_bytes(b"".join(shard.read_bytes().splitlines(keepends=True)[:-1]))

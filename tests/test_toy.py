@@ -163,14 +163,14 @@ def test_it_reads_the_context_and_sees_the_video(drawn: tuple[Path, Records], tm
     pytest.importorskip("transformers")
     from scipy.stats import binomtest
 
-    from cotasks.generate.run import generate
+    from cotasks.generate import Sampling, generate
     from cotasks.judge.run import judge_run
     from cotasks.prompts.condition import parse_condition
     from cotasks.runs.folder import read_folder
 
     folder, records = drawn
     conditions = [parse_condition(name) for name in ("blind", "blind-cotasks", "baseline")]
-    options = {"videos": folder / "videos", "max_new_tokens": 16, "progress": False}
+    options = {"videos": folder / "videos", "sampling": Sampling(max_new_tokens=16), "progress": False}
     assert generate(records, conditions, "toy", tmp_path / "run", **options).complete
     judge_run(tmp_path / "run", "exact")
     right: dict[str, set[str]] = {condition.name: set() for condition in conditions}

@@ -60,8 +60,7 @@ def generate(
         videos=videos,
         num_frames=num_frames,
         predictions=predictions,
-        max_new_tokens=max_new_tokens,
-        sampling=Sampling(samples, temperature, top_p, top_k, seed),
+        sampling=Sampling(samples, temperature, top_p, top_k, seed, max_new_tokens),
         **arguments,
     )
     if not result.main:  # another process of the same launch says how it went

@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -77,15 +77,27 @@ class ModelOptions:
     extra_body: Annotated[str | None, typer.Option(help="JSON object: further fields of each request.")] = None
 
     def arguments(self) -> dict[str, Any]:
-        """Arguments of `cotasks.generate.generate`. Raises InputError where options contradict one another."""
-        local = {name: getattr(self, name) for name in _LOCAL}
-        return {**local, "server": self.server()}
+        """What `cotasks.generate` takes as loading, batching, server and retry_failures.
 
-    def server(self) -> ServerOptions | None:
-        """What the options say of a server; None for the other backend. Raises InputError where they contradict it."""
+        Raises InputError where options contradict one another.
+        """
+        from cotasks.generate.local.batching import Batching
+        from cotasks.models.load import Loading
+
+        def of(kind: type[Any]) -> Any:
+            return kind(**{field.name: getattr(self, field.name) for field in dataclasses.fields(kind)})
+
+        loading, batching = of(Loading), of(Batching)
+        here = {field.name for group in (loading, batching) for field in dataclasses.fields(group)}
+        server = self._server(here | {"retry_failures", "backend"})
+        return {"loading": loading, "batching": batching, "server": server, "retry_failures": self.retry_failures}
+
+    def _server(self, others: Set[str]) -> ServerOptions | None:
+        """What the options but `others` say of a server; None for the other backend. Raises InputError where they
+        contradict it."""
         from cotasks.generate.server.model import ServerOptions
 
-        names = [f.name for f in dataclasses.fields(self) if f.name not in (*_LOCAL, "backend")]
+        names = [field.name for field in dataclasses.fields(self) if field.name not in others]
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         if self.backend not in ("transformers", "server"):
             raise InputError(f"backend {self.backend!r}; expected transformers or server")
@@ -106,22 +118,6 @@ class ModelOptions:
             if not isinstance(given["extra_body"], dict):
                 raise InputError(f"extra body {shorten(given['extra_body'])}; expected a JSON object")
         return ServerOptions(**given)
-
-
-_LOCAL = (
-    "batch_size",
-    "batch_tokens",
-    "dtype",
-    "device",
-    "device_map",
-    "attention",
-    "torch_compile",
-    "vision_reuse",
-    "prefix_reuse",
-    "workers",
-    "trust_remote_code",
-    "retry_failures",
-)
 
 
 def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:

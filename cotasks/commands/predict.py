@@ -46,6 +46,7 @@ def predict(
     --base-url http://localhost:8000/v1 --videos NExTVideo --run a1`, and build again with
     `--localization a1/localization.jsonl`.
     """
+    from cotasks.generate.sampling import Sampling
     from cotasks.predict.run import LOCALIZATION, parse_steps
     from cotasks.predict.run import predict as predict_steps
     from cotasks.records.dataset import load_records
@@ -64,7 +65,7 @@ def predict(
         boxes_per_entity=boxes,
         num_frames=num_frames,
         videos=videos,
-        max_new_tokens=max_new_tokens,
+        sampling=Sampling(max_new_tokens=max_new_tokens),
         **arguments,
     )
     if not result.main:  # another process of the same launch says how it went

@@ -46,6 +46,7 @@ def study(
     OUT/study.md and the plots. The same command goes on where it was interrupted. Ends with exit code 1 if any answer
     is missing.
     """
+    from cotasks.generate.sampling import Sampling
     from cotasks.records.dataset import load_records
     from cotasks.studies import run_study
 
@@ -68,7 +69,7 @@ def study(
         seeds=seeds,
         predict_tokens=predict_tokens,
         num_frames=num_frames,
-        max_new_tokens=max_new_tokens,
+        sampling=Sampling(max_new_tokens=max_new_tokens),
         **arguments,
     )
     if paths is not None:

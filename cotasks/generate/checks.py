@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from cotasks.errors import InputError, MissingExtra
+from cotasks.generate.local.batching import Batching
 from cotasks.generate.server.model import ServerOptions
+from cotasks.models.load import Loading
 from cotasks.prompts.condition import Condition
 from cotasks.records.dataset import Records
 
 
-def check_work(records: Records, conditions: Sequence[Condition], folder: Path | None) -> None:
+def check_work(records: Records, conditions: Sequence[Condition], video_folder: Path | None) -> None:
     """Raises InputError where records, conditions and video folder do not go together, MissingExtra where no video can
     be read."""
+    # names and ids, which make the keys of answers
     names = [c.name for c in conditions]
     if not names or len(set(names)) < len(names):
         raise InputError(f"conditions {names}; expected at least one, each with a name of its own")
     if len(set(records.ids)) < len(records.ids):
         twice = next(record_id for record_id, n in Counter(records.ids).items() if n > 1)
         raise InputError(f"{records.dataset}: {twice!r} stands for several records; expected one")
+    # frames: a grid of a whole clip, frame by frame, holds however many are asked for
     lengths, whole = records.grids
     for c in conditions:
         most = max(c.num_frames or 0, c.context_frames or 0)
@@ -34,31 +39,45 @@ def check_work(records: Records, conditions: Sequence[Condition], folder: Path |
                 f"{lengths[small[0]]}; ask for fewer, or use `cotasks build --num-frames {most}`",
                 "grid too small",
             )
+    # videos
     shows_video = next((c.name for c in conditions if c.video), None)
-    if shows_video and folder is None:
+    if shows_video and video_folder is None:
         raise InputError(f"condition {shows_video} shows the video; name the folder of the videos with --videos")
-    if folder is not None and not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected the folder of the videos")
+    if video_folder is not None and not video_folder.is_dir():
+        raise InputError(f"{video_folder}: no such folder; expected the folder of the videos")
     if shows_video and find_spec("av") is None:
         raise MissingExtra("av", "video")
 
 
-def check_server(
-    server: ServerOptions, conditions: Sequence[Condition], processes: int, local: Mapping[str, object]
+def check_processes(
+    size: int,
+    local_size: int,
+    conditions: Sequence[Condition],
+    loading: Loading,
+    batching: Batching,
+    server: ServerOptions | None,
 ) -> None:
-    """Raises InputError for what a server cannot do.
+    """Raises InputError for what cannot be asked by these processes, or by a server.
 
     Args:
-        server: how it is asked.
+        size: processes in this launch.
+        local_size: of these, on this machine.
         conditions: of the run.
-        processes: in this launch.
-        local: arguments of `generate` that concern a model in this process only; those that were given are true.
+        loading: for a model in this process only.
+        batching: as far as it concerns a server, see there.
+        server: how it is asked; None for a model in this process.
     """
-    if processes > 1:
+    if loading.device_map and local_size > 1:
+        raise InputError(f"device_map {loading.device_map!r} is for one process a machine; there are {local_size}")
+    if server is None:
+        return
+    if size > 1:
         raise InputError(
-            f"{processes} processes for one server; expected one, with as many calls at once as --concurrency says"
+            f"{size} processes for one server; expected one, with as many calls at once as --concurrency says"
         )
-    if given := [name for name, value in local.items() if value]:
+    given = [f.name for f in dataclasses.fields(loading) if getattr(loading, f.name) != f.default]
+    given += ["batch_tokens"] if batching.batch_tokens is not None else []
+    if given:
         raise InputError(f"{', '.join(given)}: for a model in this process; a server decides for itself")
     counted = next((c.name for c in conditions if c.context_tokens is not None), None)
     if counted and server.tokenizer is None:

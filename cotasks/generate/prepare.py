@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from cotasks.errors import InputError
+from cotasks.generate.ahead import Waited
+from cotasks.generate.sampling import Sampling
 from cotasks.models.families import Family, Limits, frame_size
 from cotasks.models.tensors import Clip, clip_range
 from cotasks.prompts.condition import Condition
@@ -18,13 +20,15 @@ from cotasks.prompts.prompt import Prompt, build_prompt
 from cotasks.prompts.size import shown_size
 from cotasks.prompts.view import Predictions, shown_frames
 from cotasks.records.boxes import Size
+from cotasks.records.dataset import Records
 from cotasks.records.schema import Record
 from cotasks.runs.folder import Key
+from cotasks.runs.run import Row
 from cotasks.video.packets import Image, VideoInfo
 from cotasks.video.reading import probe, read_frames
 
-Row = dict[str, Any]
-"""A line of the generations or failures files."""
+Outcome = tuple[list[Row], list[Row]]
+"""Lines for the generations file, and for the failures file."""
 
 
 class Target(Protocol):
@@ -53,6 +57,39 @@ class Item:
     clip: Clip | None
 
 
+@dataclass(kw_only=True)
+class Asking:
+    """What is asked, whatever the model."""
+
+    records: Records
+    conditions: Sequence[Condition]
+    pending: Set[Key]
+    """Keys to ask; others are passed over."""
+    video_folder: Path | None
+    """Needed where a condition shows the video."""
+    sampling: Sampling
+    workers: int
+    """Threads that prepare videos."""
+    predictions: Predictions | None = None
+    """Needed where a condition's steps are predicted."""
+    waited: Waited = field(default_factory=Waited)
+    """Time that the model spent waiting for videos: with a server, that a call could have gone out."""
+    stopped: str = ""
+    """Why nothing more could be asked, in one line; empty while it can."""
+
+    def prepare(self, positions: Sequence[int], model: Target) -> Iterator[Item | Row]:
+        """`prepare_video` of the records at these positions, which are about one video."""
+        return prepare_video(
+            [self.records.at(i) for i in positions],
+            self.conditions,
+            self.pending,
+            model,
+            self.video_folder,
+            self.sampling.num_samples,
+            self.predictions,
+        )
+
+
 def failure_row(key: Key, video_id: str, error: BaseException) -> Row:
     """The line of the failures file: a reason without values, by which failures are counted, and the detail."""
     if isinstance(error, InputError):
@@ -76,7 +113,7 @@ def prepare_video(
     conditions: Sequence[Condition],
     pending: Set[Key],
     model: Target,
-    folder: Path | None,
+    video_folder: Path | None,
     num_samples: int = 1,
     predictions: Predictions | None = None,
 ) -> Iterator[Item | Row]:
@@ -90,10 +127,11 @@ def prepare_video(
         conditions: those to prepare.
         pending: keys to prepare; others are passed over.
         model: what the prompts are for.
-        folder: of the videos; needed where a condition shows them.
+        video_folder: needed where a condition shows the video.
         num_samples: answers a prompt; their keys differ in the last place.
         predictions: needed where a condition's steps are predicted.
     """
+    # prompts, each with the size of its frames; what cannot be written fails here
     look = cache(probe)
     asked: list[tuple[Record, Key, Prompt, Size]] = []
     for condition in conditions:
@@ -102,7 +140,7 @@ def prepare_video(
             keys = [key for key in keys if key in pending]
             if not keys:
                 continue
-            path = folder / record.video_path if folder is not None else None
+            path = video_folder / record.video_path if video_folder is not None else None
             try:
                 prompt, size = _prompt(record, condition, model, path, look, predictions)
             except Exception as error:  # one odd record must not stop the others
@@ -110,17 +148,19 @@ def prepare_video(
             else:
                 asked += [(record, key, prompt, size) for key in keys]
 
+    # which frames are wanted of each video file in each size
     indices: dict[tuple[str, Size], set[int]] = {}
     for record, _, prompt, size in asked:
         indices.setdefault((record.video_path, size), set()).update(f.index for f in prompt.frames)
+    # pixels: all frames of a file in one size are read when the first prompt needs them
     pixels: dict[tuple[str, Size], tuple[list[int], Image] | None] = {}
     clips: dict[Any, Clip] = {}
     for record, key, prompt, size in asked:
         if not prompt.frames:
             yield Item(key, record.video_id, prompt, None)
             continue
-        assert folder is not None  # `generate` saw to it
-        path, place = folder / record.video_path, (record.video_path, size)
+        assert video_folder is not None  # `generate` saw to it
+        path, place = video_folder / record.video_path, (record.video_path, size)
         wanted = [f.index for f in prompt.frames]
         if place not in pixels:
             pixels[place] = _read(path, sorted(indices[place]), size)
@@ -138,6 +178,7 @@ def prepare_video(
 
 
 def _read(path: Path, indices: list[int], size: Size) -> tuple[list[int], Image] | None:
+    """(frame numbers, frames (frames, height, width, 3) of size (width, height)); None where some cannot be read."""
     try:
         return indices, read_frames(path, indices, size)
     except Exception:  # said of each record that lacks its frames
@@ -160,6 +201,6 @@ def _prompt(
 
 
 def _clip(record: Record, indices: list[int], pixels: Image) -> Clip:
-    """Frames with their numbers counted from the clip's first frame."""
+    """Frames (frames, height, width, 3), `indices` those in the file, with numbers counted from the clip's first."""
     first, count = clip_range(record, indices)
     return Clip(pixels, [i - first for i in indices], record.fps, count)

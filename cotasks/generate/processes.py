@@ -77,8 +77,8 @@ class Processes:
     """Processes on this machine."""
     store: Any = None
     """The key-value store; None where there is only this process."""
-    folder: Path = Path()
-    """The run folder, once this process is a member."""
+    run_folder: Path = Path()
+    """Once this process is a member of it."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -126,18 +126,20 @@ class Processes:
         return total
 
     @contextmanager
-    def membership(self, folder: Path) -> Iterator[None]:
+    def membership(self, run_folder: Path) -> Iterator[None]:
         """Hold this process's lock on a run folder; tell the others where this is left by an error.
 
         Raises InputError where another run holds it, or a process of an earlier one that lives on without its launcher.
         """
-        self.folder = folder
+        self.run_folder = run_folder
         try:
-            with locked(folder, _lock_name(self.rank)):
+            with locked(run_folder, _lock_name(self.rank)):
                 if self.main:
-                    for path in sorted(folder.glob(f".{LOCK}-*.lock")):
+                    for path in sorted(run_folder.glob(f".{LOCK}-*.lock")):
                         if int(path.stem.rpartition("-")[2]) >= self.size and _is_held(path):
-                            raise InputError(f"{folder}: another process is writing to this run folder ({path.name})")
+                            raise InputError(
+                                f"{run_folder}: another process is writing to this run folder ({path.name})"
+                            )
                 self.say(f"joined/{self.rank}", True)
                 yield
         except BaseException as error:
@@ -231,7 +233,7 @@ class Processes:
 
     def _gone(self, rank: int) -> bool:
         """Whether a process that had joined holds its lock no more."""
-        return bool(self.heard(f"joined/{rank}")) and not _is_held(self.folder / f".{_lock_name(rank)}.lock")
+        return bool(self.heard(f"joined/{rank}")) and not _is_held(self.run_folder / f".{_lock_name(rank)}.lock")
 
 
 @contextmanager

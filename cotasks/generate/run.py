@@ -4,12 +4,17 @@ Work goes video by video, so that a video is decoded, and seen by the model, onc
 Any number of processes share the videos; each appends its answers line by line to a file of its own, and what a run
 folder holds already, whoever wrote it, is not asked again. What fails goes to the failures files with its reason, and
 the rest goes on.
+
+`generate` goes through these stages, once for each part of the conditions (one part, but for `cotasks.predict`):
+
+    connect or load   `_connect`, `_load`: the model, for the first part only, and what run.json says of it
+    plan              `_plan`: run.json is settled, and what is left to ask found; all processes go by one list
+    ask               `_ask`: each process takes videos, asks, and writes what comes
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import time
 from collections import Counter
@@ -17,30 +22,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from cotasks.errors import InputError
-from cotasks.generate.ahead import Waited
-from cotasks.generate.checks import check_server, check_work
-from cotasks.generate.local.ask import Asking, Outcome, outcomes
-from cotasks.generate.local.batching import Budget, default_tokens
+from cotasks.generate.checks import check_processes, check_work
+from cotasks.generate.local import ask as local_ask
+from cotasks.generate.local.batching import DEFAULT_BATCHING, Batching, Capacity, default_tokens
 from cotasks.generate.local.vision import reuse_of
-from cotasks.generate.processes import Processes, join
+from cotasks.generate.prepare import Asking, Outcome
+from cotasks.generate.processes import Processes, Tally, join
 from cotasks.generate.progress import RunProgress, Standing, run_progress
 from cotasks.generate.sampling import GREEDY, Sampling
 from cotasks.generate.server.model import ServedModel, ServerOptions, connect
 from cotasks.generate.settings import model_settings, run_settings
 from cotasks.generate.stopping import stop_signal
 from cotasks.generate.work import Work, read_work, write_questions
-from cotasks.models.load import NOTES, Model, check_template, load_model
+from cotasks.models.load import DEFAULT_LOADING, NOTES, Loading, Model, check_template, load_model
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.view import Predictions
 from cotasks.records.dataset import Records
 from cotasks.runs.folder import Appender, settle
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
-
-if TYPE_CHECKING:
-    from cotasks.generate.server.ask import ServerAsking
 
 Answers = Callable[[Iterator[Sequence[int]], Callable[[], bool]], Iterator[Outcome]]
 """Gives answers and failures as they come for videos, each given as positions in the records, until told to stop."""
@@ -57,7 +59,7 @@ class Chain(Predictions, Protocol):
         """The conditions that are asked together, in order; all of a part are there, or have failed, before the next
         one begins."""
 
-    def begin(self, folder: Path, model: Model | ServedModel) -> None:
+    def begin(self, run_folder: Path, model: Model | ServedModel) -> None:
         """Called before each part, when the run folder holds all that came of those before."""
 
 
@@ -83,6 +85,18 @@ class GenerateResult:
         """Whether every answer is there."""
         return self.done == self.total
 
+    def _with(self, work: Work, tally: Tally, main: bool, stopped: str) -> GenerateResult:
+        """How the run folder stands after one more part, of which all processes together have done `tally`."""
+        failures = Counter(self.failures) + Counter(work.failed.values()) + tally.failures
+        return GenerateResult(
+            self.total,
+            self.done + len(work.done) + tally.answers,
+            self.new + tally.answers,
+            dict(sorted(failures.items())),
+            main,
+            stopped,
+        )
+
 
 def generate(
     records: Records,
@@ -93,21 +107,11 @@ def generate(
     videos: str | Path | None = None,
     num_frames: int | None = None,
     predictions: str | Path | None = None,
-    batch_size: int = 64,
-    batch_tokens: int | None = None,
-    max_new_tokens: int = 64,
     sampling: Sampling = GREEDY,
-    dtype: str = "auto",
-    device: str | None = None,
-    device_map: str | None = None,
-    attention: str | None = None,
-    torch_compile: bool = False,
-    trust_remote_code: bool = False,
-    vision_reuse: bool = True,
-    prefix_reuse: bool = True,
-    workers: int | None = None,
-    retry_failures: bool = False,
+    loading: Loading = DEFAULT_LOADING,
+    batching: Batching = DEFAULT_BATCHING,
     server: ServerOptions | None = None,
+    retry_failures: bool = False,
     chain: Chain | None = None,
     progress: bool = True,
 ) -> GenerateResult:
@@ -121,29 +125,17 @@ def generate(
     Args:
         records: what to ask, see `cotasks.records.dataset.load_records`.
         conditions: each with a name of its own.
-        model_name: `tiny` for random weights, or what `from_pretrained` takes.
+        model_name: `tiny` for random weights, or what `from_pretrained` takes; with `server`, its name there.
         run_folder: written to, or gone on with; see `cotasks.runs`.
         videos: the folder that `video_path` is relative to; the sample brings its own.
         num_frames: frames shown where a condition does not say; by default the whole grid.
         predictions: a folder of `cotasks predict`; needed where a condition's steps are predicted, and only there.
-        batch_size: most prompts at once.
-        batch_tokens: most tokens at once, those of videos, answers and padding included; by default what the free
-            memory of the device suggests. Lowered for good where that does not suffice.
-        max_new_tokens: longest answer.
-        sampling: greedy, or how to sample.
-        dtype: float32, bfloat16 or float16; `auto` is the checkpoint's own, and float32 on a CPU.
-        device: as torch names it; by default cuda, else mps, else cpu.
-        device_map: see `cotasks.models.load.load_model`; for one process a machine.
-        attention: see `cotasks.models.load.load_model`.
-        torch_compile: see `cotasks.models.load.load_model`.
-        trust_remote_code: run Python code that comes with the checkpoint.
-        vision_reuse: run the vision tower once a clip, not once a prompt; the answers are the same.
-        prefix_reuse: run the language model over system text and video once a clip, not once a prompt; the answers
-            are the same but for what floating point makes of another batch size.
-        workers: threads that decode videos ahead; by default what the processors suggest, 4 at most.
+        sampling: greedy, or how to sample; and the longest answer.
+        loading: how the model is loaded into this process.
+        batching: how many prompts it gets at once, and what it works out once for several.
+        server: ask a model behind a server; one process is enough for it. `loading` and `batching` are then the
+            server's business, but for the threads that decode videos.
         retry_failures: ask again what failed before.
-        server: ask a model behind a server, which then has the name `model_name`; one process is enough for it. What
-            is said above of batches, devices and reuse is then the server's business.
         chain: for `cotasks.predict`: the conditions are asked in parts, and later ones are told what came of earlier
             ones.
         progress: show it on standard error.
@@ -152,94 +144,39 @@ def generate(
     usable, more frames are asked for than the records have, or the run folder was begun with other settings or is in
     use.
     """
+    # what can be known to be wrong before a model is loaded
     conditions = [dataclasses.replace(c, num_frames=c.num_frames or num_frames) for c in conditions]
-    folder = records.video_folder(videos)
-    check_work(records, conditions, folder)
-    predicted: Predictions | None = chain
-    told = chain.settings if chain is not None else {}
-    if chain is None:
-        found = _predictions(predictions, records, conditions)
-        predicted, told = found, {"predictions": found.run_settings()} if found is not None else {}
-    numbers = {"batch_size": batch_size, "batch_tokens": batch_tokens, "max_new_tokens": max_new_tokens}
-    for name, number in {**numbers, "workers": workers}.items():
-        if number is not None and number < 1:
-            raise InputError(f"{name} {number}; expected 1 or more")
+    video_folder = records.video_folder(videos)
+    check_work(records, conditions, video_folder)
+    predicted, said_of_it = _predictions(chain, predictions, records, conditions)
+    settings = run_settings(records, conditions, video_folder, sampling) | said_of_it
     model: Model | ServedModel | None = None
-    settings = run_settings(records, conditions, folder, max_new_tokens) | told
     result = GenerateResult(len(records) * len(conditions) * sampling.num_samples, 0, 0, {})
     for part in chain.parts(conditions) if chain is not None else [conditions]:
         group = join()
-        if device_map and group.local_size > 1:
-            raise InputError(f"device_map {device_map!r} is for one process a machine; there are {group.local_size}")
-        if server is not None:
-            local = {"device": device, "device_map": device_map, "attention": attention, "batch_tokens": batch_tokens}
-            local |= {"torch_compile": torch_compile, "trust_remote_code": trust_remote_code, "dtype": dtype != "auto"}
-            check_server(server, conditions, group.size, local)
+        check_processes(group.size, group.local_size, conditions, loading, batching, server)
         with group.membership(Path(run_folder)), run_progress(progress and group.main) as bar:
             if model is None and server is not None:
-                model = connect(model_name, server)
-                named = model.served or model_name
-                print(f"{server.base_url}: {named}, asked as {model.family.name}, shown {model.media}")
-                settings |= model.settings(sampling, max_new_tokens)
+                model = _connect(model_name, server)
+                settings |= model.settings(sampling)
             elif model is None:
-                if group.main and model_name in NOTES:
-                    print(f"model {model_name}: {NOTES[model_name]}")
-                model = load_model(model_name, dtype, device, trust_remote_code, attention, device_map, torch_compile)
-                if any(condition.video for condition in conditions):
-                    check_template(model)
+                model = _load(model_name, loading, group, shows_video=any(c.video for c in conditions))
                 settings |= model_settings(model, sampling)
-            # all must go by one list of videos, which the answers that others write meanwhile would change
-            if group.main:
-                group.wait_until_joined()
-            plan = None if group.main else group.wait_for_main("plan")
-            settle(group.folder, settings)
-            if chain is not None:
-                chain.begin(group.folder, model)
-            work = read_work(group.folder, records, part, sampling.num_samples, retry_failures, plan)
-            if group.main:
-                write_questions(group.folder / "questions.jsonl", records)
-                group.say("plan", work.plan)
-            common: dict[str, Any] = {
+            work = _plan(group, settings, chain, model, records, part, sampling.num_samples, retry_failures)
+            common = {
                 "records": records,
                 "conditions": part,
                 "pending": work.wanted - work.done - work.failed.keys(),
-                "folder": folder,
+                "video_folder": video_folder,
                 "sampling": sampling,
-                "max_new_tokens": max_new_tokens,
-                "workers": workers or max(1, min(4, (os.cpu_count() or 1) // group.local_size)),
+                "workers": batching.threads(group.local_size),
                 "predictions": predicted,
-                "waited": Waited(),
             }
-            answers: Answers
-            asked: ServerAsking | None = None
-            if isinstance(model, ServedModel):
-                from cotasks.generate.server import ask as server_ask
-
-                asked = server_ask.ServerAsking(**common, server=model)
-                answers = partial(server_ask.outcomes, asked)
-            else:
-                budget = Budget(batch_tokens or default_tokens(model), batch_size, max_new_tokens)
-                reuse = reuse_of(model, vision_reuse, prefix_reuse)
-                answers = partial(outcomes, Asking(**common, model=model, budget=budget, reuse=reuse))
-            with stop_signal(group.main) as stopped:
-                with group.failing_alone(stopped):
-                    _ask(group, answers, work, common["waited"], stopped, bar)
-                lost = group.wait_for_all(stopped, partial(_show, bar, group, work))
-            _show(bar, group, work, now=True)
-        if group.main:
-            for rank, why in lost.items():
-                print(f"process {rank} of {group.size} failed: {why}", file=sys.stderr)
-        tally = group.total(work.tally)
-        failures = Counter(work.failed.values()) + tally.failures
-        done = len(work.done) + tally.answers
-        result = GenerateResult(
-            result.total,
-            result.done + done,
-            result.new + tally.answers,
-            dict(sorted((Counter(result.failures) + failures).items())),
-            group.main,
-            "" if asked is None else asked.stopped,
-        )
+            asking, answers_to = _asking(model, batching, common)
+            lost = _ask(group, asking, answers_to, work, bar)
+        for rank, why in lost.items() if group.main else ():
+            print(f"process {rank} of {group.size} failed: {why}", file=sys.stderr)
+        result = result._with(work, group.total(work.tally), group.main, asking.stopped)
         if result.stopped:
             print(result.stopped, file=sys.stderr)
         if lost or result.stopped:
@@ -247,15 +184,112 @@ def generate(
     return result
 
 
-def _ask(
+def _predictions(
+    chain: Chain | None, folder: str | Path | None, records: Records, conditions: Sequence[Condition]
+) -> tuple[Predictions | None, dict[str, Any]]:
+    """(where predicted steps come from, what run.json says of that)."""
+    if chain is not None:
+        return chain, chain.settings
+    found = _open_predictions(folder, records, conditions)
+    return found, {"predictions": found.run_settings()} if found is not None else {}
+
+
+def _open_predictions(
+    folder: str | Path | None, records: Records, conditions: Sequence[Condition]
+) -> PredictionsFolder | None:
+    """Raises InputError where a condition needs predictions and there are none, or the other way round."""
+    needs = next((c.name for c in conditions if c.origin == "predicted"), None)
+    if needs and folder is None:
+        raise InputError(f"condition {needs} tells predicted steps; name a folder of `cotasks predict`: --predictions")
+    if folder is None:
+        return None
+    if needs is None:
+        raise InputError(f"predictions {folder}: no condition tells them; expected one such as `predicted`")
+    return load_predictions(folder, records, conditions)
+
+
+def _connect(name: str, server: ServerOptions) -> ServedModel:
+    """The model behind a server, which has answered once."""
+    model = connect(name, server)
+    print(f"{server.base_url}: {model.served or name}, asked as {model.family.name}, shown {model.media}")
+    return model
+
+
+def _load(name: str, loading: Loading, group: Processes, shows_video: bool) -> Model:
+    """The model in this process. Raises InputError where it cannot be shown video, and is to be."""
+    if group.main and name in NOTES:
+        print(f"model {name}: {NOTES[name]}")
+    model = load_model(name, loading)
+    if shows_video:
+        check_template(model)
+    return model
+
+
+def _plan(
     group: Processes,
+    settings: dict[str, Any],
+    chain: Chain | None,
+    model: Model | ServedModel,
+    records: Records,
+    conditions: Sequence[Condition],
+    num_samples: int,
+    retry_failures: bool,
+) -> Work:
+    """Settle run.json and find what is left to ask.
+
+    The main process makes the list of videos, and the others go by it: what they would find themselves changes with
+    the answers that are being written.
+    """
+    if group.main:
+        group.wait_until_joined()
+    plan = None if group.main else group.wait_for_main("plan")
+    settle(group.run_folder, settings)
+    if chain is not None:
+        chain.begin(group.run_folder, model)
+    work = read_work(group.run_folder, records, conditions, num_samples, retry_failures, plan)
+    if group.main:
+        write_questions(group.run_folder / "questions.jsonl", records)
+        group.say("plan", work.plan)
+    return work
+
+
+def _asking(model: Model | ServedModel, batching: Batching, common: dict[str, Any]) -> tuple[Asking, Answers]:
+    """(what is asked of the model, what gives its answers); `common` are the fields of `Asking`."""
+    if isinstance(model, ServedModel):
+        from cotasks.generate.server import ask as server_ask
+
+        asking = server_ask.ServerAsking(**common, server=model)
+        return asking, partial(server_ask.outcomes, asking)
+    capacity = Capacity(
+        batching.batch_tokens or default_tokens(model), batching.batch_size, common["sampling"].max_new_tokens
+    )
+    reuse = reuse_of(model, batching.vision_reuse, batching.prefix_reuse)
+    here = local_ask.LocalAsking(**common, model=model, capacity=capacity, reuse=reuse)
+    return here, partial(local_ask.outcomes, here)
+
+
+def _ask(group: Processes, asking: Asking, answers_to: Answers, work: Work, bar: RunProgress | None) -> dict[int, str]:
+    """Ask about the videos that no other process takes, and wait until the others are done.
+
+    Returns {rank: why} of the processes that failed. Raises KeyboardInterrupt where a signal came.
+    """
+    with stop_signal(group.main) as stopped:
+        with group.failing_alone(stopped):
+            _write_answers(group, asking, answers_to, work, stopped, bar)
+        lost = group.wait_for_all(stopped, partial(_show, bar, group, work))
+    _show(bar, group, work, now=True)
+    return lost
+
+
+def _write_answers(
+    group: Processes,
+    asking: Asking,
     answers_to: Answers,
     work: Work,
-    waited: Waited,
     stopped: Callable[[], bool],
     bar: RunProgress | None,
 ) -> None:
-    """Ask about the videos that no other process takes, one after the other, and write what comes."""
+    """Take one video after the other, and write what comes."""
     began = time.monotonic()
     _show(bar, group, work, now=True)
 
@@ -264,20 +298,16 @@ def _ask(
             yield work.videos[work.plan[number]]
 
     with (
-        Appender(group.folder / "generations" / group.shard) as answers_file,
-        Appender(group.folder / "failures" / group.shard) as failures_file,
+        Appender(group.run_folder / "generations" / group.shard) as answers_file,
+        Appender(group.run_folder / "failures" / group.shard) as failures_file,
     ):
         for answers, failures in answers_to(claims(), stopped):
             for row in answers:
                 answers_file.append(row)
             for row in failures:
                 failures_file.append(row)
-            for row in (*answers, *failures):
-                work.left[row["video_id"]] -= 1
-                work.tally.videos += work.left[row["video_id"]] == 0
-            work.tally.answers += len(answers)
-            work.tally.failures.update(row["reason"] for row in failures)
-            work.tally.waited = waited.seconds
+            work.count(answers, failures)
+            work.tally.waited = asking.waited.seconds
             work.tally.worked = time.monotonic() - began
             group.report(work.tally)
             _show(bar, group, work)
@@ -293,17 +323,3 @@ def _show(bar: RunProgress | None, group: Processes, work: Work, now: bool = Fal
     answers, failed = len(work.done) + tally.answers, len(work.failed) + tally.failures.total()
     videos = len(work.videos) - len(work.plan) + tally.videos
     bar.update(Standing(answers, failed, len(work.wanted), videos, len(work.videos), tally))
-
-
-def _predictions(
-    folder: str | Path | None, records: Records, conditions: Sequence[Condition]
-) -> PredictionsFolder | None:
-    """Raises InputError where a condition needs predictions and there are none, or the other way round."""
-    needs = next((c.name for c in conditions if c.origin == "predicted"), None)
-    if needs and folder is None:
-        raise InputError(f"condition {needs} tells predicted steps; name a folder of `cotasks predict`: --predictions")
-    if folder is None:
-        return None
-    if needs is None:
-        raise InputError(f"predictions {folder}: no condition tells them; expected one such as `predicted`")
-    return load_predictions(folder, records, conditions)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cotasks.errors import InputError
 from cotasks.runs.folder import Key
@@ -34,6 +35,8 @@ class Sampling:
     top_k: int = 0
     """Sample from that many tokens at most; 0 for all."""
     seed: int = 0
+    max_new_tokens: int = 64
+    """Longest answer, in tokens."""
 
     def __post_init__(self) -> None:
         for name, good, expected in (
@@ -41,6 +44,7 @@ class Sampling:
             ("temperature", 0 <= self.temperature < float("inf"), "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "more than 0 and no more than 1"),
             ("top_k", self.top_k >= 0, "0 or more"),
+            ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
         ):
             if not good:
                 raise InputError(f"{name} {getattr(self, name)}; expected {expected}")
@@ -50,25 +54,25 @@ class Sampling:
             raise InputError(f"top_p {self.top_p}, top_k {self.top_k} at temperature 0; give a temperature")
 
     def settings(self) -> dict[str, Any]:
-        """What `run.json` says of it."""
+        """What `run.json` says of it, beside the longest answer."""
         settings = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0, "num_samples": self.num_samples}
         if self.temperature:
             chosen = {"temperature": self.temperature, "top_p": self.top_p, "top_k": self.top_k, "seed": self.seed}
             settings |= {"do_sample": True, **chosen}
         return settings
 
-    def logits_processors(self, keys: Sequence[Key], max_new_tokens: int) -> Any:
+    def logits_processors(self, keys: Sequence[Key]) -> Any:
         """What `generate` of transformers takes as `logits_processor`, for a batch with these keys."""
         from transformers import LogitsProcessorList
 
-        return LogitsProcessorList([_Draw(self, keys, max_new_tokens)] if self.temperature else [])
+        return LogitsProcessorList([_Draw(self, keys)] if self.temperature else [])
 
 
 GREEDY = Sampling()
 
 
-def uniform(seed: int, key: Key, count: int) -> Any:
-    """`count` numbers in [0, 1) that belong to one answer."""
+def uniform(seed: int, key: Key, count: int) -> NDArray[np.float64]:
+    """Numbers (count,) in [0, 1) that belong to one answer."""
     number = int.from_bytes(_digest(seed, key)[:16], "big")
     return np.random.Generator(np.random.Philox(key=number)).random(count)
 
@@ -85,11 +89,11 @@ def _digest(seed: int, key: Key) -> bytes:
 class _Draw:
     """Leaves one token a row, drawn by the row's own number of this step: greedy decoding then takes it."""
 
-    def __init__(self, sampling: Sampling, keys: Sequence[Key], max_new_tokens: int) -> None:
+    def __init__(self, sampling: Sampling, keys: Sequence[Key]) -> None:
         from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
         self.step = 0
-        self.numbers = np.stack([uniform(sampling.seed, key, max_new_tokens) for key in keys])
+        self.numbers = np.stack([uniform(sampling.seed, key, sampling.max_new_tokens) for key in keys])
         self.warp = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
         if sampling.top_k:
             self.warp.append(TopKLogitsWarper(sampling.top_k))
@@ -97,7 +101,7 @@ class _Draw:
             self.warp.append(TopPLogitsWarper(sampling.top_p))
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        """`scores` (rows, vocabulary) with all but the drawn token at minus infinity."""
+        """`scores` (rows, vocabulary) with all but the drawn token of each row at minus infinity."""
         import torch
 
         wide = torch.float32 if scores.device.type == "mps" else torch.float64

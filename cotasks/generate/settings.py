@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,13 @@ from cotasks.models.families import FAMILIES, Family, Limits
 from cotasks.models.load import Model, versions
 from cotasks.prompts.condition import Condition, condition_settings, read_condition
 from cotasks.records.dataset import SAMPLE, Records
-from cotasks.runs.run import Row
 
 
 def run_settings(
     records: Records,
     conditions: Sequence[Condition],
-    folder: Path | None,
-    max_new_tokens: int,
+    video_folder: Path | None,
+    sampling: Sampling,
 ) -> dict[str, Any]:
     """What `run.json` holds of that which shapes an answer, whatever the model."""
     return {
@@ -31,10 +30,10 @@ def run_settings(
             "split": records.split,
             "limit": records.limit,
             "fingerprint": records.fingerprint,
-            "videos": str(folder.resolve()) if folder is not None and records.dataset != SAMPLE else None,
+            "videos": str(video_folder.resolve()) if video_folder is not None and records.dataset != SAMPLE else None,
         },
         "conditions": {c.name: condition_settings(c) for c in conditions},
-        "max_new_tokens": max_new_tokens,
+        "max_new_tokens": sampling.max_new_tokens,
     }
 
 
@@ -53,7 +52,7 @@ def model_settings(model: Model, sampling: Sampling) -> dict[str, Any]:
     }
 
 
-def conditions_of(settings: Row) -> dict[str, tuple[Condition, Family, Limits]]:
+def conditions_of(settings: Mapping[str, Any]) -> dict[str, tuple[Condition, Family, Limits]]:
     """{name: how its prompts are built}. Raises InputError where `run.json` does not say."""
     try:
         family = FAMILIES[settings["model"]["family"]]

@@ -12,6 +12,7 @@ from cotasks.generate.processes import Tally
 from cotasks.prompts.condition import Condition
 from cotasks.records.dataset import Records
 from cotasks.runs.folder import QUESTION_FIELDS, Key, read_keyed
+from cotasks.runs.run import Row
 from cotasks.tools.files import dump_jsonl
 
 
@@ -31,6 +32,14 @@ class Work:
     """Video id -> answers still to come."""
     tally: Tally = field(default_factory=Tally)
 
+    def count(self, answers: Sequence[Row], failures: Sequence[Row]) -> None:
+        """Add what has come to the tally."""
+        for row in (*answers, *failures):
+            self.left[row["video_id"]] -= 1
+            self.tally.videos += self.left[row["video_id"]] == 0
+        self.tally.answers += len(answers)
+        self.tally.failures.update(row["reason"] for row in failures)
+
 
 def read_work(
     run_folder: Path,
@@ -40,12 +49,24 @@ def read_work(
     retry_failures: bool,
     plan: list[int] | None,
 ) -> Work:
+    """What a run folder holds and what is left.
+
+    Args:
+        run_folder: need not hold anything yet.
+        records: of the run.
+        conditions: to ask now.
+        num_samples: answers a prompt.
+        retry_failures: count what failed before as left.
+        plan: which of the videos have something left; None to find out.
+    """
+    # keys: what is to be there, what is, and what failed
     wanted = {(i, c.name, n) for i in records.ids for c in conditions for n in range(num_samples)}
     done = wanted & {key for key, _ in read_keyed(run_folder / "generations")}
     failed: dict[Key, str] = {}
     if not retry_failures:
         rows = {key: row["reason"] for key, row in read_keyed(run_folder / "failures", "reason")}
         failed = {key: reason for key, reason in rows.items() if key in wanted and key not in done}
+    # videos: all of them, and those that have something left
     videos = [list(rows) for _, rows in groupby(range(len(records)), key=records.video_ids.__getitem__)]
     if plan is None:
         ids = {record_id for record_id, _, _ in wanted - done - failed.keys()}

@@ -33,6 +33,28 @@ PACKAGES = ("torch", "transformers", "datasets", "numpy", "pillow", "av", "decor
 
 
 @dataclass(frozen=True)
+class Loading:
+    """How a model is loaded into this process."""
+
+    dtype: str = "auto"
+    """One of `DTYPES`; `auto` is the checkpoint's own, and float32 on a CPU."""
+    device: str | None = None
+    """As torch names it; by default cuda (each process of a launch one of its own), else mps, else cpu."""
+    device_map: str | None = None
+    """Spread the weights over the devices of this machine as `from_pretrained` does: auto, balanced, ...; instead of
+    `device`, and for one process a machine."""
+    attention: str | None = None
+    """One of `ATTENTIONS`; by default what transformers takes, sdpa."""
+    torch_compile: bool = False
+    """Compile the language model; the first batches take minutes, later ones less."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the checkpoint."""
+
+
+DEFAULT_LOADING = Loading()
+
+
+@dataclass(frozen=True)
 class Model:
     """A model ready to answer."""
 
@@ -68,77 +90,43 @@ class Model:
         )
 
 
-def load_model(
-    name: str,
-    dtype: str = "auto",
-    device: str | None = None,
-    trust_remote_code: bool = False,
-    attention: str | None = None,
-    device_map: str | None = None,
-    torch_compile: bool = False,
-) -> Model:
+def load_model(name: str, loading: Loading = DEFAULT_LOADING) -> Model:
     """Load `tiny`, `toy`, a model folder or a Hub id for inference.
 
     Args:
         name: `tiny` builds a model with random weights, `toy` is the trained one that comes with the package; anything
             else goes to `from_pretrained`.
-        dtype: one of `DTYPES`; `auto` is the checkpoint's own, and float32 on a CPU.
-        device: as torch names it; by default cuda (each process of a launch one of its own), else mps, else cpu.
-        trust_remote_code: run Python code that comes with the checkpoint.
-        attention: one of `ATTENTIONS`; by default what transformers takes, sdpa.
-        device_map: spread the weights over the devices of this machine as `from_pretrained` does: auto, balanced, ...;
-            instead of `device`.
-        torch_compile: compile the language model; the first batches take minutes, later ones less.
+        loading: how.
 
     Raises InputError where the model is not there, is of a family without a row in `cotasks.models.families`, or cannot
     be loaded as a model that takes images or video; MissingExtra where torch or transformers is not installed.
     """
     try:
-        import safetensors
+        import safetensors  # noqa: F401
         import torch
         import transformers
     except ImportError as error:
         raise MissingExtra(str(error.name), "models") from None
-    if dtype not in DTYPES:
-        raise InputError(f"dtype {dtype!r}; expected one of {', '.join(DTYPES)}")
-    if attention not in (None, *ATTENTIONS):
-        raise InputError(f"attention {attention!r}; expected one of {', '.join(ATTENTIONS)}")
-    if device_map and (device or name == TINY):
-        raise InputError(f"device_map {device_map!r} excludes a device, and the model `tiny`")
-    try:
-        where = torch.device(device or _best_device(torch))
-        torch.empty(0, device=where)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {device!r} cannot be used: {_first_line(error)}") from None
-    wanted = "float32" if dtype == "auto" and where.type == "cpu" else dtype
+    # weights and processor, on the device
+    where = _device(name, loading)
+    dtype = "float32" if loading.dtype == "auto" and where.type == "cpu" else loading.dtype
     if name == TINY:
         from cotasks.models.tiny import build_tiny
 
         model, processor = build_tiny()
-        model = model.to(torch.float32 if wanted == "auto" else getattr(torch, wanted))
-        if attention is not None:
-            model.set_attn_implementation(attention)
+        model = model.to(torch.float32 if dtype == "auto" else getattr(torch, dtype))
+        if loading.attention is not None:
+            model.set_attn_implementation(loading.attention)
     else:
-        options = {"trust_remote_code": trust_remote_code}
-        placed = {"attn_implementation": attention, "device_map": device_map}
-        placed = {name: value for name, value in placed.items() if value is not None}
-        source = TOY_DIR if name == TOY else name
-        try:
-            config = transformers.AutoConfig.from_pretrained(source, **options)
-            family_of(config.model_type)  # before gigabytes are read
-            processor = transformers.AutoProcessor.from_pretrained(source, **options)
-            model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=wanted, **placed, **options)
-        except InputError as error:
-            raise InputError(f"model {name}: {error}", error.reason) from None
-        except (OSError, ValueError, ImportError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-            raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
-    if device_map is None:
+        model, processor = _from_pretrained(name, loading, dtype)
+    if loading.device_map is None:
         model = model.to(where)
     elif any(weight.is_meta for weight in model.parameters()):
-        raise InputError(f"model {name}: its weights do not fit into the devices by device_map {device_map!r}")
+        raise InputError(f"model {name}: its weights do not fit into the devices by device_map {loading.device_map!r}")
     model = model.eval()
-    if torch_compile:
+    if loading.torch_compile:
         model.get_decoder().compile(dynamic=True)
+    # what departs from the family's training, and what prompts depend on
     repaired = repair(model, processor)
     family = family_of(model.config.model_type)
     limits = limits_of(processor, family)
@@ -164,6 +152,45 @@ def load_model(
             **({"repaired": repaired} if repaired else {}),
         },
     )
+
+
+def _device(name: str, loading: Loading) -> Any:
+    """The `torch.device` that a model is loaded onto. Raises InputError where `loading` holds what there is not."""
+    import torch
+
+    if loading.dtype not in DTYPES:
+        raise InputError(f"dtype {loading.dtype!r}; expected one of {', '.join(DTYPES)}")
+    if loading.attention not in (None, *ATTENTIONS):
+        raise InputError(f"attention {loading.attention!r}; expected one of {', '.join(ATTENTIONS)}")
+    if loading.device_map and (loading.device or name == TINY):
+        raise InputError(f"device_map {loading.device_map!r} excludes a device, and the model `tiny`")
+    try:
+        where = torch.device(loading.device or _best_device(torch))
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {loading.device!r} cannot be used: {_first_line(error)}") from None
+    return where
+
+
+def _from_pretrained(name: str, loading: Loading, dtype: str) -> tuple[Any, Any]:
+    """(model, processor). Raises InputError where they cannot be loaded."""
+    import safetensors
+    import transformers
+
+    options = {"trust_remote_code": loading.trust_remote_code}
+    placed = {"attn_implementation": loading.attention, "device_map": loading.device_map}
+    placed = {name: value for name, value in placed.items() if value is not None}
+    source = TOY_DIR if name == TOY else name
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, **options)
+        family_of(config.model_type)  # before gigabytes are read
+        processor = transformers.AutoProcessor.from_pretrained(source, **options)
+        model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=dtype, **placed, **options)
+    except InputError as error:
+        raise InputError(f"model {name}: {error}", error.reason) from None
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
+    return model, processor
 
 
 def check_template(model: Model) -> None:

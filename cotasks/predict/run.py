@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from cotasks.errors import InputError
 from cotasks.generate.run import generate
-from cotasks.generate.sampling import GREEDY, Sampling
+from cotasks.generate.sampling import Sampling
 from cotasks.models.families import frame_size
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import step_context
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from cotasks.generate.server.model import ServedModel
     from cotasks.models.load import Model
 
+LONG = Sampling(max_new_tokens=1024)
+"""Greedy decoding; the steps of a long video take hundreds of tokens."""
 GIVEN = ("own", "oracle")
 LOCALIZATION = "localization.jsonl"
 LAST_FRAME = 2**31 - 1
@@ -112,8 +114,7 @@ def predict(
     boxes_per_entity: int = BOXES_PER_ENTITY,
     num_frames: int | None = None,
     videos: str | Path | None = None,
-    max_new_tokens: int = 1024,
-    sampling: Sampling = GREEDY,
+    sampling: Sampling = LONG,
     **options: Any,
 ) -> PredictResult:
     """Ask a model for steps of every record. May be interrupted and called again; on several processes, each calls
@@ -131,9 +132,8 @@ def predict(
         boxes_per_entity: at most so many boxes an entity are told, and asked for, in step 2.
         num_frames: frames shown and spoken of; by default the whole grid.
         videos: the folder that `video_path` is relative to; the sample brings its own.
-        max_new_tokens: longest text of a step.
-        sampling: greedy, or how to sample; one text a step.
-        options: further arguments of `generate`, such as `server` or `batch_size`.
+        sampling: greedy, or how to sample, and the longest text of a step; one text a step.
+        options: further arguments of `generate`, such as `server` or `batching`.
 
     Raises InputError as `generate` does, and where steps are out of order, or a step before them would be told and is
     not there.
@@ -180,7 +180,6 @@ def predict(
         model_name,
         folder,
         videos=videos,
-        max_new_tokens=max_new_tokens,
         sampling=sampling,
         chain=said,
         **options,

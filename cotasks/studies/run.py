@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ def run_study(
         except ImportError:
             raise MissingExtra(package, "report") from None
     from cotasks.generate.run import generate
+    from cotasks.generate.sampling import GREEDY
     from cotasks.judge.run import judge_run
     from cotasks.prompts.condition import parse_condition
 
@@ -98,9 +100,8 @@ def run_study(
     if row.predicts:
         from cotasks.predict.run import predict
 
-        predicted = predict(
-            records, model, out / "predictions", videos=videos, max_new_tokens=predict_tokens, **_shared(options)
-        )
+        longer = dataclasses.replace(options.get("sampling", GREEDY), max_new_tokens=predict_tokens)
+        predicted = predict(records, model, out / "predictions", videos=videos, **{**options, "sampling": longer})
         if predicted.main and not predicted.read:  # not every step was asked, for a server that gave up
             return None, False
         complete = predicted.complete
@@ -179,8 +180,3 @@ def _warnings(scores: Scores, model: Mapping[str, Any]) -> list[str]:
     if videos < FEW_VIDEOS:
         found.append(f"There are {videos} videos only: intervals are wide, and rest on few.")
     return found
-
-
-def _shared(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `generate`'s options the prediction of steps takes as well."""
-    return {name: value for name, value in options.items() if name != "max_new_tokens"}

@@ -39,14 +39,14 @@ import torch  # noqa: E402
 from cotasks.generate import prepare  # noqa: E402
 from cotasks.generate import run as generate_module  # noqa: E402
 from cotasks.generate.local import ask, encode, vision  # noqa: E402
-from cotasks.generate.local.ask import Asking  # noqa: E402
-from cotasks.generate.local.batching import Budget, Window  # noqa: E402
+from cotasks.generate.local.ask import LocalAsking  # noqa: E402
+from cotasks.generate.local.batching import Capacity, Window  # noqa: E402
 from cotasks.generate.local.encode import Encoded, Encoder  # noqa: E402
 from cotasks.generate.local.vision import Reuse, model_inputs  # noqa: E402
 from cotasks.generate.prepare import Item  # noqa: E402
 from cotasks.generate.processes import Processes  # noqa: E402
 from cotasks.generate.run import generate  # noqa: E402
-from cotasks.generate.sampling import GREEDY  # noqa: E402
+from cotasks.generate.sampling import Sampling  # noqa: E402
 from cotasks.models.load import Model, load_model  # noqa: E402
 from cotasks.models.tensors import collate_for_generation  # noqa: E402
 from cotasks.prompts.condition import parse_condition  # noqa: E402
@@ -75,20 +75,29 @@ def world(folder: Path, videos: int, questions: Callable[[int], int]) -> Records
     return load_records(str(write_folder(folder / "data", rows)))
 
 
-def asking(records: Records, folder: Path | None, model: Model, reuse: Reuse) -> Asking:
+def asking(records: Records, folder: Path | None, model: Model, reuse: Reuse) -> LocalAsking:
     conditions = [parse_condition(name) for name in CONDITIONS]
     pending = {(i, c.name, 0) for i in records.ids for c in conditions}
-    budget = Budget(16_384, 64, TOKENS)
-    return Asking(records, conditions, pending, folder, model, GREEDY, TOKENS, budget, reuse, workers=1)
+    return LocalAsking(
+        records=records,
+        conditions=conditions,
+        pending=pending,
+        video_folder=folder,
+        sampling=Sampling(max_new_tokens=TOKENS),
+        workers=1,
+        model=model,
+        capacity=Capacity(16_384, 64, TOKENS),
+        reuse=reuse,
+    )
 
 
-def encoded(what: Asking) -> list[Encoded]:
+def encoded(what: LocalAsking) -> list[Encoded]:
     """All prompts, ready."""
     encoder, rows = Encoder(what.model, TOKENS), []
     records = [what.records.at(i) for i in range(len(what.records))]
     for video_id in dict.fromkeys(what.records.video_ids):
         of_video = [record for record in records if record.video_id == video_id]
-        items = list(prepare.prepare_video(of_video, what.conditions, what.pending, encoder.model, what.folder))
+        items = list(prepare.prepare_video(of_video, what.conditions, what.pending, encoder.model, what.video_folder))
         rows += list(encoder.encode([item for item in items if isinstance(item, Item)]))
     assert all(isinstance(row, Encoded) for row in rows)
     return rows  # type: ignore[return-value]
@@ -101,7 +110,7 @@ def loop_part(folder: Path, rounds: int = 7) -> bool:
     rows = encoded(what)
 
     def batches(reuse: Reuse) -> Iterator[list[Encoded]]:
-        window = Window(model, what.budget, reuse)
+        window = Window(model, what.capacity, reuse)
         for start in range(0, len(rows), 12):  # the prompts of one video at a time
             window.add(rows[start : start + 12])
             yield from window.batches()
@@ -201,7 +210,14 @@ def peer_part(folder: Path) -> bool:
 
     with parts() as together:
         start = time.perf_counter()
-        result = generate(records, conditions, "tiny", folder / "run", videos=folder / "videos", max_new_tokens=TOKENS)
+        result = generate(
+            records,
+            conditions,
+            "tiny",
+            folder / "run",
+            videos=folder / "videos",
+            sampling=Sampling(max_new_tokens=TOKENS),
+        )
         fast = time.perf_counter() - start
     found = {key: row["answer"] for key, row in read_generations(folder / "run").items()}
     same = sum(found[key] == answer for key, answer in answers.items())
@@ -224,10 +240,18 @@ def resume_part(folder: Path) -> bool:
     def begin(run: Path) -> float:
         """Seconds until the first question would be asked."""
         start = time.perf_counter()
-        generate(records, conditions, "tiny", run, videos=folder / "videos", max_new_tokens=4, progress=False)
+        generate(
+            records,
+            conditions,
+            "tiny",
+            run,
+            videos=folder / "videos",
+            sampling=Sampling(max_new_tokens=4),
+            progress=False,
+        )
         return time.perf_counter() - start
 
-    kept, generate_module._ask = generate_module._ask, lambda *_: None
+    kept, generate_module._write_answers = generate_module._write_answers, lambda *_: None
     try:
         empty = [begin(folder / f"empty{i}") for i in range(3)]
         begin(folder / "full")
@@ -241,7 +265,7 @@ def resume_part(folder: Path) -> bool:
         dump_jsonl(folder / "full" / "generations" / Processes().shard, lines)
         full = [begin(folder / "full") for _ in range(3)]
     finally:
-        generate_module._ask = kept
+        generate_module._write_answers = kept
     more = statistics.median(full) - statistics.median(empty)
     print(f"resume: empty folder {statistics.median(empty):.2f} s, 99,910 answers {statistics.median(full):.2f} s")
     print(f"  {more:.2f} s more (less than 2)")
@@ -269,7 +293,15 @@ def memory_part(folder: Path) -> bool:
     try:
         conditions = [parse_condition("baseline")]
         run = folder / "run"
-        generate(records, conditions, "tiny", run, videos=folder / "videos", max_new_tokens=4, progress=False)
+        generate(
+            records,
+            conditions,
+            "tiny",
+            run,
+            videos=folder / "videos",
+            sampling=Sampling(max_new_tokens=4),
+            progress=False,
+        )
     finally:
         Appender.append = append  # type: ignore[method-assign]
     growth = max(used[-2:]) / max(used[:2]) - 1

@@ -33,8 +33,8 @@ import datasets  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+from cotasks.generate import Batching, Loading, Sampling, generate  # noqa: E402
 from cotasks.generate import run as generate_module  # noqa: E402
-from cotasks.generate.run import generate  # noqa: E402
 from cotasks.models import tiny  # noqa: E402
 from cotasks.models.load import Model, load_model  # noqa: E402
 from cotasks.prompts.condition import parse_condition  # noqa: E402
@@ -146,7 +146,7 @@ def main() -> int:
             print("no GPU here; --small tries the script out")
             return 1
         tiny.build_tiny = build_full
-    model: Model = load_model("tiny", "float32" if given.small else "bfloat16")
+    model: Model = load_model("tiny", Loading(dtype="float32" if given.small else "bfloat16"))
     generate_module.load_model = lambda *_: model
     weights = sum(weight.numel() for weight in model.model.parameters())
     print(f"{weights / 1e9:.2f} billion weights in {model.model.dtype} on {model.model.device}")
@@ -162,8 +162,12 @@ def main() -> int:
             (True, False, "video seen once"),
             (False, False, "nothing reused"),
         ):
-            options: dict[str, Any] = {"videos": folder / "videos", "max_new_tokens": TOKENS, "progress": False}
-            options |= {"vision_reuse": vision, "prefix_reuse": prefix}
+            options: dict[str, Any] = {
+                "videos": folder / "videos",
+                "sampling": Sampling(max_new_tokens=TOKENS),
+                "progress": False,
+            }
+            options["batching"] = Batching(vision_reuse=vision, prefix_reuse=prefix)
             generate(first, conditions[:1], "tiny", folder / f"warm {what}", **options)
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()

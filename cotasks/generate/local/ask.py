@@ -3,54 +3,32 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from weakref import WeakSet
 
 from cotasks.errors import InputError
-from cotasks.generate.ahead import Waited, ahead
-from cotasks.generate.local.batching import Budget, Window
+from cotasks.generate.ahead import ahead
+from cotasks.generate.local.batching import Capacity, Window
 from cotasks.generate.local.encode import Encoded, Encoder, Video
 from cotasks.generate.local.vision import Reuse, model_inputs
-from cotasks.generate.prepare import Item, Row, failure_row, prepare_video
-from cotasks.generate.sampling import Sampling
+from cotasks.generate.prepare import Asking, Item, Outcome, failure_row
 from cotasks.models.load import Model
-from cotasks.prompts.condition import Condition
-from cotasks.prompts.view import Predictions
-from cotasks.records.dataset import Records
-from cotasks.runs.folder import Key
-
-Outcome = tuple[list[Row], list[Row]]
-"""Lines for the generations file, and for the failures file."""
+from cotasks.runs.run import Row
 
 
-@dataclass
-class Asking:
-    """What is asked of which model, and how."""
+@dataclass(kw_only=True)
+class LocalAsking(Asking):
+    """What is asked of a model in this process, and how."""
 
-    records: Records
-    conditions: Sequence[Condition]
-    pending: Set[Key]
-    """Keys to ask; others are passed over."""
-    folder: Path | None
-    """Of the videos; needed where a condition shows them."""
     model: Model
-    sampling: Sampling
-    max_new_tokens: int
-    budget: Budget
+    capacity: Capacity
     reuse: Reuse
-    workers: int
-    """Threads that prepare videos."""
-    predictions: Predictions | None = None
-    """Needed where a condition's steps are predicted."""
-    waited: Waited = field(default_factory=Waited)
-    """Time that the model spent waiting for videos."""
     shown: WeakSet[Video] = field(default_factory=WeakSet)
     """Videos that some waiting prompt shows."""
 
 
-def outcomes(asking: Asking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
+def outcomes(asking: LocalAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
     """Answers and failures as they come; every pending key of the videos is in one of them, once.
 
     Args:
@@ -58,10 +36,10 @@ def outcomes(asking: Asking, videos: Iterator[Sequence[int]], stopped: Callable[
         videos: positions in the records of those about one video; taken as there is room.
         stopped: where it says yes, this ends after the batch in hand.
     """
-    window = Window(asking.model, asking.budget, asking.reuse)
+    window = Window(asking.model, asking.capacity, asking.reuse)
 
     def begin() -> Callable[[Sequence[int]], list[Encoded | Row]]:
-        encoder = Encoder(asking.model, asking.max_new_tokens)
+        encoder = Encoder(asking.model, asking.sampling.max_new_tokens)
         return lambda positions: _prepare(asking, encoder, positions)
 
     prepared = ahead(
@@ -90,19 +68,11 @@ def outcomes(asking: Asking, videos: Iterator[Sequence[int]], stopped: Callable[
         yield _run(asking, batch)
 
 
-def _prepare(asking: Asking, encoder: Encoder, positions: Sequence[int]) -> list[Encoded | Row]:
-    records = [asking.records.at(i) for i in positions]
+def _prepare(asking: LocalAsking, encoder: Encoder, positions: Sequence[int]) -> list[Encoded | Row]:
+    """Prompts of one video, given as positions in the records, and failure rows: one or the other for each key."""
     items: list[Item] = []
     rows: list[Row] = []
-    for ready in prepare_video(
-        records,
-        asking.conditions,
-        asking.pending,
-        encoder.model,
-        asking.folder,
-        asking.sampling.num_samples,
-        asking.predictions,
-    ):
+    for ready in asking.prepare(positions, encoder.model):
         if isinstance(ready, Item):
             items.append(ready)
         else:
@@ -110,10 +80,10 @@ def _prepare(asking: Asking, encoder: Encoder, positions: Sequence[int]) -> list
     return [*rows, *encoder.encode(items)]
 
 
-def _run(asking: Asking, rows: Sequence[Encoded], again: bool = False) -> Outcome:
+def _run(asking: LocalAsking, rows: Sequence[Encoded], again: bool = False) -> Outcome:
     """What comes of a batch.
 
-    One that runs out of memory is halved, and the budget with it; a single prompt is asked `again`, now that what was
+    One that runs out of memory is halved, and the capacity with it; a single prompt is asked `again`, now that what was
     kept of other videos is gone. One that fails otherwise is asked row by row, and what fails alone becomes a failure.
     """
     out_of_memory = False
@@ -126,7 +96,7 @@ def _run(asking: Asking, rows: Sequence[Encoded], again: bool = False) -> Outcom
             raise  # the device is lost to this process: all that follows would fail too
         failure = InputError(f"{rows[0].item.key[0]}: {error}", "out of memory") if out_of_memory else error
     if out_of_memory:  # out here, where the traceback no longer holds the tensors
-        asking.budget.halve(rows, asking.reuse)
+        asking.capacity.halve(rows, asking.reuse)
         _release(asking.shown)
         if len(rows) == 1 and not again:
             return _run(asking, rows, again=True)
@@ -161,17 +131,18 @@ def _release(videos: Iterable[Video]) -> None:
         torch.cuda.empty_cache()
 
 
-def _answer(asking: Asking, rows: Sequence[Encoded]) -> list[Row]:
+def _answer(asking: LocalAsking, rows: Sequence[Encoded]) -> list[Row]:
     """The answers of one batch."""
     import torch
 
-    model, sampling, longest = asking.model, asking.sampling, asking.max_new_tokens
+    # tokens (rows, columns): what was given, padded on the left, then the answers, padded on the right
+    model, sampling, longest = asking.model, asking.sampling, asking.sampling.max_new_tokens
     with torch.inference_mode():
         inputs, width = model_inputs(model, rows, asking.reuse)
         output = model.model.generate(
             **inputs,
             generation_config=model.generation_config(longest),
-            logits_processor=sampling.logits_processors([row.item.key for row in rows], longest),
+            logits_processor=sampling.logits_processors([row.item.key for row in rows]),
         )
     answers = []
     for row, tokens in zip(rows, output[:, width:].tolist(), strict=True):

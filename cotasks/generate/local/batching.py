@@ -1,27 +1,65 @@
-"""Which prompts go to the model together: as many as a budget of tokens holds, with little padding."""
+"""Which prompts go to the model together: as many as a number of tokens holds, with little padding."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cotasks.errors import InputError
 from cotasks.generate.local.encode import Encoded
 from cotasks.generate.local.vision import Reuse
 from cotasks.models.load import Model
 
 CPU_TOKENS = 16_384
-"""Budget where the device does not say how much memory it has."""
+"""Capacity, in tokens, where the device does not say how much memory it has."""
 MEMORY_SHARE = 0.5
-"""Part of the free memory of a device that the budget is meant to fill."""
-
-
+"""Part of the free memory of a device that the tokens of a batch are meant to fill."""
 LENGTH_RATIO = 1.5
 """Prompts of one batch differ in length by less than this factor, but for the last batches of a run."""
 
 
+MOST_WORKERS = 4
+"""Most threads that decode videos, unless told."""
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How many prompts a model in this process gets at once, and what is worked out once for several of them.
+
+    Raises InputError for a number below 1.
+    """
+
+    batch_size: int = 64
+    """Most prompts at once."""
+    batch_tokens: int | None = None
+    """Most tokens at once, those of videos, answers and padding included; by default what the free memory of the
+    device suggests. Lowered for good where that does not suffice."""
+    vision_reuse: bool = True
+    """Run the vision tower once a clip, not once a prompt; the answers are the same."""
+    prefix_reuse: bool = True
+    """Run the language model over system text and video once a clip, not once a prompt; the answers are the same but
+    for what floating point makes of another batch size."""
+    workers: int | None = None
+    """Threads that decode videos ahead, for a server too; by default what the processors suggest, 4 at most."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "batch_tokens", "workers"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise InputError(f"{name} {number}; expected 1 or more")
+
+    def threads(self, processes: int) -> int:
+        """How many threads decode videos in each of so many processes on this machine."""
+        return self.workers or max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // processes))
+
+
+DEFAULT_BATCHING = Batching()
+
+
 @dataclass
-class Budget:
+class Capacity:
     """The most that goes to the model at once. It shrinks for good where the device's memory does not suffice."""
 
     tokens: int
@@ -43,12 +81,12 @@ class Budget:
         return len(rows) <= 1 or (len(rows) <= self.rows and self.cost(rows, reuse) <= self.tokens)
 
     def halve(self, rows: Sequence[Encoded], reuse: Reuse) -> None:
-        """Lower the budget: these rows were too many."""
+        """Lower the tokens: these rows were too many."""
         self.tokens = min(self.tokens, self.cost(rows, reuse) // 2)
 
 
 def default_tokens(model: Model) -> int:
-    """A budget that a half-free device should hold: keys and values, and what one layer needs while it works."""
+    """Tokens that a half-free device should hold: keys and values, and what one layer needs while it works."""
     import torch
 
     devices = {weight.device for weight in model.model.parameters()}
@@ -65,8 +103,8 @@ def default_tokens(model: Model) -> int:
 class Window:
     """Prompts that wait for company of their like: with a video or without, and of about the same length."""
 
-    def __init__(self, model: Model, budget: Budget, reuse: Reuse) -> None:
-        self.budget, self.reuse = budget, reuse
+    def __init__(self, model: Model, capacity: Capacity, reuse: Reuse) -> None:
+        self.capacity, self.reuse = capacity, reuse
         # families of fixed frame size stack the clips of a batch, unless the vision tower has seen them one by one
         self._stacked = model.family.limits.fixed is not None and not reuse.vision
         self._lanes: dict[tuple[bool, int, int], list[Encoded]] = {}
@@ -89,9 +127,9 @@ class Window:
             lane.sort(key=lambda row: row.tokens)
             while lane:
                 count = 1
-                while count < len(lane) and self.budget.holds(lane[: count + 1], self.reuse):
+                while count < len(lane) and self.capacity.holds(lane[: count + 1], self.reuse):
                     count += 1
-                if count == len(lane) < self.budget.rows and not last:
+                if count == len(lane) < self.capacity.rows and not last:
                     break
                 batch = lane[:count]
                 del lane[:count]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cotasks.errors import InputError
-from cotasks.generate.prepare import Item, Row, failure_row
+from cotasks.generate.prepare import Item, failure_row
 from cotasks.models.load import Model
 from cotasks.models.tensors import collate_for_generation
+from cotasks.runs.run import Row
 
 
 @dataclass(eq=False)

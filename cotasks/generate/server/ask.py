@@ -11,25 +11,19 @@ import copy
 import dataclasses
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from cotasks.errors import InputError
-from cotasks.generate.ahead import LOOK_SECONDS, Waited, ahead
-from cotasks.generate.local.ask import Outcome
-from cotasks.generate.prepare import Item, Row, failure_row, prepare_video
-from cotasks.generate.sampling import Sampling
+from cotasks.generate.ahead import LOOK_SECONDS, ahead
+from cotasks.generate.prepare import Asking, Item, Outcome, failure_row
 from cotasks.generate.server.model import ServedModel
 from cotasks.generate.server.request import build_request, encode_frames, media_parts, token_bounds
-from cotasks.prompts.condition import Condition
-from cotasks.prompts.view import Predictions
 from cotasks.records.boxes import Size
-from cotasks.records.dataset import Records
-from cotasks.runs.folder import Key
+from cotasks.runs.run import Row
 from cotasks.servers.address import api_key
 from cotasks.servers.calls import Client, Completion, Fatal, Held, Trouble, clean, read_payload
 
@@ -37,23 +31,11 @@ END_SECONDS = 5.0
 """How long calls that are given up, and a video that is being decoded, are waited for at the end."""
 
 
-@dataclass
-class ServerAsking:
-    """What is asked of which model behind a server, and how; as `cotasks.generate.local.ask.Asking`."""
+@dataclass(kw_only=True)
+class ServerAsking(Asking):
+    """What is asked of a model behind a server."""
 
-    records: Records
-    conditions: Sequence[Condition]
-    pending: Set[Key]
-    folder: Path | None
-    sampling: Sampling
-    max_new_tokens: int
-    workers: int
     server: ServedModel
-    predictions: Predictions | None = None
-    waited: Waited = field(default_factory=Waited)
-    """Time that a call could have gone out, had its video been ready."""
-    stopped: str = ""
-    """Why nothing more could be asked, in one line; empty while it can."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +217,7 @@ def _calls(
     asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]
 ) -> Generator[Call | Row, None, None]:
     """Prompts ready to send, and failure rows: one or the other for each pending key of the videos, in order."""
-    fields = asking.server.request(asking.sampling, asking.max_new_tokens)
+    fields = asking.server.request(asking.sampling)
 
     def begin() -> Callable[[Sequence[int]], list[Call | Row]]:
         # tokenizers cannot be shared between threads
@@ -251,20 +233,11 @@ def _calls(
 def _prepare(
     asking: ServerAsking, server: ServedModel, fields: Mapping[str, Any], positions: Sequence[int]
 ) -> list[Call | Row]:
-    records = [asking.records.at(i) for i in positions]
-    by_id = {record.id: record for record in records}
+    """Prompts of one video, given as positions in the records, ready to send, and failure rows."""
+    by_id = {record.id: record for record in map(asking.records.at, positions)}
     encoded: dict[int, list[str]] = {}
     ready: list[Call | Row] = []
-    prepared = prepare_video(
-        records,
-        asking.conditions,
-        asking.pending,
-        server,
-        asking.folder,
-        asking.sampling.num_samples,
-        asking.predictions,
-    )
-    for item in list(prepared):  # held together, as `encoded` goes by the identity of a clip
+    for item in list(asking.prepare(positions, server)):  # held together, as `encoded` goes by the identity of a clip
         if not isinstance(item, Item):
             ready.append(item)
             continue

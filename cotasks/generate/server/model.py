@@ -107,11 +107,11 @@ class ServedModel:
             return None
         return lambda text: len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def request(self, sampling: Sampling, max_new_tokens: int) -> dict[str, Any]:
+    def request(self, sampling: Sampling) -> dict[str, Any]:
         """The fields of a request that all have in common."""
         fields = {
             "model": self.name,
-            longest_answer_field(self.options.base_url): max_new_tokens,
+            longest_answer_field(self.options.base_url): sampling.max_new_tokens,
             "temperature": sampling.temperature,
             "frequency_penalty": 0.0,
         }
@@ -123,11 +123,11 @@ class ServedModel:
             fields |= {"repetition_penalty": 1.0, "top_k": sampling.top_k or -1}
         return {**fields, **self.options.extra_body}
 
-    def settings(self, sampling: Sampling, max_new_tokens: int) -> dict[str, Any]:
+    def settings(self, sampling: Sampling) -> dict[str, Any]:
         """What `run.json` says of model, frames, sampling and versions."""
         chosen = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
         drawn = {**chosen, "seed": sampling.seed} if sampling.temperature else {}
-        request = self.request(sampling, max_new_tokens)
+        request = self.request(sampling)
         del request["model"]
         return {
             "backend": "server",
