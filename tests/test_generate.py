@@ -23,7 +23,7 @@ from cotasks.generate import prepare
 from cotasks.generate import run as generate_module
 from cotasks.generate.ahead import Waited, ahead
 from cotasks.generate.local import ask
-from cotasks.generate.local.batching import Capacity, Window
+from cotasks.generate.local.batching import Batching, Capacity, Window
 from cotasks.generate.local.vision import Reuse, reuse_of
 from cotasks.generate.processes import Processes
 from cotasks.generate.run import GenerateResult, generate
@@ -481,6 +481,13 @@ def test_arguments_that_cannot_be_meant(world: Path, tmp_path: Path) -> None:
     for name in ("batch_size", "batch_tokens", "max_new_tokens", "workers"):
         with pytest.raises(InputError, match=f"{name} 0; expected 1 or more"):
             run(world, tmp_path, **{name: 0})
+
+
+def test_each_process_of_a_machine_has_its_share_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, processes, threads in ((16, 1, 4), (16, 8, 2), (2, 1, 2), (2, 8, 1), (None, 1, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        assert Batching().threads(processes) == threads
+    assert Batching(workers=7).threads(8) == 7
 
 
 def test_what_is_not_a_video_language_model(world: Path, tmp_path: Path) -> None:

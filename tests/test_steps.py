@@ -23,6 +23,7 @@ from cotasks.records.schema import (
 from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext, entity_names
+from cotasks.steps.table import STEP_NUMBERS, STEPS, read_step, step_text
 from tests.strategies import contexts, records
 
 ADULT_1, ADULT_5, BALL = Entity(1, "adult"), Entity(5, "adult"), Entity(3, "ball/sports_ball")
@@ -188,3 +189,35 @@ def test_step_1_without_frames_or_entities_says_none_and_is_read_back() -> None:
     assert text == "Frames: none\nEntities: none"
     read = frame_localization.parse(text, context())
     assert (read.value.frames, read.value.entities, read.unread) == ((), (), ())
+
+
+# The table of steps ---------------------------------------------------------------------------------------------------
+
+
+def test_each_row_is_of_the_field_that_it_names() -> None:
+    assert list(STEPS) == list(STEP_NUMBERS.values()) == [1, 2, 3, 4]
+    fields = [field.name for field in dataclasses.fields(Record)]
+    for number, step in STEPS.items():
+        assert (step.number, STEP_NUMBERS[step.field]) == (number, number)
+        assert step.field in fields
+        for words in (step.title, step.request):
+            assert words.startswith(f"Step {number}, {step.name}")
+
+
+@given(records(), st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_row_rebuilds_renders_reads_relabels_and_scores_what_its_module_does(
+    record: Record, data: st.DataObject
+) -> None:
+    context = data.draw(contexts(record))
+    for number, step in STEPS.items():
+        value = getattr(record, step.field)
+        assert step.construct(record, record.frame_localization) == value
+        assert step.relabel(value, {entity.tid: entity.tid for entity in record.scene.entities}) == value
+        # a small box may be nothing in the pixels of a small frame; all else is read as it is written
+        if step.field != "entity_tracking":
+            read = read_step(number, step_text(record, number, context), context)
+            assert step.render(read.value, context, 1) == step.render(value, context, 1)
+            assert (read.unread, read.repaired) == ((), 0)
+        scores = dataclasses.asdict(step.score(value, value, context, None))
+        assert [one for one in scores.values() if one is not None and one != pytest.approx(1)] == []

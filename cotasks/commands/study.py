@@ -29,16 +29,16 @@ def study(
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 64,
     predict_tokens: Annotated[int, typer.Option(help="oracle-gap: longest text of a step, in tokens.", min=1)] = 1024,
     corruptions: Annotated[
-        str, typer.Option(help="error-propagation: probabilities that step 1 is damaged with, ascending.")
+        str, typer.Option(help="error-propagation: probabilities that step 1 is corrupted with, ascending.")
     ] = "0,0.25,0.5,0.75,1",
-    seeds: Annotated[int, typer.Option(help="error-propagation: damages drawn of each probability.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(help="error-propagation: corruptions drawn of each probability.", min=1)] = 1,
     judge: Annotated[str, typer.Option(help="Who scores the answers, see `cotasks judge`.")] = "exact",
     judge_url: Annotated[str | None, typer.Option(help="Of the judge's server.")] = None,
     judge_max_cost: Annotated[float | None, typer.Option(help="US dollars after which nothing is judged.")] = None,
 ) -> None:
     """Run one of the studies that the paper left open: all its conditions, their scores, tables and plots.
 
-    ablation: every set of the four steps. error-propagation: step 1 damaged more and more. frames: more frames, with
+    ablation: every set of the four steps. error-propagation: step 1 corrupted more and more. frames: more frames, with
     and without a longer context. bias: how much of the gain needs no video. oracle-gap: what is left of the gain when
     the model predicts the steps itself.
 

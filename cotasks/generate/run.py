@@ -156,6 +156,7 @@ def generate(
         group = join()
         check_processes(group.size, group.local_size, conditions, loading, batching, server)
         with group.membership(Path(run_folder)), run_progress(progress and group.main) as bar:
+            # the model, which all parts ask, and what there is to ask it in this part
             if model is None and server is not None:
                 model = _connect(model_name, server)
                 settings |= model.settings(sampling)
@@ -174,6 +175,7 @@ def generate(
             }
             asking, answers_to = _asking(model, batching, common)
             lost = _ask(group, asking, answers_to, work, bar)
+        # how the folder stands, with what all processes did
         for rank, why in lost.items() if group.main else ():
             print(f"process {rank} of {group.size} failed: {why}", file=sys.stderr)
         result = result._with(work, group.total(work.tally), group.main, asking.stopped)

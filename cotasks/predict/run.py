@@ -3,9 +3,9 @@
 The steps are conditions named `step-1` to `step-4`, asked by the loop of `cotasks.generate`: batched, on any number of
 processes, at a server, resumable, and none that is on disk is asked again. Each sees the steps before it in the context
 block, written as under any condition: the model's own, as they could be read (`given="own"`; all records are asked for
-a step before any is for the next), or the true ones (`given="oracle"`; the steps are then asked together). So a prompt
-is, to the byte, the user's turn of the tasks `frame_localization` to `temporal_relations` of `cotasks.instructions`,
-and a model trained on these is asked as it was trained.
+a step before any is for the next), or those of the record (`given="oracle"`; the steps are then asked together). So a
+prompt is, to the byte, the user's turn of the tasks `frame_localization` to `temporal_relations` of
+`cotasks.instructions`, and a model trained on these is asked as it was trained.
 
 A step is read strictly, then by the repairs of `cotasks.steps.repair`; names that the scene does not have stay, as
 entities of their own (`cotasks.steps.naming`). What cannot be read is kept as text. A text of which nothing can be read
@@ -125,7 +125,8 @@ def predict(
         model_name: as of `cotasks.generate.generate`.
         folder: written to, or gone on with.
         steps: some of 1 to 4, ascending.
-        given: what a step is told of those before it: `own`, what the model said, or `oracle`, the truth.
+        given: what a step is told of those before it: `own`, what the model said, or `oracle`, the steps of the
+            record.
         with_answer: show the reference answer below the question; for step 1 alone, where it makes A1 for a build
             (which then says `used_answer`).
         predictions: a folder of an earlier call, whose steps are told where `steps` leaves them out.
@@ -138,6 +139,7 @@ def predict(
     Raises InputError as `generate` does, and where steps are out of order, or a step before them would be told and is
     not there.
     """
+    # arguments that contradict one another
     steps = parse_steps("".join(map(str, steps)))
     if given not in GIVEN:
         raise InputError(f"given {given!r}; expected own or oracle")
@@ -156,6 +158,7 @@ def predict(
             f"steps {''.join(map(str, steps))}: step {missing[0]} comes before and is missing; ask for it too, name "
             "--predictions that hold it, or use --given oracle"
         )
+    # a condition for each step, told those before it
     conditions = [
         Condition(
             name_of(step),
@@ -168,6 +171,7 @@ def predict(
         )
         for step in steps
     ]
+    # the steps that are not asked for come from an earlier call
     earlier = None
     if predictions is not None:
         told = next(condition for condition in conditions if condition.asks and condition.asks > missing[0])
@@ -184,6 +188,7 @@ def predict(
         chain=said,
         **options,
     )
+    # the folder, once nothing is left to ask
     read: dict[int, StepCounts] = {}
     if result.main and result.done + sum(result.failures.values()) == result.total:
         read = _write(records, said)
@@ -238,16 +243,16 @@ class Said:
         """One step after the other, or all together where none is told of another's outcome."""
         return [[condition] for condition in conditions] if self.given == "own" else [conditions]
 
-    def begin(self, folder: Path, model: Model | ServedModel) -> None:
+    def begin(self, run_folder: Path, model: Model | ServedModel) -> None:
         """Read what the run folder holds."""
-        self.folder, self.model = folder, model
+        self.folder, self.model = run_folder, model
         asks = {condition.name: condition.asks or 0 for condition in self.conditions}
         self.texts, self.cut_off, self.failed = {}, {}, {}
-        for (record_id, name, _), row in read_generations(folder).items():
+        for (record_id, name, _), row in read_generations(run_folder).items():
             self.texts.setdefault(record_id, {})[asks[name]] = row["answer"]
             if row.get("finish_reason") == "length":
                 self.cut_off.setdefault(record_id, set()).add(asks[name])
-        for (record_id, name, _), row in read_failures(folder).items():
+        for (record_id, name, _), row in read_failures(run_folder).items():
             self.failed.setdefault(record_id, {})[asks[name]] = row["reason"]
 
     def of(self, record: Record) -> PredictedSteps:

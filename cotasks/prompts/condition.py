@@ -26,7 +26,7 @@ class Condition:
     steps: tuple[int, ...] = ()
     """Which of steps 1 to 4 the context block holds, ascending; none for no block."""
     origin: Literal["oracle", "predicted", "corrupted"] = "oracle"
-    """Where the steps come from, see `cotasks.prompts.view`: the record's own answers, a model's, or damaged ones."""
+    """Where the steps come from, see `cotasks.prompts.view`: the record's own, a model's, or corrupted ones."""
     video: bool = True
     """Whether the frames are shown."""
     num_frames: int | None = None
@@ -38,9 +38,9 @@ class Condition:
     context_frames: int | None = None
     """Frames that the context block speaks of, where these are fewer than those shown."""
     corruption: float = 0.0
-    """Probability, 0 to 1, by which each frame and entity of A1 is damaged; origin `corrupted` only."""
+    """Probability, 0 to 1, by which each frame and entity of A1 is corrupted; origin `corrupted` only."""
     corruption_seed: int = 0
-    """Which damage; origin `corrupted` only."""
+    """Which corruption; origin `corrupted` only."""
     asks: int | None = None
     """The step that is asked for, instead of the answer; the steps before it may be told. For `cotasks.predict`."""
     tells_answer: bool = False
@@ -116,9 +116,7 @@ def parse_condition(text: str) -> Condition:
         fields[_OPTIONS[name]] = _option(text, name, value)
     if "corruption" in fields:
         if match["origin"] != "cotasks":
-            raise InputError(
-                f"condition {text!r}: corrupt; expected with `cotasks` only, whose steps are the true ones"
-            )
+            raise InputError(f"condition {text!r}: corrupt; expected with `cotasks` only, which tells oracle steps")
         fields["origin"] = "corrupted"
     elif "corruption_seed" in fields:
         raise InputError(f"condition {text!r}: seed without corrupt; expected both, or neither")

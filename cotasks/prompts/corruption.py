@@ -1,4 +1,4 @@
-"""Step 1 damaged on purpose, with a stated probability and seed, and the later steps rebuilt from the scene."""
+"""Step 1 corrupted on purpose, with a stated probability and seed, and the later steps rebuilt from the scene."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def restrict(record: Record, frames: tuple[Frame, ...]) -> Record:
 
 
 def corrupt(record: Record, probability: float, seed: int) -> Record:
-    """The record with A1 damaged, see above, and A2 to A4 rebuilt from the scene; the record itself where chance, or a
-    probability of 0, leaves A1 as it is.
+    """The record with A1 corrupted, as `cotasks.prompts.view` says, and A2 to A4 rebuilt from the scene.
+
+    It is the record itself where chance, or a probability of 0, leaves A1 as it is.
 
     Args:
         record: on its whole grid.
@@ -33,11 +34,13 @@ def corrupt(record: Record, probability: float, seed: int) -> Record:
     """
     a1 = record.frame_localization
     numbers = _numbers(f"corruption\0{seed}\0{record.id}")
+    # frames: each has two numbers, whether it moves and where to
     touched, targets = numbers.random((len(a1.frames), 2)).T
     moved = {
         record.frames[int(target * len(record.frames))].index if number < probability else frame
         for frame, number, target in zip(a1.frames, touched, targets, strict=True)
     }
+    # entities: each has three numbers, whether it is touched, dropped or swapped, and for which other
     entities: dict[int, Entity] = {}
     draws = numbers.random((len(a1.entities), 3))
     for entity, (number, kind, target) in zip(a1.entities, draws, strict=True):
@@ -47,6 +50,7 @@ def corrupt(record: Record, probability: float, seed: int) -> Record:
         elif kind >= 0.5 and others:
             other = others[int(target * len(others))]
             entities[other.tid] = other
+    # frames and entities that met have become one
     frames = tuple(sorted(moved))
     changed = dataclasses.replace(
         a1,

@@ -161,11 +161,13 @@ def build_prompt(
     Raises InputError where the condition asks for more frames than the grid has, or cannot be counted, and where a step
     that it tells was not predicted.
     """
+    # what is told: the record as the condition speaks of it, as lines
     told = view(record, condition, predictions)
     context = step_context(told, family, frame_size, source_size)
     block, cut_items = "", 0
     if condition.steps:
         block, cut_items = _context_block(told.record, condition, context, count_tokens)
+    # what is asked: the answer, or a step
     if condition.asks is None:
         text = question_text(record)
     elif block:

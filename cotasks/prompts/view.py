@@ -1,7 +1,7 @@
 """Where the steps of a prompt come from: record + condition -> the record as the condition speaks of it.
 
     oracle      the record's own steps
-    corrupted   A1 damaged at random with a stated probability, A2 to A4 rebuilt from the scene
+    corrupted   A1 corrupted at random with a stated probability, A2 to A4 rebuilt from the scene
     predicted   what a model said, from a folder that `cotasks predict` wrote
 
 What is sent (`cotasks.generate`) and what the report's page shows of it go through `view`, and no other way.
@@ -13,9 +13,9 @@ Corruption with probability p, seeded by the record's id and a number:
 - Each of A1's entities is, with probability p, dropped or swapped for another entity of the scene (one as likely as
   the other); where the scene has no other, it is dropped. Entities that meet become one.
 - Whether a frame or an entity is touched follows from one number of its own, compared with p, and where it goes from
-  another: what is damaged at some p is damaged alike at every larger one, in every process, whatever the other
+  another: what is corrupted at some p is corrupted alike at every larger one, in every process, whatever the other
   conditions are. So scores against p make smooth curves.
-- A1 is damaged on the whole grid; fewer frames (`frames=`, `context=`) are chosen afterwards.
+- A1 is corrupted on the whole grid; fewer frames (`frames=`, `context=`) are chosen afterwards.
 """
 
 from __future__ import annotations

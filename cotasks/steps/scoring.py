@@ -53,9 +53,9 @@ def score_steps(
         predicted = relabelled(predicted, truth, context)
     scores: dict[int, dict[str, float | None]] = {}
     for step in STEPS.values():
-        said, oracle = getattr(predicted, step.field), getattr(truth, step.field)
-        if said is not None and oracle is not None:
-            scores[step.number] = dataclasses.asdict(step.score(said, oracle, context, boxes_per_entity))
+        said, true = getattr(predicted, step.field), getattr(truth, step.field)
+        if said is not None and true is not None:
+            scores[step.number] = dataclasses.asdict(step.score(said, true, context, boxes_per_entity))
     return scores
 
 

@@ -37,7 +37,7 @@ class Step:
     relabel: Callable[[Any, Mapping[int, int]], Any]
     """(value, {tid: another tid}) -> the value with the other tids; see `cotasks.steps.matching`."""
     score: Callable[[Any, Any, StepContext, int | None], Any]
-    """(predicted value, oracle value, context, most boxes an entity or None for all) -> the step's `Score`."""
+    """(predicted value, true value, context, most boxes an entity or None for all) -> the step's `Score`."""
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ STEPS: dict[int, Step] = {
             render=lambda value, context, _: frame_localization.render(value, context),
             read=read_localization,
             relabel=matching.relabel_localization,
-            score=lambda predicted, oracle, context, _: frame_localization.score(predicted, oracle, context),
+            score=lambda predicted, truth, context, _: frame_localization.score(predicted, truth, context),
         ),
         Step(
             number=2,
@@ -70,7 +70,7 @@ STEPS: dict[int, Step] = {
             render=lambda value, context, most: entity_tracking.render(entity_tracking.thin(value, most), context),
             read=read_tracks,
             relabel=matching.relabel_tracks,
-            score=lambda predicted, oracle, _, most: entity_tracking.score(predicted, oracle, most),
+            score=lambda predicted, truth, _, most: entity_tracking.score(predicted, truth, most),
         ),
         Step(
             number=3,
@@ -82,7 +82,7 @@ STEPS: dict[int, Step] = {
             render=lambda value, context, _: spatial_relations.render(value, context),
             read=read_spatial,
             relabel=matching.relabel_relations,
-            score=lambda predicted, oracle, *_: spatial_relations.score(predicted, oracle),
+            score=lambda predicted, truth, *_: spatial_relations.score(predicted, truth),
         ),
         Step(
             number=4,
@@ -94,7 +94,7 @@ STEPS: dict[int, Step] = {
             render=lambda value, context, _: temporal_relations.render(value, context),
             read=read_temporal,
             relabel=matching.relabel_relations,
-            score=lambda predicted, oracle, *_: temporal_relations.score(predicted, oracle),
+            score=lambda predicted, truth, *_: temporal_relations.score(predicted, truth),
         ),
     )
 }

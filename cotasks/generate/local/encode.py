@@ -107,6 +107,7 @@ class Encoder:
                     yield encoded
 
     def _encode(self, item: Item, video: Video | None) -> Encoded:
+        """`video` is that of an earlier prompt with the same clip. Raises InputError for a prompt that is too long."""
         batch = collate_for_generation(self.model.processor, self.model.family, [item.prompt], [item.clip])
         shape = batch["input_ids"].shape
         length, longest = shape[1], self.model.context_length
@@ -128,6 +129,7 @@ class Encoder:
         return tensor.to(self._pixel_type) if tensor.is_floating_point() and tensor.dim() > 1 else tensor
 
     def _positions(self, batch: Any) -> Any:
+        """(3, tokens) of a batch of one row; None for families without positions in three axes."""
         if self._rope_index is None:
             return None
         known = inspect.signature(self._rope_index).parameters

@@ -115,6 +115,7 @@ def _padded(model: Model, rows: Sequence[Encoded], places: Places, width: int) -
 
 
 def _filled(empty: Any, rows: Sequence[Any], places: Places) -> Any:
+    """`empty` (rows, ..., width), with the pieces of each row (..., tokens) in their places."""
     for i, (row, pieces) in enumerate(zip(rows, places, strict=True)):
         for tokens, columns in pieces:
             empty[i, ..., columns] = row[..., tokens]
