@@ -11,16 +11,14 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from cotasks.builders.localize import Proposal, localize, read_proposals
-from cotasks.builders.readers import nextgqa, nextqa, star, vidor
-from cotasks.builders.sources import SHORT_SPLIT, BuildOptions, parts_of, question_file, require
+from cotasks.builders.readers.source import Annotator
+from cotasks.builders.sources import BuildOptions, question_files
 from cotasks.errors import InputError
 from cotasks.records.annotation import Question, Skipped, VideoAnnotation
-from cotasks.records.schema import CATEGORY_OF_TYPE, Record, Span
+from cotasks.records.schema import Record
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
 
 NO_ANNOTATION = "no object annotation of the video"
@@ -31,7 +29,9 @@ class VideoTask:
     """The questions of one video; what is handed to a worker."""
 
     video_id: str
-    questions: tuple[Question | star.StarItem, ...]
+    questions: tuple[Question, ...]
+    part: int = 0
+    """Which of the annotators has the video."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,13 @@ class Lookups:
     """What all videos of a split share."""
 
     options: BuildOptions
-    trees: vidor.VidorIndex | None = None
-    spans: Mapping[tuple[str, str], tuple[Span, ...]] = field(default_factory=dict)
+    annotators: tuple[Annotator, ...]
+    """One for each part of the source."""
     proposals: Mapping[str, Proposal] | None = None
-    classes: star.StarClasses | None = None
-    fps: Mapping[str, float] = field(default_factory=dict)
+
+    def annotator(self, task: VideoTask) -> Annotator:
+        """The annotator that has a task's video."""
+        return self.annotators[task.part]
 
 
 @dataclass(frozen=True)
@@ -71,77 +73,34 @@ def plan_split(options: BuildOptions, split: str) -> SplitPlan:
 
     Raises InputError where a file that the split needs is missing (it says where to get it) or unreadable.
     """
-    questions: list[Question | star.StarItem] = []
-    skipped: list[Skipped] = []
-    lookups = Lookups(options)
+    proposals = None
     if options.localization not in ("auto", "human", "lexical", "whole"):
-        lookups = dataclasses.replace(lookups, proposals=read_proposals(options.localization))
-    for part in parts_of(options.config):
-        path = require(question_file(options, part, split), options.root)
-        found, bad, lookups = (_read_star if part == "star" else _read_nextqa)(options, path, part, split, lookups)
-        questions += found
-        skipped += bad
-    if options.limit is not None:
-        questions = questions[: options.limit]
-    by_video: dict[str, list[Question | star.StarItem]] = {}
-    for question in questions:
-        plain = _question_of(question)
-        if isinstance(question, Question) and lookups.trees is not None and plain.video_id not in lookups.trees:
-            skipped.append(
-                Skipped(plain.id, NO_ANNOTATION, f"{plain.place}: video {plain.video_id} is in no VidOR tree")
-            )
+        proposals = read_proposals(options.localization)
+    asked = options.asked(split)
+    plans = [read(asked) for read in options.source.parts]
+    questions = [(part, question) for part, plan in enumerate(plans) for question in plan.questions]
+    skipped = [item for plan in plans for item in plan.skipped]
+    by_video: dict[tuple[int, str], list[Question]] = {}
+    for part, question in questions[: options.limit]:
+        missing = plans[part].annotator.missing(question)
+        if missing is None:
+            by_video.setdefault((part, question.video_id), []).append(question)
         else:
-            by_video.setdefault(plain.video_id, []).append(question)
-    tasks = tuple(VideoTask(video_id, tuple(items)) for video_id, items in by_video.items())
+            skipped.append(Skipped(question.id, NO_ANNOTATION, missing))
+    name = options.source.renamed
+    if name is not None:
+        by_video = {
+            key: [dataclasses.replace(q, id=_renamed(q.id, name), source=name) for q in found]
+            for key, found in by_video.items()
+        }
+        skipped = [dataclasses.replace(item, id=_renamed(item.id, name)) for item in skipped]
+    tasks = tuple(VideoTask(video_id, tuple(found), part) for (part, video_id), found in by_video.items())
+    lookups = Lookups(options, tuple(plan.annotator for plan in plans), proposals)
     return SplitPlan(tasks, tuple(skipped), lookups)
 
 
-def _read_nextqa(
-    options: BuildOptions, path: Path, part: str, split: str, lookups: Lookups
-) -> tuple[list[Question], list[Skipped], Lookups]:
-    root, short = options.root, SHORT_SPLIT[split]
-    video_map = nextqa.read_video_map(str(require(root / "nextqa/map_vid_vidorID.json", root)))
-    references = root / "nextqa/add_reference_answer_test.json"
-    additional = None
-    if part == "oe" and split == "test" and references.exists():
-        additional = nextqa.read_additional_answers(str(references))
-    questions, bad = nextqa.read_questions(
-        str(path), split, video_map, multiple_choice=part == "mc", additional_answers=additional
-    )
-    if not options.vidor_paths:
-        require(root / "vidor", root)
-    trees = lookups.trees or vidor.find_annotations(options.vidor_paths)
-    spans = root / f"nextgqa/gsub_{short}.json"
-    if options.localization == "human" and split != "train":  # NExT-GQA has spans for val and test only
-        require(spans, root)
-    human = nextgqa.read_spans(str(spans)) if spans.exists() else {}
-    lookups = dataclasses.replace(lookups, trees=trees, spans=human)
-    return [_named(options, q) for q in questions], [_named(options, s) for s in bad], lookups
-
-
-def _read_star(
-    options: BuildOptions, path: Path, part: str, split: str, lookups: Lookups
-) -> tuple[list[star.StarItem], list[Skipped], Lookups]:
-    root = options.root
-    items, bad = star.read_questions(str(path), split)
-    if items:
-        folder = require(root / "star/STAR_classes", root)
-        fps = star.read_video_fps(str(require(folder / "video_fps", root)))
-        lookups = dataclasses.replace(lookups, classes=star.read_classes(str(folder)), fps=fps)
-    named = [dataclasses.replace(item, question=_named(options, item.question)) for item in items]
-    return named, [_named(options, s) for s in bad], lookups
-
-
-def _named(options: BuildOptions, item: Any) -> Any:
-    """Questions of the embedded sample say so in source and id."""
-    if options.config != "sample":
-        return item
-    changed = {"id": "sample/" + item.id.split("/", 1)[1]}
-    return dataclasses.replace(item, **changed, **({"source": "sample"} if isinstance(item, Question) else {}))
-
-
-def _question_of(item: Question | star.StarItem) -> Question:
-    return item if isinstance(item, Question) else item.question
+def _renamed(record_id: str, name: str) -> str:
+    return f"{name}/" + record_id.split("/", 1)[1]
 
 
 @contextmanager
@@ -159,47 +118,25 @@ def without_gc() -> Iterator[None]:
 
 def build_video(task: VideoTask, lookups: Lookups) -> Iterator[Built | Skipped]:
     """Each question of a video as a record, or skipped with the reason, in the order of the task."""
-    shared: VideoAnnotation | None = None
-    for item in task.questions:
-        question = _question_of(item)
+    annotator = lookups.annotator(task)
+    key: str | None = None
+    annotation: VideoAnnotation | InputError | None = None
+    for question in task.questions:
+        if annotation is None or annotator.key(question) != key:
+            key = annotator.key(question)
+            try:
+                annotation = annotator.annotate(question)
+            except InputError as error:
+                annotation = error  # all questions that share it share its fate
         try:
-            if isinstance(item, star.StarItem):
-                yield _build(question, _star_annotation(item, lookups), lookups)
-                continue
-            if shared is None:
-                shared = _vidor_annotation(task.video_id, lookups)
-            yield _build(question, shared, lookups)
+            if isinstance(annotation, InputError):
+                raise annotation
+            yield _build(question, annotation, annotator, lookups)
         except InputError as error:
             yield Skipped(question.id, error.reason, str(error))
-            if shared is None and isinstance(item, Question):
-                # the video's annotation is at fault: all its questions share its fate, unread again
-                rest = task.questions[task.questions.index(item) + 1 :]
-                yield from (Skipped(_question_of(q).id, error.reason, str(error)) for q in rest)
-                return
 
 
-def _vidor_annotation(video_id: str, lookups: Lookups) -> VideoAnnotation:
-    assert lookups.trees is not None  # planned with the trees at hand
-    raw = vidor.read_video(lookups.trees, video_id)
-    return vidor.annotation(raw, lookups.trees.place(video_id), lookups.options.num_frames)
-
-
-def _star_annotation(item: star.StarItem, lookups: Lookups) -> VideoAnnotation:
-    options, question = lookups.options, item.question
-    assert lookups.classes is not None  # planned with the class lists at hand
-    if question.video_id not in lookups.fps:
-        raise InputError(f"{item.place}: video {question.video_id} is not in video_fps", "fps of the video unknown")
-    size = None
-    if options.video_folder is not None:
-        from cotasks.video.reading import probe
-
-        info = probe(str(Path(options.video_folder, question.video_path)))
-        size = (info.frame_count, info.width, info.height)
-    fps = lookups.fps[question.video_id]
-    return star.annotation(item, lookups.classes, fps, size=size, num_frames=options.num_frames, grid=options.grid)
-
-
-def _build(question: Question, annotation: VideoAnnotation, lookups: Lookups) -> Built:
+def _build(question: Question, annotation: VideoAnnotation, annotator: Annotator, lookups: Lookups) -> Built:
     """One record. Raises InputError with the reason to skip it."""
     stated = (annotation.frame_count, annotation.width, annotation.height)
     if question.size is not None and question.size != stated:
@@ -207,15 +144,12 @@ def _build(question: Question, annotation: VideoAnnotation, lookups: Lookups) ->
             f"{question.place}: frame_count, width, height {question.size}; the annotation has {stated}",
             "frame count or size disagrees with the annotation",
         )
-    spans = lookups.spans.get((question.video_id, question.qid))
-    if spans is not None:
-        spans = nextgqa.clamp(spans, annotation.clip.end_seconds, question.place)
     mode = lookups.options.localization if lookups.proposals is None else "model"
     localized = localize(
         question,
         annotation,
         mode=mode,
-        spans=spans,
+        evidence=annotator.evidence(question, annotation),
         proposal=lookups.proposals.get(question.id) if lookups.proposals is not None else None,
         use_answer=lookups.options.use_answer,
     )
@@ -224,7 +158,7 @@ def _build(question: Question, annotation: VideoAnnotation, lookups: Lookups) ->
         id=question.id,
         source=question.source,
         question_type=question.question_type,
-        category=CATEGORY_OF_TYPE[question.question_type],
+        category=question.category or question.question_type,
         video_id=question.video_id,
         video_path=question.video_path,
         fps=annotation.fps,
@@ -260,11 +194,10 @@ def plan_splits(options: BuildOptions, splits: Iterable[str]) -> tuple[dict[str,
     plans: dict[str, SplitPlan] = {}
     left_out: dict[str, str] = {}
     for split in splits:
-        files = [question_file(options, part, split) for part in parts_of(options.config)]
-        missing = [path for path in files if not path.is_file()]
+        missing = [path for path in question_files(options, split) if not path.is_file()]
         if missing:
             try:
-                require(missing[0], options.root)
+                options.asked(split).require(missing[0].relative_to(options.root).as_posix())
             except InputError as error:
                 left_out[split] = str(error)
         else:

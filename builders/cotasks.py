@@ -33,7 +33,9 @@ from cotasks.builders.assemble import (
     without_gc,
 )
 from cotasks.builders.download import fetched, sources_of
-from cotasks.builders.sources import SPLITS, BuildOptions, fingerprint
+from cotasks.builders.readers.catalog import CATALOG
+from cotasks.builders.readers.source import SPLITS
+from cotasks.builders.sources import BuildOptions, fingerprint
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.schema import FEATURES, records_to_table
@@ -86,10 +88,7 @@ class CoTasks(datasets.ArrowBasedBuilder):
 
     BUILDER_CONFIG_CLASS = CoTasksConfig
     BUILDER_CONFIGS = [  # noqa: RUF012  # datasets reads a list
-        CoTasksConfig(name="sample", description="Synthetic clips that come with the package."),
-        CoTasksConfig(name="nextqa_oe", description="NExT-QA, open-ended, with VidOR annotation."),
-        CoTasksConfig(name="nextqa_mc", description="NExT-QA, multiple choice, with VidOR annotation."),
-        CoTasksConfig(name="star", description="STAR, with its situation graphs."),
+        CoTasksConfig(name=source.config, description=source.description) for source in CATALOG.values()
     ]
     DEFAULT_CONFIG_NAME = "sample"
 

@@ -16,7 +16,6 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ from filelock import FileLock
 from huggingface_hub import constants, get_hf_file_metadata, get_session
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # the base of what its session raises
 
+from cotasks.builders.readers.catalog import HUB, source_of
+from cotasks.builders.readers.source import SourceFile
 from cotasks.builders.sources import BuildOptions, where
 from cotasks.errors import InputError
 
@@ -35,89 +36,12 @@ TIMEOUT_SECONDS = 30.0
 """Longest silence of a server."""
 WAITS_SECONDS = (1.0, 4.0)
 """Pauses before trying again; a try that brought new bytes starts them over."""
-HUB = "https://huggingface.co"
-
 _LOCAL_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-@dataclass(frozen=True)
-class Source:
-    """A published file."""
-
-    path: str
-    """Where it belongs below a data folder."""
-    url: str
-    git_blob: str | None = None
-    """Git's id of its bytes, as the repository at this commit states it; None where its publisher states none."""
-    size: int | None = None
-    """Bytes; None where that is not known before the server says so."""
-
-
-def _git(repository: str, commit: str, folder: str, into: str, *files: tuple[str, str, int | None]) -> list[Source]:
-    """Files of a repository at a commit, so that they are the same for everyone whatever becomes of its branches."""
-    base = f"https://raw.githubusercontent.com/{repository}/{commit}/{folder}/"
-    return [Source(into + name, base + name, blob, size) for name, blob, size in files]
-
-
-_OE = ("doc-doc/NExT-OE", "a83f8f581191da07675e0fc83074e0dfcf907273", "dataset/nextqa")
-_MC = ("doc-doc/NExT-QA", "6b92588ab4496268fa1caab9414a8b998ee063c5", "dataset/nextqa")
-_GQA = ("doc-doc/NExT-GQA", "63772e0256ad9e34b83d6a108f1ba2041b924607", "datasets/nextgqa")
-_STAR = ("csbobby/STAR_Benchmark", "8c3971891609e9c8e0665ffa0de1b28a0bfc166d", "annotations/STAR_classes")
-_STAR_BUCKET = "https://star-benchmark.s3.us-east.cloud-object-storage.appdomain.cloud/Question_Answer_SituationGraph"
-
-SOURCES: tuple[Source, ...] = (
-    *_git(
-        *_OE,
-        "nextqa/oe/",
-        ("train.csv", "bb521c24de40e4c4d8a28b4c8944786bd56b2653", 3729576),
-        ("val.csv", "8dcead4ff3b60d9338c073031a8518b3ab62257c", 528915),
-        ("test.csv", "4bec69be654a3f6f3a51f29c6dffaaaf982600f9", 899595),
-    ),
-    *_git(
-        *_MC,
-        "nextqa/mc/",
-        ("train.csv", "d21e93e78572a03b09528a05a2dfb3a1871afe27", None),
-        ("val.csv", "24cf7775dd63993915378a6450b6c738e0eebb38", 814107),
-        ("test.csv", "d76a1dbd08b6127269702ebaee21a13aa1405f87", 1385657),
-    ),
-    *_git(*_OE, "nextqa/", ("add_reference_answer_test.json", "e2a36df90f3e2a0d47d3ac44220f2fa68698edb9", 166056)),
-    *_git(*_MC, "nextqa/", ("map_vid_vidorID.json", "c7da63e91b6aabf3d009d2356fb68aba01ef37f4", 331540)),
-    *_git(
-        *_GQA,
-        "nextgqa/",
-        ("gsub_val.json", "dc7d05b0afdeb081863924c9b1f08a96754862f8", 115228),
-        ("gsub_test.json", "a80bfff18c68b1b6a701ffa9549e27c447cb3857", 195500),
-    ),
-    *_git(
-        *_STAR,
-        "star/STAR_classes/",
-        ("action_classes.txt", "63609edbde76b92c4bee61c2d8bb90a25de25db8", 2876),
-        ("action_mapping.txt", "c8d43060de1630b25bad8c4ed318cc3e01677130", 1664),
-        ("object_classes.txt", "dab82ee59d7cf1b7f9083874b4d15991658c2053", 475),
-        ("relationship_classes.txt", "934310cd1d9194ecf8ad9039b1da28369f3e8a08", 340),
-        ("verb_classes.txt", "7198254bdfcc77abdfaa30b499245c1b0f076e0c", 171),
-        ("video_fps", "353508b3741f4327d51606d55ea6b439be2bfdc5", 275005),
-    ),
-    *(Source(f"star/STAR_{split}.json", f"{_STAR_BUCKET}/STAR_{split}.json") for split in ("train", "val", "test")),
-    *(
-        Source(f"vidor/{part}-annotation.zip", f"{HUB}/datasets/shangxd/vidor/resolve/main/{part}-annotation.zip")
-        for part in ("training", "validation")
-    ),
-)
-"""Every file that a build can fetch."""
-
-_SHARED = ("nextqa/map_", "nextqa/add_", "nextgqa/", "vidor/")
-_NEEDS = {
-    "nextqa_oe": ("nextqa/oe/", *_SHARED),
-    "nextqa_mc": ("nextqa/mc/", *_SHARED),
-    "star": ("star/",),
-}
-"""Config -> how the paths of its files begin."""
-
-
-def sources_of(config: str) -> list[Source]:
+def sources_of(config: str) -> tuple[SourceFile, ...]:
     """The files that a config is built from; none for the sample, which is part of the package."""
-    return [source for source in SOURCES if source.path.startswith(_NEEDS.get(config, ()))]
+    return source_of(config).files
 
 
 def fetched(
@@ -157,7 +81,7 @@ def fetched(
     return dataclasses.replace(options, data_dir=str(root))
 
 
-def _by_hand(source: Source, root: Path) -> str:
+def _by_hand(source: SourceFile, root: Path) -> str:
     return (
         f"fetch {source.url} by hand (published at {where(source.path)}) and put it at {root / source.path}, "
         "or name a data_dir of your own"
@@ -179,7 +103,7 @@ def _locked(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _fetch(source: Source, root: Path, token: str | bool | None) -> None:
+def _fetch(source: SourceFile, root: Path, token: str | bool | None) -> None:
     """Fetch a file; it gets its name only when it is whole and what its publisher states."""
     target = root / source.path
     on_hub = source.url.startswith(HUB + "/")
@@ -197,7 +121,7 @@ def _fetch(source: Source, root: Path, token: str | bool | None) -> None:
         stale.unlink()
 
 
-def _bring(source: Source, url: str, root: Path, token: str | bool | None) -> tuple[Path, str | None]:
+def _bring(source: SourceFile, url: str, root: Path, token: str | bool | None) -> tuple[Path, str | None]:
     """All bytes of a file in a `.part` file beside its place, and the etag that the server states.
 
     A broken connection is resumed where it broke, now or by a later call.
@@ -264,7 +188,7 @@ def _transfer(url: str, part: Path, size: int | None, label: str) -> None:
         raise ConnectionError(f"got {part.stat().st_size} bytes")
 
 
-def _fault(source: Source, path: Path) -> str | None:
+def _fault(source: SourceFile, path: Path) -> str | None:
     """What is wrong with a file; None where it is as published, as far as its publisher lets one tell."""
     if not path.is_file():
         return "missing"

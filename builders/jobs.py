@@ -130,11 +130,10 @@ def start_method() -> BaseContext:
 
 def share_out(plan: SplitPlan) -> Iterator[tuple[int, int]]:
     """(start, end) of the tasks of each job: consecutive videos with about BYTES_A_JOB of annotation."""
-    trees = plan.lookups.trees
     start, size = 0, 0
     for end, task in enumerate(plan.tasks, 1):
         size += BYTES_A_QUESTION * len(task.questions)
-        size += trees.size(task.video_id) if trees is not None and task.video_id in trees else 0
+        size += plan.lookups.annotator(task).size(task.video_id)
         if size >= BYTES_A_JOB or end == len(plan.tasks):
             yield start, end
             start, size = end, 0

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError, shorten
-from cotasks.records.annotation import Question, VideoAnnotation
+from cotasks.records.annotation import Evidence, Question, VideoAnnotation
 from cotasks.records.schema import Entity, FrameLocalization, Scene, Span, SpatialRelation, TemporalRelation
 from cotasks.records.timeline import frames_in_spans, spans_of_frames
 from cotasks.words.lexicon import match_categories, match_predicates, own_phrases, words
@@ -53,19 +53,19 @@ def localize(
     annotation: VideoAnnotation,
     *,
     mode: str,
-    spans: Sequence[Span] | None,
+    evidence: Evidence | None,
     proposal: Proposal | None,
     use_answer: bool = False,
 ) -> Localized:
     """A1 of a question.
 
-    `auto` takes the first that there is: the annotation itself where it consists of keyframes (STAR), human spans,
-    lexical, whole. The other modes require their origin. Where an origin gives spans but no entities, these are
+    `auto` takes the first that there is: the source's evidence (NExT-GQA's human spans), the annotation itself where it
+    consists of keyframes (STAR), lexical, whole. The other modes require their origin. Where an origin gives spans but no entities, these are
     lexical or, where no word matches, all: `entity_origin` says which.
 
-    - annotation: the span is the clip; the frames are its keyframes; the entities are those with a box or a triple at
-      them. Where the grid holds no keyframe, all its frames in the clip and all entities.
-    - human: the spans as given, the frames in them.
+    - evidence, `human` or `annotation`: the spans as given, the frames in them, the entities that it names.
+    - keyframes, `annotation`: the span is the clip; the frames are its keyframes; the entities are those with a box or
+      a triple at them. Where the grid holds no keyframe, all its frames in the clip and all entities.
     - lexical: see `lexical`; the spans are what runs of its frames cover.
     - model: the proposed spans cut to the clip, those outside it left out; the entities that the proposed names match.
     - whole: the clip, all frames of the grid, all entities.
@@ -74,7 +74,7 @@ def localize(
         question: its text and, for messages and look-up, place, id and qid.
         annotation: the video's annotation on the grid.
         mode: one of `MODES`.
-        spans: human spans, seconds of file time, within the clip, ascending; or None. For `auto` and `human`.
+        evidence: what the source says of the question, or None. For `auto`, and for `human` where people marked it.
         proposal: what a model proposed for the question, or None. For `model`.
         use_answer: match the words of the answer too where words are matched; A1 then says `used_answer`.
 
@@ -86,13 +86,10 @@ def localize(
     texts = (question.question, question.answer) if use_answer else (question.question,)
     if mode == "model":
         return _by_proposal(question, annotation, proposal, texts, use_answer)
+    if evidence is not None and evidence.spans and (mode == "auto" or mode == evidence.origin):
+        return Localized(_by_evidence(annotation, evidence, texts, use_answer))
     if mode == "auto" and annotation.keyframes is not None:
         return Localized(_by_keyframes(annotation, annotation.keyframes))
-    if mode in ("auto", "human") and spans:
-        frames = frames_in_spans(annotation.frames, spans)
-        entities, origin = _entities_by_words(texts, annotation.scene)
-        # NExT-GQA's annotators marked the moments that show the answer, so it was used
-        return Localized(FrameLocalization(frames, tuple(spans), entities, "human", origin, used_answer=True))
     if mode == "human":
         raise InputError(f"{question.place}: no human span for question {question.qid!r}", "no human span")
     found = lexical(annotation, *texts) if mode in ("auto", "lexical") else None
@@ -214,6 +211,17 @@ def _entities_by_words(texts: Sequence[str], scene: Scene) -> tuple[tuple[Entity
     """(the entities of lexical A1, "lexical"), or where no word matches (all entities, "whole")."""
     matched, relevant = _by_words(texts, scene)
     return (_entities(scene, matched | _ends(relevant)), "lexical") if matched else (_entities(scene), "whole")
+
+
+def _by_evidence(
+    annotation: VideoAnnotation, evidence: Evidence, texts: Sequence[str], use_answer: bool
+) -> FrameLocalization:
+    entities, origin, used_answer = evidence.entities, evidence.origin, evidence.used_answer
+    if entities is None:
+        entities, origin = _entities_by_words(texts, annotation.scene)
+        used_answer = used_answer or use_answer
+    frames = frames_in_spans(annotation.frames, evidence.spans)
+    return FrameLocalization(frames, evidence.spans, entities, evidence.origin, origin, used_answer)
 
 
 def _by_keyframes(annotation: VideoAnnotation, keyframes: Collection[int]) -> FrameLocalization:

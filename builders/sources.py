@@ -1,10 +1,4 @@
-"""Which files a build reads: where they lie under `data_dir`, where to get them, and their fingerprints.
-
-nextqa/{oe,mc}/{train,val,test}.csv   nextqa/map_vid_vidorID.json   nextqa/add_reference_answer_test.json
-nextgqa/gsub_{val,test}.json
-vidor/                                VidOR annotation: folders or zips, in any layout `vidor.py` knows
-star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
-"""
+"""Which files a build reads, by the catalog's row of its config, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -15,26 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from cotasks.builders.readers.catalog import CATALOG, source_of
+from cotasks.builders.readers.source import SHORT_SPLIT, SPLITS, Asked, Source, page_of
 from cotasks.errors import InputError
 from cotasks.records.timeline import NUM_FRAMES
-from cotasks.sample import DATA_DIR as SAMPLE_DIR
-
-CONFIGS = ("sample", "nextqa_oe", "nextqa_mc", "star")
-SPLITS = ("train", "validation", "test")
-SHORT_SPLIT = {"train": "train", "validation": "val", "test": "test"}
-"""Split -> its name in the sources' file names."""
-
-WHERE = {
-    "nextqa/oe": "https://github.com/doc-doc/NExT-OE (dataset/nextqa)",
-    "nextqa/mc": "https://github.com/doc-doc/NExT-QA (dataset/nextqa)",
-    "nextqa/map_vid_vidorID.json": "https://github.com/doc-doc/NExT-QA (dataset/nextqa)",
-    "nextqa/add_reference_answer_test.json": "https://github.com/doc-doc/NExT-OE (dataset/nextqa)",
-    "nextgqa": "https://github.com/doc-doc/NExT-GQA (datasets/nextgqa)",
-    "vidor": "https://huggingface.co/datasets/shangxd/vidor (training-annotation.zip, validation-annotation.zip)",
-    "star": "https://star-benchmark.s3.us-east.cloud-object-storage.appdomain.cloud/Question_Answer_SituationGraph/",
-    "star/STAR_classes": "https://github.com/csbobby/STAR_Benchmark (annotations/STAR_classes)",
-}
-"""Start of a path under `data_dir` -> where its publishers offer it."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +20,9 @@ class BuildOptions:
     """What shapes the rows of a build, beside the files themselves."""
 
     config: str
-    """One of CONFIGS."""
+    """A config of the catalog."""
     data_dir: str | None = None
-    """Folder with the source files, laid out as above; None has them downloaded. Not for `sample`."""
+    """Folder with the source files, laid out as `readers/catalog.py` says; None has them downloaded. Not for `sample`."""
     vidor: tuple[str, ...] = ()
     """Further folders or zips of VidOR annotation."""
     videos: str | None = None
@@ -61,18 +39,22 @@ class BuildOptions:
     """Only the first so many questions of each split, in the order of the source."""
 
     def __post_init__(self) -> None:
-        if self.config not in CONFIGS:
-            raise InputError(f"unknown config {self.config!r}; known: {', '.join(CONFIGS)}")
+        source = self.source
         if self.grid not in ("snapped", "uniform"):
             raise InputError(f"grid is {self.grid!r}; expected snapped or uniform")
         for name in ("num_frames", "limit"):
             number = getattr(self, name)
             if number is not None and (not isinstance(number, int) or number < 1):
                 raise InputError(f"{name} is {number!r}; expected a whole number of 1 or more")
-        if self.config == "sample" and (self.data_dir or self.vidor or self.videos):
-            raise InputError("the sample is part of the package; it takes no data_dir, vidor or videos")
-        if self.localization == "human" and self.config == "star":
-            raise InputError("localization: STAR has no human spans; expected auto, lexical, whole or a .jsonl file")
+        paths = ("data_dir", "vidor", "videos")
+        refused = [name for name in paths if getattr(self, name) and name not in source.takes]
+        if refused and source.folder is not None:
+            raise InputError(f"{source.title} is part of the package; it takes no data_dir, vidor or videos")
+        if refused:
+            raise InputError(f"config {self.config} takes no {refused[0]}; leave it out")
+        if self.localization == "human" and not source.has_human_spans:
+            expected = "auto, lexical, whole or a .jsonl file"
+            raise InputError(f"localization: {source.title} has no human spans; expected {expected}")
         if self.localization.endswith(".jsonl") and not os.path.isfile(self.localization):
             raise InputError(f"localization: {self.localization}: no such file")
         if self.localization not in ("auto", "human", "lexical", "whole") and not os.path.isfile(self.localization):
@@ -80,15 +62,20 @@ class BuildOptions:
             raise InputError(f"localization is {self.localization!r}; expected {known}")
 
     @property
+    def source(self) -> Source:
+        """The catalog's row of the config. Raises InputError where there is none."""
+        return source_of(self.config)
+
+    @property
     def downloads(self) -> bool:
         """Whether no folder was given that the sources lie in, so that `download.fetched` is to fetch them."""
-        return self.config != "sample" and self.data_dir is None
+        return bool(self.source.files) and self.data_dir is None
 
     @property
     def root(self) -> Path:
         """The folder that the sources lie in. Raises InputError where none was given, or it is missing."""
-        if self.config == "sample":
-            return Path(SAMPLE_DIR)
+        if self.source.folder is not None:
+            return self.source.folder
         if self.data_dir is None:
             raise InputError(f"config {self.config}: no data_dir given; expected the folder of the source files")
         root = Path(self.data_dir).expanduser()
@@ -97,15 +84,31 @@ class BuildOptions:
         return root
 
     @property
-    def vidor_paths(self) -> list[str]:
-        """Every folder or zip of VidOR annotation: `vidor/` under the data folder where there is one, then `vidor`."""
-        default = [] if self.downloads else [str(self.root / "vidor")]
+    def trees(self) -> list[str]:
+        """Every folder or zip of annotation that is looked up by video: the source's own below the data folder where
+        there is one, then `vidor`."""
+        if self.source.trees is None:
+            return []
+        default = [] if self.downloads else [str(self.root / self.source.trees)]
         return [path for path in default if os.path.exists(path)] + [os.path.expanduser(path) for path in self.vidor]
 
     @property
     def video_folder(self) -> str | None:
         """The folder of the videos whose headers the build reads."""
-        return str(self.root / "videos") if self.config == "sample" else self.videos
+        return self.videos if self.source.folder is None else str(self.source.folder / "videos")
+
+    def asked(self, split: str) -> Asked:
+        """What the source's readers are asked for."""
+        return Asked(
+            split=split,
+            root=self.root,
+            trees=tuple(self.trees),
+            videos=self.video_folder,
+            localization=self.localization,
+            num_frames=self.num_frames,
+            grid=self.grid,
+            pages=self.source.pages,
+        )
 
     def shaping(self) -> dict[str, Any]:
         """The options that shape rows and are no paths, for fingerprints and `build.json`."""
@@ -116,27 +119,15 @@ class BuildOptions:
         return options
 
 
-def parts_of(config: str) -> tuple[str, ...]:
-    """The source variants that a config reads: `oe`, `mc`, `star`."""
-    return ("oe", "mc", "star") if config == "sample" else (config.removeprefix("nextqa_"),)
+def question_files(options: BuildOptions, split: str) -> list[Path]:
+    """The files that a split needs; some may be missing."""
+    names = options.source.questions
+    return [options.root / name.format(split=SHORT_SPLIT[split]) for name in names]
 
 
-def question_file(options: BuildOptions, part: str, split: str) -> Path:
-    """The file with the questions of a part and split; it may be missing."""
-    short = SHORT_SPLIT[split]
-    return options.root / (f"star/STAR_{short}.json" if part == "star" else f"nextqa/{part}/{short}.csv")
-
-
-def require(path: Path, root: Path) -> Path:
-    """The path, if it exists. Raises InputError that names it and says where to get it."""
-    if path.exists():
-        return path
-    raise InputError(f"{path}: no such file; get it from {where(path.relative_to(root).as_posix())}", "missing file")
-
-
-def where(relative: str) -> str:
-    """The page that offers a file, by its path below a data folder."""
-    return WHERE[max((key for key in WHERE if relative.startswith(key)), key=len)]
+def where(relative: str) -> str | None:
+    """The page that offers a file, by its path below a data folder; None where none is known."""
+    return page_of(relative, {start: page for source in CATALOG.values() for start, page in source.pages.items()})
 
 
 def file_hash(path: Path) -> str:
@@ -149,20 +140,15 @@ def file_hash(path: Path) -> str:
 
 
 def source_files(options: BuildOptions) -> Iterator[Path]:
-    """The files that a build may read, without VidOR annotation and videos; those that are there."""
+    """The files that a build may read, without annotation that is looked up by video and without videos; those that
+    are there."""
     if options.downloads:
         return
-    candidates: list[Path] = []
-    for part in parts_of(options.config):
-        candidates += [question_file(options, part, split) for split in SPLITS]
-        if part == "star":
-            classes = options.root / "star/STAR_classes"
-            candidates += [*sorted(classes.glob("*.txt")), classes / "video_fps"]
-        else:
-            names = ("nextqa/map_vid_vidorID.json", "nextqa/add_reference_answer_test.json")
-            candidates += [options.root / name for name in names]
-            candidates += [options.root / f"nextgqa/gsub_{short}.json" for short in ("val", "test")]
-    for path in dict.fromkeys(candidates):
+    root = options.root
+    names = [name.format(split=SHORT_SPLIT[split]) for name in options.source.questions for split in SPLITS]
+    found = [root / name for name in names]
+    found += [path for pattern in options.source.reads for path in sorted(root.glob(pattern))]
+    for path in dict.fromkeys(found):
         if path.is_file():
             yield path
 
@@ -183,16 +169,16 @@ def _stat_line(path: str) -> str:
 def fingerprint(options: BuildOptions) -> str:
     """A key that changes when the options or a source file change, and is quick to compute.
 
-    Question files and lists count by content. VidOR trees and videos, which can be many gigabytes, count by path, size
-    and time of change, as `datasets` counts local data files.
+    Question files and lists count by content. Trees of annotation and videos, which can be many gigabytes, count by
+    path, size and time of change, as `datasets` counts local data files.
     """
     digest = hashlib.sha256(repr(sorted(options.shaping().items())).encode())
     if options.downloads:
         digest.update(b"published files")  # the code says which, and has its own place in the cache key
     for source in source_files(options):
         digest.update(f"{source.relative_to(options.root).as_posix()} {file_hash(source)}\n".encode())
-    trees = [] if options.config == "star" else options.vidor_paths
-    for tree in [*trees, *([options.videos] if options.videos else [])]:
+    embedded = options.source.folder is not None
+    for tree in [*options.trees, *([options.videos] if options.videos else [])]:
         for path in _files_below(tree):
-            digest.update((file_hash(Path(path)) if options.config == "sample" else _stat_line(path)).encode())
+            digest.update((file_hash(Path(path)) if embedded else _stat_line(path)).encode())
     return digest.hexdigest()

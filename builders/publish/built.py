@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from cotasks.builders.sources import CONFIGS, SPLITS, file_hash
+from cotasks.builders.readers.catalog import CATALOG
+from cotasks.builders.readers.source import SPLITS
+from cotasks.builders.sources import file_hash
 from cotasks.errors import InputError, shorten
 from cotasks.records.schema import FEATURES
 from cotasks.tools.files import read_json
@@ -91,13 +93,13 @@ def check_folder(folder: Path) -> BuiltFolder:
 
 
 def read_builds(folder: Path) -> dict[str, Any]:
-    """Config -> its `build.json`, in the order of CONFIGS; empty where no build wrote the folder.
+    """Config -> its `build.json`, in the order of the catalog; empty where no build wrote the folder.
 
     Raises InputError where one is damaged or lacks what every build writes.
     """
     return {
         config: _read_build(folder / config / "build.json", config)
-        for config in CONFIGS
+        for config in CATALOG
         if (folder / config / "build.json").exists()
     }
 

@@ -15,21 +15,13 @@ import yaml  # type: ignore[import-untyped]
 from huggingface_hub import DatasetCard
 
 from cotasks.builders.publish.built import Shard, built_splits, read_builds, read_shards
+from cotasks.builders.readers.catalog import source_of
 from cotasks.errors import InputError
 from cotasks.tools.files import whole_file
 
 TEMPLATE = Path(__file__).with_name("dataset_card.md")
 BLOCKS = ("load", "counts", "versions")
 """What is written anew, in the order of the card: `<!-- NAME: begin -->` to `<!-- NAME: end -->`."""
-
-LICENCES = {
-    "sample": ("apache-2.0",),
-    "nextqa_oe": ("mit", "cc-by-sa-4.0"),
-    "nextqa_mc": ("mit", "cc-by-sa-4.0"),
-    "star": ("apache-2.0",),
-}
-"""Config -> the licences of its sources, by the Hub's names: NExT-QA and NExT-GQA MIT, VidOR's annotation CC BY-SA
-4.0 (as https://huggingface.co/datasets/shangxd/vidor states), STAR Apache-2.0."""
 
 SIZES = {
     "n<1K": 10**3,
@@ -74,8 +66,8 @@ def render(
         card = DatasetCard(text, ignore_metadata_errors=False)
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"README.md: its YAML head cannot be read: {str(error).splitlines()[0]}") from None
-    used = {licence for config in builds for licence in LICENCES[config]}
-    card.data.license = [licence for licence in ("mit", "cc-by-sa-4.0", "apache-2.0") if licence in used]  # type: ignore[attr-defined]
+    rows = sorted((source_of(config) for config in builds), key=lambda row: row.folder is not None)
+    card.data.license = list(dict.fromkeys(licence for row in rows for licence in row.licences))  # type: ignore[attr-defined]
     card.data.size_categories = [size_category(sum(shard.rows for shard in shards))]  # type: ignore[attr-defined]
     card.data.configs = _configs(builds, video_configs or {})  # type: ignore[attr-defined]  # metadata is dynamic
     card.data.dataset_info = _infos(builds, shards)  # type: ignore[attr-defined]

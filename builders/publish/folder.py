@@ -29,7 +29,8 @@ from cotasks.builders.assemble import SplitPlan, no_record_line, plan_splits
 from cotasks.builders.download import fetched
 from cotasks.builders.jobs import SplitSummary, Workers, workers
 from cotasks.builders.publish import card
-from cotasks.builders.sources import SPLITS, BuildOptions, file_hash, source_files
+from cotasks.builders.readers.source import SPLITS
+from cotasks.builders.sources import BuildOptions, file_hash, source_files
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.registration import code_hash
@@ -229,7 +230,7 @@ def _build_json(
     sources = {path.relative_to(root).as_posix(): f"sha256:{file_hash(path)}" for path in source_files(options)}
     annotation = _annotation_hash(plans)
     if annotation is not None:
-        sources["vidor"] = annotation
+        sources[str(options.source.trees)] = annotation
     return {
         "config": options.config,
         "options": options.shaping(),
@@ -244,12 +245,11 @@ def _build_json(
 
 
 def _annotation_hash(plans: dict[str, SplitPlan]) -> str | None:
-    """crc32 over the checksums of the VidOR files that were read, by video; None where there are none."""
+    """crc32 over the checksums of the annotation files that were read, by video; None where there are none."""
     checksum = None
     for plan in plans.values():
-        trees = plan.lookups.trees
-        for task in plan.tasks if trees is not None else ():
-            if trees is not None and task.video_id in trees:
-                line = f"{task.video_id} {trees.checksum(task.video_id):08x}\n"
-                checksum = zlib.crc32(line.encode(), checksum or 0)
+        for task in plan.tasks:
+            found = plan.lookups.annotator(task).checksum(task.video_id)
+            if found is not None:
+                checksum = zlib.crc32(f"{task.video_id} {found:08x}\n".encode(), checksum or 0)
     return None if checksum is None else f"crc32:{checksum:08x}"

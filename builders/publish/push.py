@@ -272,9 +272,9 @@ def _sent_ahead(repo: _Repo, name: str, path: Path, additions: list[CommitOperat
 
 def _deletions(repo: _Repo, kept: set[str]) -> list[Change]:
     """Files of our configs on the Hub that the new version does not have."""
-    from cotasks.builders.sources import CONFIGS
+    from cotasks.builders.readers.catalog import CATALOG
 
-    ours = {name for config in CONFIGS for name in (config, config + embed.SUFFIX)}
+    ours = {name for config in CATALOG for name in (config, config + embed.SUFFIX)}
     return [
         Change(path, "delete", file.size)
         for path, file in repo.files.items()

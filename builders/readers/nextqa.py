@@ -9,20 +9,94 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from cotasks.builders.readers import nextgqa, vidor
 from cotasks.builders.readers.checks import expect_object, unique_ids
+from cotasks.builders.readers.source import Annotator, Asked, Plan
 from cotasks.errors import InputError, shorten
-from cotasks.records.annotation import Question, Skipped
-from cotasks.records.schema import CATEGORY_OF_TYPE
+from cotasks.records.annotation import Evidence, Question, Skipped, VideoAnnotation
+from cotasks.records.schema import Span
 from cotasks.tools.files import read_json
+from cotasks.words.types import NEXTQA
 
-TYPES = tuple(t for t in CATEGORY_OF_TYPE if len(t) == 2)
+TYPES = tuple(NEXTQA.categories)
 """Question types of NExT-QA; `BINARY` among them is in the open-ended task only."""
 BINARY = "DB"
 CHOICES = ("a0", "a1", "a2", "a3", "a4")
 COLUMNS = ("video", "frame_count", "width", "height", "question", "answer", "qid", "type")
 """Columns of the open-ended files; the multiple-choice ones have `CHOICES` as well."""
+
+
+@dataclass(frozen=True)
+class NextqaAnnotator(Annotator):
+    """VidOR's annotation of the videos, and NExT-GQA's human spans."""
+
+    trees: vidor.VidorIndex
+    spans: Mapping[tuple[str, str], tuple[Span, ...]]
+    """See `nextgqa.read_spans`."""
+    num_frames: int
+
+    def missing(self, question: Question) -> str | None:
+        """Whether VidOR has the video is known before any of its files is read."""
+        if question.video_id in self.trees:
+            return None
+        return f"{question.place}: video {question.video_id} is in no VidOR tree"
+
+    def annotate(self, question: Question) -> VideoAnnotation:
+        """See `vidor.annotation`."""
+        raw = vidor.read_video(self.trees, question.video_id)
+        return vidor.annotation(raw, self.trees.place(question.video_id), self.num_frames)
+
+    def evidence(self, question: Question, annotation: VideoAnnotation) -> Evidence | None:
+        """The human spans, cut to the video. NExT-GQA's annotators marked the moments that show the answer."""
+        spans = self.spans.get((question.video_id, question.qid))
+        if spans is None:
+            return None
+        cut = nextgqa.clamp(spans, annotation.clip.end_seconds, question.place)
+        return Evidence(cut, "human", used_answer=True)
+
+    def size(self, video_id: str) -> int:
+        """Of the VidOR file."""
+        return self.trees.size(video_id)
+
+    def checksum(self, video_id: str) -> int | None:
+        """Of the VidOR file."""
+        return self.trees.checksum(video_id)
+
+
+def plan(asked: Asked, tasks: Sequence[str]) -> Plan:
+    """The questions of a split, with VidOR's annotation and NExT-GQA's spans.
+
+    Args:
+        asked: the split and its options.
+        tasks: `oe` (open-ended), `mc` (multiple choice) or both, one after the other.
+
+    Raises InputError where a file is missing or cannot be read.
+    """
+    questions: list[Question] = []
+    skipped: list[Skipped] = []
+    for task in tasks:
+        path = asked.require(f"nextqa/{task}/{asked.short}.csv")
+        video_map = read_video_map(str(asked.require("nextqa/map_vid_vidorID.json")))
+        references = asked.root / "nextqa/add_reference_answer_test.json"
+        additional = None
+        if task == "oe" and asked.split == "test" and references.exists():
+            additional = read_additional_answers(str(references))
+        found, bad = read_questions(
+            str(path), asked.split, video_map, multiple_choice=task == "mc", additional_answers=additional
+        )
+        questions += found
+        skipped += bad
+    if not asked.trees:
+        asked.require("vidor")
+    trees = vidor.find_annotations(asked.trees)
+    spans = asked.root / f"nextgqa/gsub_{asked.short}.json"
+    if asked.localization == "human" and asked.split != "train":  # NExT-GQA has spans for val and test only
+        asked.require(f"nextgqa/gsub_{asked.short}.json")
+    human = nextgqa.read_spans(str(spans)) if spans.exists() else {}
+    return Plan(questions, skipped, NextqaAnnotator(trees, human, asked.num_frames))
 
 
 def read_questions(
@@ -145,6 +219,7 @@ def _question(
         id=name,
         source="nextqa",
         question_type=cell["type"],
+        category=NEXTQA.categories[cell["type"]],
         video_id=video,
         video_path=f"{video_map[video]}.mp4",
         question=cell["question"],

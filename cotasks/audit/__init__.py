@@ -7,6 +7,8 @@
     versions     {cotasks}
     definitions  the constants that the counts and intervals depend on
     warnings     what a reader must know before quoting a number
+    types        rows of all question types, by source, then category: {group, category, question_type, name,
+                 category_name}; the names are unique, and are what the splits count by
     skipped      split -> {questions, records, reasons {reason: questions}}; null where no build's files are there
     splits       split -> {fingerprint, records, videos, used_answer,
                  sources, categories, question_types, span_origins, entity_origins ({name: records}),
@@ -22,7 +24,7 @@ The same data set gives the same bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from cotasks.audit.chance import Leakage
     from cotasks.audit.counts import BoxCounts, SplitCounts
     from cotasks.records.dataset import Records
+    from cotasks.words.types import Kind
 
 FORMAT = 1
 
@@ -108,6 +111,7 @@ def summarise(
         for table in counts.video_tables(records.rows):
             counts.add_video(found[records.split], table)
     leakage = measure_leakage(loaded, found, on_progress)
+    kinds = {kind for counted in found.values() for kind in counted.kinds}
     skipped, warnings = read_skipped(dataset, config, {r.split: len(r) for r in loaded})
     return {
         "format": FORMAT,
@@ -123,8 +127,9 @@ def summarise(
             "seed": SEED,
         },
         "warnings": warnings,
+        "types": _types(kinds),
         "skipped": skipped,
-        "splits": {r.split: {"fingerprint": r.fingerprint, **_split_summary(found[r.split])} for r in loaded},
+        "splits": {r.split: {"fingerprint": r.fingerprint, **_split_summary(found[r.split], kinds)} for r in loaded},
         "leakage": leakage.rows(),
     }
 
@@ -178,19 +183,41 @@ def measure_leakage(
     return leakage
 
 
-def _split_summary(found: SplitCounts) -> dict[str, Any]:
-    from cotasks.audit.counts import summarise_sizes
-    from cotasks.records.schema import CATEGORY_OF_TYPE, ORIGINS, SOURCES
+def _types(kinds: Collection[Kind]) -> list[dict[str, str]]:
+    from cotasks.words.types import category_labels, type_labels
 
-    order = [*SOURCES, *CATEGORY_OF_TYPE, *CATEGORY_OF_TYPE.values(), *ORIGINS]
+    categories = category_labels(kinds)
+    return [
+        {**kind._asdict(), "name": name, "category_name": categories[kind.group, kind.category]}
+        for kind, name in type_labels(kinds).items()
+    ]
+
+
+def _split_summary(found: SplitCounts, kinds: Collection[Kind]) -> dict[str, Any]:
+    """The content of a split; `kinds` are those of all splits."""
+    from cotasks.audit.counts import summarise_sizes
+    from cotasks.records.schema import ORIGINS
+    from cotasks.words.types import category_labels, group_place, type_labels
+
+    categories, types = category_labels(kinds), type_labels(kinds)
+    by_category = Counter[str]()
+    for kind, number in found.kinds.items():
+        by_category[categories[kind.group, kind.category]] += number
     labels = {
-        name: {label: counter[label] for label in sorted(counter, key=order.index)}
-        for name, counter in found.labels.items()
+        "sources": {source: found.sources[source] for source in sorted(found.sources, key=group_place)},
+        "categories": {name: by_category[name] for name in categories.values() if by_category[name]},
+        "question_types": {name: found.kinds[kind] for kind, name in types.items() if found.kinds[kind]},
+        **{
+            name: {label: counter[label] for label in sorted(counter, key=ORIGINS.index)}
+            for name, counter in found.labels.items()
+        },
     }
+    place = {pair: number for number, pair in enumerate(categories)}
     origins = [
-        {"category": category, "span_origin": span, "entity_origin": entity, "records": number}
-        for (category, span, entity), number in sorted(
-            found.origins.items(), key=lambda item: [order.index(name) for name in item[0]]
+        {"category": categories[group, category], "span_origin": span, "entity_origin": entity, "records": number}
+        for (group, category, span, entity), number in sorted(
+            found.origins.items(),
+            key=lambda item: (place[item[0][:2]], ORIGINS.index(item[0][2]), ORIGINS.index(item[0][3])),
         )
     ]
     return {

@@ -17,8 +17,9 @@ import numpy.typing as npt
 from cotasks.audit import leakage
 from cotasks.audit.leakage import CONDITIONS, MEASURES, QUESTION, Evidence, Question, Vocabulary
 from cotasks.audit.words import Item, Words, item_words
-from cotasks.records.schema import CATEGORY_OF_TYPE, Record
+from cotasks.records.schema import Record
 from cotasks.words.answers import normalise
+from cotasks.words.types import KNOWN, Kind, category_labels, type_labels
 
 K = TypeVar("K")
 Floats = npt.NDArray[np.float64]
@@ -133,10 +134,10 @@ class Leakage:
     def __init__(self, questions: Sequence[Question], vocabulary: Vocabulary) -> None:
         self.questions = questions
         self.vocabulary = vocabulary
-        self._groups: dict[tuple[str, str], Group] = {}
+        self._groups: dict[tuple[str, str, str], Group] = {}
         self._bits: list[int] = []
         for question in questions:
-            group = self._groups.setdefault((question.split, question.question_type), Group())
+            group = self._groups.setdefault(_fellows(question), Group())
             self._bits.append(group.add(question, vocabulary))
         shape = (len(questions), len(CONDITIONS), len(MEASURES))
         self.share = np.full(shape, np.nan, np.float32)
@@ -149,7 +150,7 @@ class Leakage:
     def measure(self, number: int, record: Record) -> None:
         """Fill in what is measured of question `number`, whose record this is (boxes are not looked at)."""
         question, bit = self.questions[number], self._bits[number]
-        group = self._groups[question.split, question.question_type]
+        group = self._groups[_fellows(question)]
         others = ~group.videos[question.video_id]
         options = [leakage.forms_of(question.question, text, self.vocabulary) for text in question.wrong_options]
         asked = 0  # questions whose answers the question's own text gives away
@@ -215,8 +216,9 @@ class Leakage:
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each split, condition, cell (all questions, a category, a question type) and measure that has a
-        question: {split, condition, level, name, measure, questions, videos, share, chance, excess, excess_low,
-        excess_high, distractors, margin, margin_low, margin_high}.
+        question: {split, condition, level, group, category, name, measure, questions, videos, share, chance, excess,
+        excess_low, excess_high, distractors, margin, margin_low, margin_high}. `name` is unique among the rows of a
+        level; `group` and `category` say where a category or type belongs, and are null for all questions.
 
         Shares run from 0 to 1. `excess` and `margin` are means over the questions that have a chance level, or wrong
         options; the others count in `share` only. None where there are none; intervals are None with a single video.
@@ -226,7 +228,8 @@ class Leakage:
         for split in splits:
             inside = np.array([question.split == split for question in self.questions], bool)
             videos = [question.video_id for question in self.questions if question.split == split]
-            cells = _cells([question.question_type for question in self.questions if question.split == split])
+            of_split = [question.kind for question in self.questions if question.split == split]
+            cells = _cells(of_split, [question.kind for question in self.questions])
             for number, condition in enumerate(CONDITIONS):
                 share, chance, distractors = (
                     values[inside, number].astype(np.float64) for values in (self.share, self.chance, self.distractors)
@@ -242,16 +245,41 @@ def _applies(measure: str, form: leakage.Forms) -> bool:
     return {"head": form.head is not None, "related": bool(form.names)}.get(measure, True)
 
 
-def _cells(types: Sequence[str]) -> list[tuple[str, str, npt.NDArray[np.bool_]]]:
-    """(level, name, which questions): all, the categories, and the types of categories that have several."""
-    found = np.array(types)
-    cells = [("all", "all", np.ones(len(types), bool))]
-    for category in dict.fromkeys(CATEGORY_OF_TYPE.values()):
-        members = [t for t, c in CATEGORY_OF_TYPE.items() if c == category]
-        if (inside := np.isin(found, members)).any():
-            cells.append(("category", category, inside))
-            if len(members) > 1:
-                cells += [("question_type", t, found == t) for t in members if (found == t).any()]
+def _fellows(question: Question) -> tuple[str, str, str]:
+    """What the questions have in common whose answers are held against a question's context."""
+    return question.split, question.kind.group, question.kind.question_type
+
+
+Cell = tuple[dict[str, Any], npt.NDArray[np.bool_]]
+"""({level, group, category, name}, which questions)"""
+
+
+def _cells(kinds: Sequence[Kind], everywhere: Sequence[Kind]) -> list[Cell]:
+    """All questions, the categories, and the types of categories that have several.
+
+    Args:
+        kinds: of the questions of a split.
+        everywhere: of all splits, so that a name means the same in each.
+    """
+    types = type_labels(everywhere)
+    cells: list[Cell] = [
+        ({"level": "all", "group": None, "category": None, "name": "all"}, np.ones(len(kinds), bool)),
+    ]
+    for (group, category), label in category_labels(everywhere).items():
+        inside = np.array([kind[:2] == (group, category) for kind in kinds], bool)
+        if not inside.any():
+            continue
+        place = {"group": group, "category": category}
+        cells.append(({"level": "category", **place, "name": label}, inside))
+        members = [kind for kind in types if kind[:2] == (group, category)]
+        listed = KNOWN[group].categories.values() if group in KNOWN else ()
+        if max(len(members), sum(c == category for c in listed)) > 1:
+            masks = {kind: np.array([kind == other for other in kinds], bool) for kind in members}
+            cells += [
+                ({"level": "question_type", **place, "name": types[kind]}, mask)
+                for kind, mask in masks.items()
+                if mask.any()
+            ]
     return cells
 
 
@@ -259,7 +287,7 @@ def _condition_rows(
     share: Floats,
     chance: Floats,
     distractors: Floats,
-    cells: Sequence[tuple[str, str, npt.NDArray[np.bool_]]],
+    cells: Sequence[Cell],
     videos: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Rows of one split and condition; values are (questions, measures)."""
@@ -268,22 +296,21 @@ def _condition_rows(
     names, video = np.unique(np.array(videos), return_inverse=True)
     rows: list[dict[str, Any]] = []
     columns: list[tuple[Floats, npt.NDArray[np.bool_]]] = []  # differences, and over which questions
-    for level, name, inside in cells:
+    for labels, inside in cells:
         for column, measure in enumerate(MEASURES):
             known = inside & ~np.isnan(share[:, column])
             if not known.any():
                 continue
             row = {
-                "level": level,
-                "name": name,
+                **labels,
                 "measure": measure,
                 "questions": int(known.sum()),
                 "videos": len(np.unique(video[known])),
                 "share": float(share[known, column].mean()),
             }
-            for level_name, values in (("chance", chance[:, column]), ("distractors", distractors[:, column])):
+            for other, values in (("chance", chance[:, column]), ("distractors", distractors[:, column])):
                 both = known & ~np.isnan(values)
-                row[level_name] = float(values[both].mean()) if both.any() else None
+                row[other] = float(values[both].mean()) if both.any() else None
                 columns.append((share[:, column] - values, both))
             rows.append(row)
     if not rows:

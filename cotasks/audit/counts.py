@@ -28,6 +28,7 @@ import pyarrow.compute as pc
 
 from cotasks.records.schema import FEATURES, Record
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
+from cotasks.words.types import Kind, kind_of
 
 Ints = npt.NDArray[np.int64]
 
@@ -41,13 +42,10 @@ BINS = 24
 """Bins of a histogram, at most."""
 
 LABELS = {
-    "sources": "source",
-    "categories": "category",
-    "question_types": "question_type",
     "span_origins": "span_origin",
     "entity_origins": "entity_origin",
 }
-"""Name of a count -> field of the record, or of its frame_localization."""
+"""Name of a count -> field of the record's frame_localization."""
 SIZES = {
     "grid_frames": "frames of the grid",
     "a1_frames": "frames in A1",
@@ -94,8 +92,11 @@ class SplitCounts:
     used_answer: int = 0
     """Records whose step 1 saw the answer."""
     labels: dict[str, Counter[str]] = field(default_factory=lambda: {name: Counter() for name in LABELS})
-    origins: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    """(category, span origin, entity origin) -> records."""
+    sources: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    """Records of each source, category and type."""
+    origins: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    """(group, category, span origin, entity origin) -> records."""
     sizes: dict[str, list[Ints]] = field(default_factory=lambda: {name: [] for name in SIZES})
     """Arrays over records, in order."""
     entity_categories: dict[str, Counter[str]] = field(
@@ -128,13 +129,18 @@ def add_video(counts: SplitCounts, table: pa.Table) -> None:
     counts.used_answer += int(pc.sum(localization.field("used_answer")).as_py() or 0)
     labels: dict[str, list[str]] = {}
     for name, column in LABELS.items():
-        if column in table.column_names:
-            feature, values = FEATURES[column], _column(table, column)
-        else:
-            feature, values = FEATURES["frame_localization"][column], localization.field(column)
+        feature, values = FEATURES["frame_localization"][column], localization.field(column)
         labels[name] = [feature.int2str(int(value)) for value in values.to_numpy(zero_copy_only=False)]
         counts.labels[name].update(labels[name])
-    counts.origins.update(zip(labels["categories"], labels["span_origins"], labels["entity_origins"], strict=True))
+    named = table.select(["source", "category", "question_type"]).to_pylist()
+    kinds = [kind_of(row) for row in named]
+    counts.sources.update(row["source"] for row in named)
+    counts.kinds.update(kinds)
+    places = [(kind.group, kind.category) for kind in kinds]
+    counts.origins.update(
+        (*place, span, entity)
+        for place, span, entity in zip(places, labels["span_origins"], labels["entity_origins"], strict=True)
+    )
 
     tracks = _column(table, "entity_tracking")
     boxes = _lengths(_items(tracks).field("boxes"))  # of each track

@@ -50,8 +50,9 @@ from cotasks.audit.words import Reading, Words
 from cotasks.models.families import Family, Limits
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import build_prompt
-from cotasks.records.schema import CATEGORY_OF_TYPE, FEATURES, Record
+from cotasks.records.schema import Record
 from cotasks.words.answers import is_blank, normalise
+from cotasks.words.types import KNOWN, Kind, group_of, kind_of
 
 QUESTION = "question"
 STEPS_OF = {
@@ -65,13 +66,9 @@ STEPS_OF = {
 }
 """Condition -> steps of its context block."""
 WITHOUT_ACTIONS = {f"{name} without actions": name for name in ("cotasks", "cotasks-34", "cotasks-4")}
-"""Conditions that STAR questions have beside the others -> the condition whose action triples are left out."""
+"""Conditions that questions of a source with action triples (STAR) have beside the others -> the condition whose action
+triples are left out."""
 CONDITIONS = (QUESTION, *STEPS_OF, *WITHOUT_ACTIONS)
-
-STAR_CATEGORIES = frozenset({"interaction", "sequence", "prediction", "feasibility"})
-_VERBS = "close drink eat grasp hold lie open put sit stand take throw tidy turn walk wash watch"
-STAR_VERBS = frozenset(_VERBS.split())
-"""Predicates of STAR's action triples: `verb_classes.txt`, v000 to v016. No relation of STAR has such a name."""
 
 READ = ("answer", "head", "number", "any", "new", "counted", "related")
 NAMED = ("named_category", "named_predicate", "named_option")
@@ -87,8 +84,7 @@ class Question:
     """What the leakage of a question needs beside its context."""
 
     split: str
-    question_type: str
-    category: str
+    kind: Kind
     video_id: str
     question: str
     references: tuple[str, ...]
@@ -98,14 +94,11 @@ class Question:
 
     @classmethod
     def of(cls, split: str, row: Mapping[str, Any]) -> Question:
-        """From the columns of a record with those names; class labels may be numbers or names."""
+        """From the columns of a record with those names."""
         texts = (row["answer"], *row["additional_answers"])
-        label = row["question_type"]
-        question_type = FEATURES["question_type"].int2str(label) if isinstance(label, int) else label
         return cls(
             split=split,
-            question_type=question_type,
-            category=CATEGORY_OF_TYPE[question_type],
+            kind=kind_of(row),
             video_id=row["video_id"],
             question=row["question"],
             references=tuple(text for text in texts if not is_blank(text)),
@@ -115,7 +108,8 @@ class Question:
     @staticmethod
     def columns() -> list[str]:
         """The columns that `of` takes."""
-        return ["question_type", "video_id", "question", "answer", "additional_answers", "choices"]
+        kind = ["source", "category", "question_type"]
+        return [*kind, "video_id", "question", "answer", "additional_answers", "choices"]
 
     @cached_property
     def wrong_options(self) -> tuple[str, ...]:
@@ -249,14 +243,16 @@ def readable(forms: Forms, evidence: Evidence) -> dict[str, bool]:
 
 
 def record_evidence(record: Record, vocabulary: Vocabulary) -> dict[str, Evidence]:
-    """Condition -> what its context gives away; the conditions without actions for STAR questions only."""
+    """Condition -> what its context gives away; the conditions without actions for sources only that have
+    action triples."""
     asked = asked_categories(record.question, {entity.category for entity in record.scene.entities})
     readings = {step: _step_reading(record, step) for step in (1, 2, 3, 4)}
     found = {QUESTION: evidence_of_question(record.question, vocabulary)}
     for name, steps in STEPS_OF.items():
         found[name] = evidence_of_context(_sum(readings, steps), asked)
-    if record.category in STAR_CATEGORIES:
-        kept = tuple(r for r in record.temporal_relations if r.predicate not in STAR_VERBS)
+    types = KNOWN.get(group_of(record.source, record.question_type))
+    if types is not None and types.action_predicates:
+        kept = tuple(r for r in record.temporal_relations if r.predicate not in types.action_predicates)
         readings[4] = _step_reading(dataclasses.replace(record, temporal_relations=kept), 4)
         for name, with_actions in WITHOUT_ACTIONS.items():
             found[name] = evidence_of_context(_sum(readings, STEPS_OF[with_actions]), asked)

@@ -8,7 +8,8 @@ from typing import Any
 from cotasks.audit.counts import FROZEN_FRAMES, MOST_EXAMPLES, OUTSIDE_PIXELS, SIZES, TINY_SHARE
 from cotasks.audit.leakage import CONDITIONS, NAMED, QUESTION
 from cotasks.pages.markdown import escape, table
-from cotasks.records.schema import CATEGORY_OF_TYPE, ORIGINS, TYPE_TITLES
+from cotasks.records.schema import ORIGINS
+from cotasks.words.types import type_title
 
 Row = Mapping[str, Any]
 
@@ -85,7 +86,8 @@ def render(summary: Row, pictures: Sequence[str]) -> str:
     if summary["warnings"]:
         parts.append("\n".join(f"- **Note**: {escape(text)}" for text in summary["warnings"]))
     splits = summary["splits"]
-    parts += ["## Records", *_records(summary), *_pictures(pictures, "counts")]
+    titles = {row["name"]: type_title(row["group"], row["name"]) for row in summary["types"]}
+    parts += ["## Records", *_records(summary, titles), *_pictures(pictures, "counts")]
     parts += ["## Sizes", *_sizes(splits), *_pictures(pictures, "sizes")]
     parts += ["## Names", *_names(splits), *_pictures(pictures, "names")]
     parts += ["## Boxes", *_boxes(splits), *_pictures(pictures, "boxes")]
@@ -93,7 +95,7 @@ def render(summary: Row, pictures: Sequence[str]) -> str:
     for split in splits:
         rows = [row for row in summary["leakage"] if row["split"] == split]
         parts += [f"## Leakage, {split}", *_leakage(rows), *_pictures(pictures, f"leakage-{split}")]
-        parts += [*_by_type(rows), *_pictures(pictures, f"leakage-by-type-{split}"), *_named(rows)]
+        parts += [*_by_type(rows, titles), *_pictures(pictures, f"leakage-by-type-{split}"), *_named(rows)]
     parts.append(DEFINITIONS.rstrip())
     return "\n\n".join(parts) + "\n"
 
@@ -131,7 +133,13 @@ def _of(part: int, whole: int) -> str:
     return f"{part:,} ({100 * part / whole:.1f}%)" if whole else f"{part:,}"
 
 
-def _records(summary: Row) -> Iterator[str]:
+def _records(summary: Row, titles: Mapping[str, str]) -> Iterator[str]:
+    """Counts of records.
+
+    Args:
+        summary: the content of `audit.json`.
+        titles: name of a question type -> the same in words.
+    """
     splits = summary["splits"]
     yield table(
         ["Split", "Records", "Videos", "Step 1 saw the answer"],
@@ -148,19 +156,25 @@ def _records(summary: Row) -> Iterator[str]:
     }
     for key, title in kinds.items():
         names = list(dict.fromkeys(name for found in splits.values() for name in found[key]))
-        rows = [[TYPE_TITLES.get(n, n), *(_of(f[key].get(n, 0), f["records"]) for f in splits.values())] for n in names]
+        if key == "question_types":
+            names = [row["name"] for row in summary["types"]]
+        rows = [
+            [escape(titles.get(n, n)), *(_of(f[key].get(n, 0), f["records"]) for f in splits.values())] for n in names
+        ]
         yield table([title, *splits], rows)
     crossed = {
         (split, row["category"], row["span_origin"], row["entity_origin"]): row["records"]
         for split, found in splits.items()
         for row in found["origins"]
     }
-    order = [*CATEGORY_OF_TYPE.values(), *ORIGINS]
-    places = sorted({key[1:] for key in crossed}, key=lambda place: [order.index(name) for name in place])
+    order = [*dict.fromkeys(row["category_name"] for row in summary["types"])]
+    places = sorted(
+        {key[1:] for key in crossed}, key=lambda p: (order.index(p[0]), ORIGINS.index(p[1]), ORIGINS.index(p[2]))
+    )
     yield "Origins by category of the question (a difference between categories can be one between origins):"
     yield table(
         ["Category", "Spans", "Entities", *splits],
-        ([*place, *(_count(crossed.get((split, *place), 0)) for split in splits)] for place in places),
+        ([*map(escape, place), *(_count(crossed.get((split, *place), 0)) for split in splits)] for place in places),
         text_columns=3,
     )
     yield "### Skipped questions"
@@ -255,10 +269,6 @@ def _xyxy(numbers: Iterable[float]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
 
 
-def _title(name: str) -> str:
-    return TYPE_TITLES.get(name, name)
-
-
 def _condition(name: str) -> str:
     return "question's own text" if name == QUESTION else name
 
@@ -276,7 +286,7 @@ def _leakage(rows: Sequence[Row]) -> Iterator[str]:
             if row is None:
                 continue
             new = cells.get((condition, row["level"], name, "new"))
-            line = [name, _condition(condition), _count(row["questions"]), _percent(row["share"])]
+            line = [escape(name), _condition(condition), _count(row["questions"]), _percent(row["share"])]
             line += [_percent(row["chance"]), _difference(row, "excess")]
             line.append(NOTHING if new is None else _difference(new, "excess"))
             if choice:
@@ -286,8 +296,8 @@ def _leakage(rows: Sequence[Row]) -> Iterator[str]:
     yield table(header + (["Wrong options", "Margin"] if choice else []), lines, text_columns=2)
 
 
-def _by_type(rows: Sequence[Row]) -> Iterator[str]:
-    """All four steps: question types and measures."""
+def _by_type(rows: Sequence[Row], types: Mapping[str, str]) -> Iterator[str]:
+    """All four steps: question types, which `types` has in words, and measures."""
     titles = {
         "answer": "Whole answer",
         "head": "Head word",
@@ -300,7 +310,7 @@ def _by_type(rows: Sequence[Row]) -> Iterator[str]:
     cells = {(row["level"], row["name"], row["measure"]): row for row in inside}
     lines = []
     for level, name in names:
-        line = [_title(name) if level != "question_type" else f"- {_title(name)}"]
+        line = [escape(name) if level != "question_type" else f"- {escape(types.get(name, name))}"]
         for measure in titles:
             row = cells.get((level, name, measure))
             line.append(
@@ -320,22 +330,20 @@ def _named(rows: Sequence[Row]) -> Iterator[str]:
         "named_predicate": "predicate named most",
         "named_option": "option named most",
     }
+    order = list(dict.fromkeys(row["name"] for row in rows if row["level"] in ("all", "category")))
     rows = [row for row in rows if row["measure"] in titles and row["level"] in ("all", "category")]
     shown = [c for c in NAMED_CONDITIONS if any(row["condition"] == c for row in rows)]
     cells = {(row["name"], row["measure"], row["condition"]): row for row in rows}
     lines = []
-    for name, measure in sorted(dict.fromkeys((row["name"], row["measure"]) for row in rows), key=_named_order):
+    for name, measure in sorted(
+        {(row["name"], row["measure"]) for row in rows}, key=lambda cell: (order.index(cell[0]), NAMED.index(cell[1]))
+    ):
         found = [cells.get((name, measure, condition)) for condition in shown]
         questions = max(row["questions"] for row in found if row is not None)
         accuracies = [
             NOTHING if row is None else f"{_percent(row['share'])} ({_percent(row['chance'])})" for row in found
         ]
-        lines.append([name, titles[measure], _count(questions), *accuracies])
+        lines.append([escape(name), titles[measure], _count(questions), *accuracies])
     if lines:
         yield "Accuracy (%) of always answering with what the context names most, and chance:"
         yield table(["Questions", "Answer", "Number", *map(_condition, shown)], lines, text_columns=2)
-
-
-def _named_order(cell: tuple[str, str]) -> tuple[int, int]:
-    names = ["all", *dict.fromkeys(CATEGORY_OF_TYPE.values())]
-    return names.index(cell[0]), NAMED.index(cell[1])

@@ -5,14 +5,14 @@ Colours never tell things apart alone: shape or fill differs as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cotasks.audit.counts import FROZEN_FRAMES, SIZES, TINY_SHARE
 from cotasks.audit.leakage import CONDITIONS
 from cotasks.pages.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, figure_file
-from cotasks.records.schema import CATEGORY_OF_TYPE
 
 Row = Mapping[str, Any]
 
@@ -43,14 +43,18 @@ def draw(summary: Row, out: Path) -> list[Path]:
         The PNG files in the order of the page.
     """
     paths = []
-    drawings = [("counts", _counts), ("sizes", _sizes), ("names", _names), ("boxes", _boxes)]
+    drawings: list[tuple[str, Callable[[Any, Mapping[str, Row]], None]]] = [
+        ("counts", partial(_counts, summary["types"])),
+        *(("sizes", _sizes), ("names", _names), ("boxes", _boxes)),
+    ]
     for name, function in drawings:
         with figure_file(out / f"{name}.png") as figure:
             function(figure, summary["splits"])
         paths.append(out / f"{name}.png")
     for split in summary["splits"]:
         rows = [row for row in summary["leakage"] if row["split"] == split]
-        by_type = [row for row in rows if _is_point(row)]
+        several = {(row["group"], row["category"]) for row in rows if row["level"] == "question_type"}
+        by_type = [row for row in rows if _is_point(row, several)]
         for name, function_, shown in (
             ("leakage", _leakage, rows),
             ("leakage-by-type", _leakage_by_type, by_type),
@@ -64,9 +68,9 @@ def draw(summary: Row, out: Path) -> list[Path]:
     return paths
 
 
-def _counts(figure: Any, splits: Mapping[str, Row]) -> None:
-    """Records by question type, one bar a split."""
-    types = [t for t in CATEGORY_OF_TYPE if any(t in found["question_types"] for found in splits.values())]
+def _counts(rows: Sequence[Row], figure: Any, splits: Mapping[str, Row]) -> None:
+    """Records by question type, one bar a split; `rows` are `types` of `audit.json`."""
+    types = [row["name"] for row in rows]
     figure.set_size_inches(9, 1.8 + 0.28 * len(types) * (1 + 0.35 * (len(splits) - 1)))
     axes = figure.subplots()
     height = 0.8 / len(splits)
@@ -83,12 +87,17 @@ def _counts(figure: Any, splits: Mapping[str, Row]) -> None:
             label=f"{split} (records: {found['records']:,}, videos: {found['videos']:,})",
         )
         axes.bar_label(bars, [f"{value:,}" for value in values], padding=3, fontsize=9)
-    axes.set_yticks(range(len(types)), [t if len(t) > 2 else f"{t} ({CATEGORY_OF_TYPE[t]})" for t in types])
+    axes.set_yticks(range(len(types)), [_with_category(row["name"], row["category"]) for row in rows])
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="records", ylabel="question type", title="Records by question type")
     figure.legend(loc="outside lower center", frameon=False, ncols=2)
+
+
+def _with_category(name: str, category: str) -> str:
+    """A type with its category, where that says more."""
+    return name if name.casefold().startswith(category.casefold()) else f"{name} ({category})"
 
 
 def _sizes(figure: Any, splits: Mapping[str, Row]) -> None:
@@ -243,17 +252,23 @@ def _leakage(figure: Any, rows: Sequence[Row], split: str) -> None:
     _key(figure, rows)
 
 
-def _is_point(row: Row) -> bool:
-    """Whether a row is a point of the picture by question type; a category of one type stands for it."""
-    several = sum(category == row["name"] for category in CATEGORY_OF_TYPE.values()) > 1
-    level = row["level"] == "question_type" or (row["level"] == "category" and not several)
+def _is_point(row: Row, several: Collection[tuple[str, str]]) -> bool:
+    """Whether a row is a point of the picture by question type; a category of one type stands for it.
+
+    Args:
+        row: of the leakage.
+        several: the categories with rows of their types.
+    """
+    stands = row["level"] == "category" and (row["group"], row["category"]) not in several
+    level = row["level"] == "question_type" or stands
     known = row["condition"] == "cotasks" and row["measure"] in MEASURE_TITLES
     return known and level and row["questions"] >= FEWEST_QUESTIONS
 
 
 def _leakage_by_type(figure: Any, rows: Sequence[Row], split: str) -> None:
     """Under all four steps: one panel a measure, one line a question type."""
-    names = list(dict.fromkeys(row["name"] for row in rows))
+    titles = {row["name"]: _with_category(row["name"], row["category"]) for row in rows}
+    names = list(titles)
     measures = [m for m in MEASURE_TITLES if any(row["measure"] == m for row in rows)]
     figure.set_size_inches(2 + 2 * len(measures), 2 + 0.36 * len(names))
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
@@ -262,9 +277,7 @@ def _leakage_by_type(figure: Any, rows: Sequence[Row], split: str) -> None:
             if row["measure"] == measure:
                 _point(axes, names.index(row["name"]), row)
         axes.set_title(MEASURE_TITLES[measure])
-        axes.set_yticks(
-            range(len(names)), [f"{n} ({CATEGORY_OF_TYPE[n]})" if n in CATEGORY_OF_TYPE else n for n in names]
-        )
+        axes.set_yticks(range(len(names)), list(titles.values()))
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(-4, 104)
         axes.grid(axis="x", color="#dddddd")

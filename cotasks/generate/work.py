@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from cotasks.generate.processes import Tally
 from cotasks.prompts.condition import Condition
 from cotasks.records.dataset import Records
-from cotasks.runs.folder import QUESTION_FIELDS, Key, read_keyed
+from cotasks.records.schema import FEATURES
+from cotasks.runs.folder import ORIGIN_FIELDS, QUESTION_FIELDS, Key, read_keyed
 from cotasks.runs.run import Row
 from cotasks.tools.files import dump_jsonl
 
@@ -80,7 +82,15 @@ def write_questions(path: Path, records: Records) -> None:
     """Write `questions.jsonl`, whole or not at all; a resumed run has the same questions."""
     if path.exists():
         return
-    rows = records.rows.select_columns(list(QUESTION_FIELDS))
-    labels = {name: rows.features[name] for name in ("category", "question_type")}
-    named = (row | {name: label.int2str(row[name]) for name, label in labels.items()} for row in rows)
-    dump_jsonl(path, named)
+    rows = records.rows.select_columns([*QUESTION_FIELDS, "source", "frame_localization"])
+    dump_jsonl(path, map(_question, rows))
+
+
+def _question(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of `questions.jsonl`; of step 1 it holds where it came from."""
+    localization = row.pop("frame_localization")
+    labels = FEATURES["frame_localization"]
+    return row | {
+        name: value if isinstance(value := localization[name], bool) else labels[name].int2str(value)
+        for name in ORIGIN_FIELDS
+    }

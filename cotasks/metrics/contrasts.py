@@ -22,6 +22,7 @@ import numpy.typing as npt
 from cotasks.judge.judges import verdicts_of
 from cotasks.metrics.intervals import CONFIDENCE, Estimate, cluster_estimates, distributions
 from cotasks.runs.run import read_run
+from cotasks.words.types import ALL, Kind, category_labels, kind_of
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -37,7 +38,8 @@ class Scores:
     ids: tuple[str, ...]
     """Of the records."""
     video_ids: tuple[str, ...]
-    categories: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    """Where each question belongs."""
     values: Floats
     """(conditions, questions), 0 to 100: the mean of a question's scored samples; nan where none is scored."""
     answers: npt.NDArray[np.int64]
@@ -50,11 +52,16 @@ class Scores:
         return np.array([keep(n) for n in range(len(self.ids))], bool)
 
     def groups(self) -> dict[str, Mask]:
-        """`all`, then each category that occurs, in the order of the first question of each; which questions."""
-        found = {"all": np.ones(len(self.ids), bool)}
-        for category in dict.fromkeys(self.categories):
-            found[category] = self.where(lambda n, wanted=category: self.categories[n] == wanted)  # type: ignore[misc]
-        return found
+        """`all`, then each category that occurs, by source; which questions."""
+        return {ALL: np.ones(len(self.ids), bool), **category_masks(self.kinds)}
+
+
+def category_masks(kinds: Sequence[Kind]) -> dict[str, Mask]:
+    """Label of each category that occurs, by source -> which of the questions, (questions,)."""
+    return {
+        label: np.array([(kind.group, kind.category) == of for kind in kinds], bool)
+        for of, label in category_labels(kinds).items()
+    }
 
 
 def read_scores(folder: Path, judge: str) -> Scores:
@@ -77,7 +84,7 @@ def read_scores(folder: Path, judge: str) -> Scores:
         conditions=tuple(run.conditions),
         ids=ids,
         video_ids=tuple(row["video_id"] for row in run.questions.values()),
-        categories=tuple(row["category"] for row in run.questions.values()),
+        kinds=tuple(map(kind_of, run.questions.values())),
         values=np.divide(total, scored, out=np.full(shape, np.nan), where=scored > 0),
         answers=answers,
         unscored=answers - scored,

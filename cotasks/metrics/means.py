@@ -21,7 +21,8 @@ The p value of a difference is that of the Student test on the same linearised s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,14 +31,8 @@ import numpy.typing as npt
 
 from cotasks.judge.verdicts import Verdict
 from cotasks.metrics.intervals import RESAMPLES, SEED, Estimate, Floats, Method, cluster_estimates
-from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.runs.folder import Key
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "nextqa": ("causal", "temporal", "descriptive"),
-    "star": ("interaction", "sequence", "prediction", "feasibility"),
-}
-"""The questions that are reported together, by category; `all` is both."""
+from cotasks.words.types import ALL, Kind, in_order, kind_of
 
 Level = Literal["micro", "macro", "category", "question_type"]
 
@@ -48,12 +43,13 @@ class Mean:
 
     condition: str
     group: str
-    """`nextqa`, `star` or `all`."""
+    """The source of the questions, see `cotasks.words.types`, or `all`."""
     level: Level
     """`micro` is over questions, `macro` the mean of the categories' means; the others are parts of a
     group."""
     name: str
-    """Of the category or question type; `average` for micro and macro."""
+    """Of the category or question type; `average` for micro and macro. A type that its source has in several categories
+    is named with the category."""
     questions: int
     answers: int
     """Questions times samples."""
@@ -111,28 +107,31 @@ class _Cell:
     """The subsets of questions whose means it averages."""
 
 
-def _cells(types: Sequence[str]) -> tuple[list[_Cell], list[frozenset[str]]]:
-    """The reported cells, and the subsets of questions that they need, each as a set of question types."""
-    present = [t for t in CATEGORY_OF_TYPE if t in set(types)]
-    subsets: list[frozenset[str]] = []
+def _cells(kinds: Iterable[Kind]) -> tuple[list[_Cell], list[frozenset[Kind]]]:
+    """The reported cells, and the subsets of questions that they need, each as a set of kinds."""
+    groups: dict[str, dict[str, list[Kind]]] = {}
+    for kind in in_order(kinds):
+        groups.setdefault(kind.group, {}).setdefault(kind.category, []).append(kind)
+    subsets: list[frozenset[Kind]] = []
     cells: list[_Cell] = []
 
-    def add(group: str, level: Level, name: str, *parts: list[str]) -> None:
+    def add(group: str, level: Level, name: str, *parts: list[Kind]) -> None:
         subsets.extend(frozenset(part) for part in parts)
         cells.append(_Cell(group, level, name, tuple(range(len(subsets) - len(parts), len(subsets)))))
 
-    groups = [*GROUPS.items(), ("all", tuple(c for categories in GROUPS.values() for c in categories))]
-    for group, categories in groups:
-        by_category = {c: [t for t in present if CATEGORY_OF_TYPE[t] == c] for c in categories}
-        by_category = {category: part for category, part in by_category.items() if part}
-        if not by_category:
-            continue
-        add(group, "micro", "average", [t for part in by_category.values() for t in part])
-        add(group, "macro", "average", *by_category.values())
-        for category, part in by_category.items() if group != "all" else ():
+    def averages(group: str, parts: Sequence[list[Kind]]) -> None:
+        add(group, "micro", "average", [kind for part in parts for kind in part])
+        add(group, "macro", "average", *parts)
+
+    for group, categories in groups.items():
+        averages(group, list(categories.values()))
+        types = Counter(kind.question_type for part in categories.values() for kind in part)
+        for category, part in categories.items():
             add(group, "category", category, part)
-            for question_type in part:
-                add(group, "question_type", question_type, [question_type])
+            for kind in part:
+                name = kind.question_type
+                add(group, "question_type", name if types[name] == 1 else f"{name} ({category})", [kind])
+    averages(ALL, [part for categories in groups.values() for part in categories.values()])
     return cells, subsets
 
 
@@ -150,7 +149,7 @@ def summarise(
         verdicts: For every answer that there should be; an unscored one has the score None. Those whose id
             is not among the questions are left out, for they have no category: count them with the reader
             of the run.
-        questions: {id: row with video_id and question_type}.
+        questions: {id: row with video_id, source, category and question_type}.
         conditions: In the order of the report.
         baseline: What the others are compared with; where it is none of the conditions there are no differences.
         resamples: Of the bootstrap.
@@ -160,10 +159,10 @@ def summarise(
     if not ids:
         return Summary([], [])
     row_of = {id_: row for row, id_ in enumerate(ids)}
-    types = [questions[id_]["question_type"] for id_ in ids]
+    kinds = [kind_of(questions[id_]) for id_ in ids]
     names, video = np.unique([questions[id_]["video_id"] for id_ in ids], return_inverse=True)
-    cells, subsets = _cells(types)
-    masks = np.array([[t in subset for t in types] for subset in subsets], bool).reshape(-1, len(ids))
+    cells, subsets = _cells(kinds)
+    masks = np.array([[kind in subset for kind in kinds] for subset in subsets], bool).reshape(-1, len(ids))
 
     answers, scored, unreadable, correct, total = (np.zeros((len(conditions), len(ids))) for _ in range(5))
     position = {condition: number for number, condition in enumerate(conditions)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from cotasks.records.schema import Frame, Scene, Span
+from cotasks.records.schema import Entity, Frame, Scene, Span
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Question:
     """The source's own number of the question, for looking up its human spans; unique only within a video."""
     size: tuple[int, int, int] | None = None
     """(frame_count, width, height) where the source of the question states them."""
+    category: str = ""
+    """Reported category of the type; empty where the type is the category."""
+    own_annotation: Any = None
+    """What the source annotates with this question alone, as its reader's `annotate` takes it."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,17 @@ class VideoAnnotation:
     """Annotated frames of the clip for which the grid had no place."""
     keyframes_outside_clip: int = 0
     """Annotated frames before or after the clip, which are not used."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a source says that the answer to a question can be seen."""
+
+    spans: tuple[Span, ...]
+    """Seconds of file time, within the clip, ascending."""
+    origin: str
+    """`human` for spans that people marked on another's video annotation, `annotation` for the source's own."""
+    used_answer: bool
+    """Whether whoever marked them saw the answer."""
+    entities: tuple[Entity, ...] | None = None
+    """Entities of the scene that the answer rests on, by tid; None where the source does not say."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cotasks.errors import InputError, shorten
 from cotasks.records.registration import register
-from cotasks.records.schema import FEATURES, Record, table_to_records
+from cotasks.records.schema import FEATURES, FORMER_LABELS, Record, table_to_records
 from cotasks.sample import DATA_DIR
 
 SAMPLE = "sample"
@@ -123,6 +123,7 @@ def load_records(
         raise InputError(f"limit is {limit}; expected 1 or more")
     wanted = split_name(split) if split is not None else None
     rows, config, split = _load(dataset, config, wanted)
+    rows = _with_names(rows)
     _check_columns(dataset, rows)
     rows = rows.select_columns(list(FEATURES))  # a copy with the videos in its rows would decode them
     rows = rows.select(_order(rows))
@@ -176,6 +177,19 @@ def _one_line(error: BaseException) -> str:
     return lines[0]
 
 
+def _with_names(rows: Any) -> Any:
+    """The rows with names in the columns that were class labels when an older version wrote them."""
+    from datasets import ClassLabel
+
+    for name in FORMER_LABELS:
+        label = rows.features.get(name)
+        if isinstance(label, ClassLabel):
+            numbers = rows.select_columns([name]).with_format("arrow")[:][name].combine_chunks()
+            named = pa.array(label.names, pa.string()).take(numbers)
+            rows = rows.remove_columns([name]).add_column(name, named.to_pylist())
+    return rows
+
+
 def _check_columns(dataset: str, rows: Any) -> None:
     """Raises InputError where columns of a record are missing or of another type."""
     missing = [name for name in FEATURES if name not in rows.column_names]
@@ -211,8 +225,17 @@ def _fingerprint(rows: Any) -> str:
         table: pa.Table = rows.with_format("arrow")[start : start + FINGERPRINT_ROWS]
         for name in FEATURES:
             digest.update(name.encode() + b"\0")
-            _hash_array(digest, table[name].combine_chunks())
+            _hash_array(digest, _numbered(name, table[name].combine_chunks()))
     return digest.hexdigest()
+
+
+def _numbered(name: str, array: Any) -> Any:
+    """What is hashed of a column: of former class labels their numbers, so that the fingerprint of a data set that
+    holds no other names is what it was, and runs and predictions over it go on."""
+    if name not in FORMER_LABELS:
+        return array
+    numbers = pc.index_in(array, value_set=pa.array(FORMER_LABELS[name], array.type))
+    return array if numbers.null_count else numbers.cast(pa.int64())
 
 
 def _hash_array(digest: Any, array: Any) -> None:

@@ -28,7 +28,7 @@ SHAPES_ROWS = (
     *(f"records/{name}.py" for name in ("schema", "annotation", "timeline", "boxes")),
     *("steps/frame_localization.py", "steps/entity_tracking.py"),
     *("steps/spatial_relations.py", "steps/temporal_relations.py"),
-    "words/lexicon.py",
+    *("words/lexicon.py", "words/types.py"),
 )
 """Modules of `cotasks` that decide what a row holds, beside `BUILDER_ROWS`; a test reads the imports of
 `builders/assemble.py` and compares."""

@@ -22,25 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import ClassLabel, Features, List, Value
 
-CATEGORY_OF_TYPE = {
-    "CW": "causal",
-    "CH": "causal",
-    "TN": "temporal",
-    "TC": "temporal",
-    "TP": "temporal",
-    "DC": "descriptive",
-    "DL": "descriptive",
-    "DO": "descriptive",
-    "DB": "descriptive",
-    "Interaction": "interaction",
-    "Sequence": "sequence",
-    "Prediction": "prediction",
-    "Feasibility": "feasibility",
-}
-"""Question type -> reported category. NExT-QA (Xiao et al. 2021, section 3): C* causal, T* temporal, D*
-descriptive; DB (binary) is in the open-ended task only. STAR (Wu et al. 2021): the type is the category."""
-
-SOURCES = ("nextqa", "star", "sample")
 ORIGINS = ("human", "annotation", "model", "lexical", "whole")
 """Where step 1 comes from: people's time spans (NExT-GQA), the source's own situations (STAR), a model's
 proposals, question words matched to annotated categories and predicates, or nothing (all frames, all entities)."""
@@ -50,9 +31,6 @@ OptionalInt = Annotated["int | None", Value("int32")]
 Float = Annotated[float, Value("float64")]
 Text = Annotated[str, Value("string")]
 Bool = Annotated[bool, Value("bool")]
-Source = Annotated[str, ClassLabel(names=list(SOURCES))]
-QuestionType = Annotated[str, ClassLabel(names=list(CATEGORY_OF_TYPE))]
-Category = Annotated[str, ClassLabel(names=list(dict.fromkeys(CATEGORY_OF_TYPE.values())))]
 Origin = Annotated[str, ClassLabel(names=list(ORIGINS))]
 Xyxy = Annotated[tuple[float, float, float, float], List(Value("float64"), length=4)]
 
@@ -178,13 +156,13 @@ class Record:
     """One question with its four steps."""
 
     id: Text
-    """Stable name: `nextqa/<split>/<video>/<qid>`, `star/<split>/<question_id>` or `sample/<split>/...`; where the
+    """Stable name: `nextqa/<split>/<video>/<qid>`, `star/<split>/<question_id>` or `<source>/<split>/...`; where the
     source repeats a key, `-` and a hash of question and answer follow."""
-    source: Source
+    source: Text
     """The data set that the question comes from."""
-    question_type: QuestionType
-    """NExT-QA's type code or STAR's question type."""
-    category: Category
+    question_type: Text
+    """What the source calls its type: NExT-QA's type code, STAR's question type, any name of another source."""
+    category: Text
     """The reported category of that type."""
     video_id: Text
     """The source's name of the video."""
@@ -229,13 +207,29 @@ class Record:
 
         Raises KeyError where a column is missing.
         """
-        record: Record = _read_record(row)
+        numbered = {name: names[row[name]] for name, names in FORMER_LABELS.items() if isinstance(row[name], int)}
+        record: Record = _read_record({**row, **numbered} if numbered else row)
         return record
 
     def to_row(self) -> dict[str, Any]:
         """Nested dicts and lists, class labels as names: what `Features.encode_example` takes."""
         row: dict[str, Any] = _to_plain(self)
         return row
+
+
+FORMER_LABELS: dict[str, tuple[str, ...]] = {
+    "source": ("nextqa", "star", "sample"),
+    "question_type": (
+        *("CW", "CH", "TN", "TC", "TP", "DC", "DL", "DO", "DB"),
+        *("Interaction", "Sequence", "Prediction", "Feasibility"),
+    ),
+    "category": (
+        *("causal", "temporal", "descriptive"),
+        *("interaction", "sequence", "prediction", "feasibility"),
+    ),
+}
+"""Columns that were class labels before their values were open -> the names by number. Data of that time still loads;
+this never grows."""
 
 
 @cache
@@ -355,17 +349,3 @@ def records_to_table(records: Iterable[Record]) -> pa.Table:
     schema = FEATURES.arrow_schema
     columns = [c.cast(f.type) if c.type != f.type else c for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-TYPE_TITLES = {
-    "CW": "CW (causal, why)",
-    "CH": "CH (causal, how)",
-    "TN": "TN (temporal, next)",
-    "TC": "TC (temporal, current)",
-    "TP": "TP (temporal, previous)",
-    "DC": "DC (descriptive, count)",
-    "DL": "DL (descriptive, location)",
-    "DO": "DO (descriptive, other)",
-    "DB": "DB (descriptive, yes or no)",
-}
-"""NExT-QA's type codes in words (Xiao et al. 2021, section 3). STAR's types are its categories."""

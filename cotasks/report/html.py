@@ -17,10 +17,11 @@ from typing import Any
 import orjson
 
 from cotasks.errors import MissingExtra
-from cotasks.records.schema import TYPE_TITLES
 from cotasks.report import judges, plots, tables
 from cotasks.report.evidence import Evidence, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
+from cotasks.runs.folder import without_origins
+from cotasks.words.types import category_labels, group_title, kind_of, type_labels, type_title
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_CARDS = 8
@@ -122,7 +123,8 @@ def answer_data(summary: Row, scored: Sequence[Scored]) -> tuple[Row, list[tuple
     for number, one in enumerate(scored):
         asked = {}
         for id_, row in one.run.questions.items():
-            asked[id_] = questions.setdefault(orjson.dumps(row, option=orjson.OPT_SORT_KEYS), len(questions))
+            content = orjson.dumps(without_origins(row), option=orjson.OPT_SORT_KEYS)
+            asked[id_] = questions.setdefault(content, len(questions))
             if asked[id_] == len(rows):
                 rows.append(row)
         places += [
@@ -131,22 +133,24 @@ def answer_data(summary: Row, scored: Sequence[Scored]) -> tuple[Row, list[tuple
             if id_ in asked
         ]
     places.sort()
-    categories = list(dict.fromkeys(row["category"] for row in rows))
-    types = list(dict.fromkeys(row["question_type"] for row in rows))
+    kinds = [kind_of(row) for row in rows]
+    categories, types = category_labels(kinds), type_labels(kinds)
+    category_at = {pair: place for place, pair in enumerate(categories)}
+    type_at = {kind: place for place, kind in enumerate(types)}
     labels = tables.model_labels(summary)
     data: Row = {
         "baseline": baseline,
         "states": list(STATES),
         "runs": [{"name": one.name, "label": labels[one.name]} for one in scored],
         "conditions": conditions,
-        "categories": categories,
-        "types": types,
-        "typeTitles": [TYPE_TITLES.get(type_, type_) for type_ in types],
+        "categories": list(categories.values()),
+        "types": list(types.values()),
+        "typeTitles": [type_title(kind.group, label) for kind, label in types.items()],
         "questions": {
             "id": [row["id"] for row in rows],
             "video": [row["video_id"] for row in rows],
-            "category": [categories.index(row["category"]) for row in rows],
-            "type": [types.index(row["question_type"]) for row in rows],
+            "category": [category_at[kind.group, kind.category] for kind in kinds],
+            "type": [type_at[kind] for kind in kinds],
             "text": [row["question"] for row in rows],
             "references": [
                 [text for text in (row["answer"], *row["additional_answers"]) if text is not None] for row in rows
@@ -258,7 +262,7 @@ def _forest(summary: Row, judge: str) -> Row | None:
     groups: dict[tuple[str, str], dict[str, list[Row]]] = {}
     for d, (model, conditions, _) in lines:
         cell = tables.interval(d)
-        groups.setdefault((model, conditions), {}).setdefault(tables.GROUP_TITLES[d["group"]], []).append(
+        groups.setdefault((model, conditions), {}).setdefault(group_title(d["group"]), []).append(
             {
                 "part": tables.part_name(d),
                 "is_average": d["level"] == "micro",

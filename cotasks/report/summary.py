@@ -19,7 +19,7 @@ from cotasks.judge.verdicts import NOT_JUDGED, Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.intervals import CONFIDENCE, FEW_VIDEOS, RESAMPLES, SEED
 from cotasks.report import judges
-from cotasks.runs.folder import Key
+from cotasks.runs.folder import Key, without_origins
 from cotasks.runs.run import Run, read_run
 
 FORMAT = 2
@@ -330,8 +330,9 @@ def _between_runs(scored: Sequence[Scored]) -> list[Row]:
             having = [one for one in scored if judge in one.verdicts and condition in one.run.conditions]
             for place, reference in enumerate(having[:-1]):
                 questions = reference.run.questions
+                asked = {id_: without_origins(row) for id_, row in questions.items()}
                 same = {
-                    one.name: {id_ for id_, row in one.run.questions.items() if questions.get(id_) == row}
+                    one.name: {id_ for id_, row in one.run.questions.items() if asked.get(id_) == without_origins(row)}
                     for one in having[place:]
                 }
                 verdicts = {

@@ -12,12 +12,10 @@ from typing import Any
 
 import orjson
 
-from cotasks.metrics.means import GROUPS
-from cotasks.records.schema import CATEGORY_OF_TYPE, TYPE_TITLES
+from cotasks.words.types import ALL, group_place, group_title, listed_categories, type_title
 
 Row = Mapping[str, Any]
 
-GROUP_TITLES = {"nextqa": "NExT-QA questions", "star": "STAR questions", "all": "All questions"}
 JUDGE_NOTES = {
     "exact": "Judge exact: 100 where the answer equals a reference after both are normalised (case, "
     "punctuation, articles, numerals), for multiple choice where it names the right option by letter or "
@@ -154,10 +152,12 @@ def main_tables(summary: Row, judge: str) -> list[Table]:
     """One table for each group of questions that a run has."""
     means = {_key(m): m for m in summary["means"] if m["judge"] == judge}
     gains = {_key(d): d for d in summary["differences"] if d["judge"] == judge}
-    groups = [group for group in GROUPS if any(m["group"] == group for m in means.values())]
+    groups = sorted({m["group"] for m in means.values()} - {ALL}, key=group_place)
     tables = []
-    for group in [*groups, "all"] if len(groups) > 1 else groups:
-        categories = GROUPS.get(group, ())
+    for group in [*groups, ALL] if len(groups) > 1 else groups:
+        listed = listed_categories(group)
+        found = {m["name"] for m in means.values() if (m["group"], m["level"]) == (group, "category")}
+        categories = [*listed, *sorted(found.difference(listed))]
         columns = [("category", c) for c in categories] + [("micro", "average"), ("macro", "average")]
         lines: list[Line] = []
         last = ""
@@ -178,7 +178,7 @@ def main_tables(summary: Row, judge: str) -> list[Table]:
         names = [category.capitalize() for category in categories]
         rights = ["Right"] if judge != "exact" else []  # whose average it is
         header = ["Model", "Condition", *names, "Average", "Macro average", *rights, "Unscored", "Unreadable"]
-        tables.append(Table(header, lines, 2, GROUP_TITLES[group]))
+        tables.append(Table(header, lines, 2, group_title(group)))
     return tables
 
 
@@ -213,19 +213,19 @@ def type_tables(summary: Row, judge: str) -> list[Table]:
     """A table of question types for each run."""
     means = {_key(m): m for m in summary["means"] if m["judge"] == judge}
     gains = {_key(d): d for d in summary["differences"] if d["judge"] == judge}
-    group_of = {category: group for group, categories in GROUPS.items() for category in categories}
     tables = []
     for run in summary["runs"]:
         conditions = [condition for name, _, condition in rows_in_order(summary, judge) if name == run["run"]]
         compared = [c for c in conditions if any(key[:2] == (run["run"], c) for key in gains)]
         lines = []
-        for type_, category in CATEGORY_OF_TYPE.items():
-            cell = (group_of[category], "question_type", type_)
+        types = dict.fromkeys((key[2], key[4]) for key in means if key[0] == run["run"] and key[3] == "question_type")
+        titles = [type_title(*type_) for type_ in types]
+        for (group, type_), title in zip(types, titles, strict=True):
+            cell = (group, "question_type", type_)
             found = [mean for c in conditions if (mean := means.get((run["run"], c, *cell)))]
-            if found:
-                cells: list[Cell] = [str(found[0]["questions"]), *map(interval, found)]
-                cells += [interval(gains.get((run["run"], c, *cell))) for c in compared]
-                lines.append(Line([TYPE_TITLES.get(type_, type_), *cells]))
+            cells: list[Cell] = [str(found[0]["questions"]), *map(interval, found)]
+            cells += [interval(gains.get((run["run"], c, *cell))) for c in compared]
+            lines.append(Line([title if titles.count(title) == 1 else f"{title} ({group})", *cells]))
         if lines:
             header = ["Type", "Questions", *conditions, *(minus(c, summary["baseline"]) for c in compared)]
             tables.append(Table(header, lines, title=f"{run['model']}, run {run['run']}"))
@@ -236,7 +236,7 @@ def difference_lines(summary: Row, judge: str) -> list[tuple[Row, list[str]]]:
     """(difference, its model, conditions and questions in words) of every difference but those by question type."""
     labels = model_labels(summary)
     return [
-        (d, [labels[d["run"]], minus(d["condition"], d["baseline"]), f"{GROUP_TITLES[d['group']]}, {part_name(d)}"])
+        (d, [labels[d["run"]], minus(d["condition"], d["baseline"]), f"{group_title(d['group'])}, {part_name(d)}"])
         for d in summary["differences"]
         if d["judge"] == judge and d["level"] != "question_type"
     ]
@@ -277,7 +277,7 @@ def between_runs_table(summary: Row, judge: str) -> Table | None:
             [
                 f"{labels[d['run']]} minus {labels[d['reference_run']]}",
                 d["condition"],
-                f"{GROUP_TITLES[d['group']]}, {part_name(d)}",
+                f"{group_title(d['group'])}, {part_name(d)}",
                 str(d["questions"]),
                 str(d["videos"]),
                 interval(d, is_difference=True),

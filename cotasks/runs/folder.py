@@ -34,7 +34,9 @@ QUESTION_FIELDS = (
     "choices",
     "answer_index",
 )
-"""What a row of `questions.jsonl` holds."""
+"""What every row of `questions.jsonl` holds."""
+ORIGIN_FIELDS = ("span_origin", "entity_origin", "used_answer")
+"""What a row also holds of the record's step 1, beside `source`: None in rows that an older version wrote."""
 MAY_DIFFER = (
     *(f"versions.{name}." for name in ("python", "device", "datasets", "numpy", "decord", "openai")),
     "dataset.videos.",
@@ -172,7 +174,8 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def read_questions(folder: Path) -> dict[str, dict[str, Any]]:
-    """{record id: row of questions.jsonl}; rows hold `QUESTION_FIELDS`, `additional_answers` where there are any.
+    """{record id: row of questions.jsonl}; rows hold `QUESTION_FIELDS`, `additional_answers` where there are any,
+    `source` (where an older version left it out, the first part of the id) and `ORIGIN_FIELDS`.
 
     Raises InputError naming file and line where a row lacks one of them.
     """
@@ -185,8 +188,14 @@ def read_questions(folder: Path) -> dict[str, dict[str, Any]]:
         if missing or not isinstance(row["id"], str):
             lacks = f"without {', '.join(missing)}" if missing else f"id {shorten(row['id'])}"
             raise InputError(f"{path}:{number}: {lacks}; expected a question of `cotasks generate`")
-        rows[row["id"]] = row
+        first, slash, _ = row["id"].partition("/")
+        rows[row["id"]] = {"source": first if slash else "unknown", **dict.fromkeys(ORIGIN_FIELDS), **row}
     return rows
+
+
+def without_origins(question: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `questions.jsonl` without what older versions did not write: alike for the same question of any run."""
+    return {name: value for name, value in question.items() if name not in ORIGIN_FIELDS}
 
 
 def read_generations(folder: Path) -> dict[Key, dict[str, Any]]:

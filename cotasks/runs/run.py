@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError, shorten
-from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.runs import folder as runs
 from cotasks.runs.folder import Key
 
@@ -60,6 +59,7 @@ def read_run(folder: Path) -> Run:
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "video_id": str,
+    "source": str,
     "category": str,
     "question_type": str,
     "question": str,
@@ -67,6 +67,9 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "additional_answers": list,
     "choices": list,
     "answer_index": int,
+    "span_origin": (str, type(None)),
+    "entity_origin": (str, type(None)),
+    "used_answer": (bool, type(None)),
 }
 
 
@@ -86,12 +89,6 @@ def _read_questions(folder: Path) -> dict[str, Row]:
             if field not in row or not isinstance(value, kind) or not texts:
                 found = shorten(value) if field in row else "missing"
                 raise InputError(f"{path}: {id_}: {field} is {found}; a different version?")
-        expected = CATEGORY_OF_TYPE.get(row["question_type"])
-        if expected != row["category"]:
-            raise InputError(
-                f"{path}: {id_}: question_type {shorten(row['question_type'])} with category "
-                f"{shorten(row['category'])}; expected {expected or 'one of ' + ', '.join(CATEGORY_OF_TYPE)}"
-            )
     return questions
 
 

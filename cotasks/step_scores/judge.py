@@ -15,7 +15,7 @@ import numpy as np
 from cotasks.generate.settings import conditions_of
 from cotasks.judge.judges import verdicts_of
 from cotasks.judge.run import judge_run
-from cotasks.metrics.contrasts import estimates, interval_row
+from cotasks.metrics.contrasts import category_masks, estimates, interval_row
 from cotasks.models.families import frame_size
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import step_context, step_request
@@ -27,6 +27,7 @@ from cotasks.runs.predictions import load_predictions
 from cotasks.runs.run import read_run
 from cotasks.steps.table import step_text
 from cotasks.tools.files import dump_json, dump_jsonl
+from cotasks.words.types import ALL, kind_of
 
 Row = dict[str, Any]
 
@@ -52,19 +53,17 @@ def judged_step_rows(records: Records, folder: Path, judge: str, videos: Path | 
     judge_run(folder / FOLDER, judge, **options)
     run = read_run(folder / FOLDER)
     verdicts = verdicts_of(run, judge)
-    groups: list[str] = ["all"]
-    names = list(dict.fromkeys(row["category"] for row in run.questions.values()))
-    groups += names if len(names) > 1 else []
     keys = list(verdicts)
+    groups = {ALL: np.ones(len(keys), bool)}
+    by_category = category_masks([kind_of(run.questions[key[0]]) for key in keys])
+    groups |= by_category if len(by_category) > 1 else {}
     video_ids = [run.questions[key[0]]["video_id"] for key in keys]
     scores = np.array([np.nan if verdicts[key].score is None else verdicts[key].score for key in keys], float)
     labels = [(step, group) for step in steps for group in groups]
     columns = []
     for step, group in labels:
-        inside = [
-            key[0].endswith(f"/step-{step}") and group in ("all", run.questions[key[0]]["category"]) for key in keys
-        ]
-        columns.append((scores, np.array(inside, bool)))
+        of_step = np.array([key[0].endswith(f"/step-{step}") for key in keys], bool)
+        columns.append((scores, of_step & groups[group]))
     rows = []
     for (step, group), (_, inside_), one in zip(
         labels, columns, estimates(columns, video_ids, 0.0, 100.0), strict=True
@@ -96,6 +95,7 @@ def write_step_texts(records: Records, folder: Path, videos: Path | None) -> tup
                 yield {
                     "id": f"{record.id}/step-{condition.asks}",
                     "video_id": record.video_id,
+                    "source": record.source,
                     "category": record.category,
                     "question_type": record.question_type,
                     "question": step_request(record, condition, condition.asks, context, opens=True),

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from cotasks.metrics.contrasts import estimates, interval_row
+from cotasks.metrics.contrasts import category_masks, estimates, interval_row
 from cotasks.prompts.corruption import corrupt, restrict
 from cotasks.records.boxes import CoordinateFormat
 from cotasks.records.dataset import Records
@@ -28,6 +28,7 @@ from cotasks.steps.context import StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.scoring import score_steps
 from cotasks.steps.table import STEPS
+from cotasks.words.types import ALL, Kind, kind_of
 
 Row = dict[str, Any]
 StepScores = Mapping[int, Mapping[str, float | None]]
@@ -55,18 +56,17 @@ class TextCounts:
     """Texts with lines that were read by a repair, see `cotasks.steps.repair`."""
 
 
-def step_rows(scores: Sequence[StepScores], video_ids: Sequence[str], categories: Sequence[str]) -> list[Row]:
+def step_rows(scores: Sequence[StepScores], video_ids: Sequence[str], kinds: Sequence[Kind]) -> list[Row]:
     """Rows of all records, and by category where there are several.
 
     Args:
         scores: Of each record.
         video_ids: Of each record.
-        categories: Of each record's question.
+        kinds: Of each record's question.
     """
-    groups = {"all": np.ones(len(scores), bool)}
-    names = list(dict.fromkeys(categories))
-    if len(names) > 1:
-        groups |= {name: np.array([category == name for category in categories]) for name in names}
+    groups = {ALL: np.ones(len(scores), bool)}
+    by_category = category_masks(kinds)
+    groups |= by_category if len(by_category) > 1 else {}
     labels = [(step, metric, group) for step, metrics in METRICS.items() for metric in metrics for group in groups]
     columns = []
     for step, metric, group in labels:
@@ -112,19 +112,17 @@ def corrupted_step_rows(records: Iterable[Record], corruptions: Sequence[float],
         corruptions: Probabilities, see `cotasks.prompts.view`.
         seeds: How many corruptions of each; a record's score is their mean.
     """
-    videos, categories = [], []
+    videos, kinds = [], []
     found: dict[float, list[StepScores]] = {level: [] for level in corruptions}
     for record in records:
         videos.append(record.video_id)
-        categories.append(record.category)
+        kinds.append(kind_of(vars(record)))
         context = plain_context(record)
         for level, scores in found.items():
             drawn = [corrupt(record, level, seed) for seed in range(seeds if level else 1)]
             each = [score_steps(one, record, context, exact_names=True) for one in drawn]
             scores.append(_mean(each))
-    return [
-        {"corruption": level, **row} for level, scores in found.items() for row in step_rows(scores, videos, categories)
-    ]
+    return [{"corruption": level, **row} for level, scores in found.items() for row in step_rows(scores, videos, kinds)]
 
 
 def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
@@ -134,13 +132,13 @@ def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
     """
     found = load_predictions(folder, records, ())
     texts = _read_texts(found)
-    scores, videos, categories = [], [], []
+    scores, videos, kinds = [], [], []
     for record in records:
         videos.append(record.video_id)
-        categories.append(record.category)
+        kinds.append(kind_of(vars(record)))
         scores.append(_score_prediction(record, found, texts.get(record.id)))
     counts = {step: _count_texts(step, records, texts) for step in found.steps}
-    rows = step_rows(scores, videos, categories)
+    rows = step_rows(scores, videos, kinds)
     return [{**row, **dataclasses.asdict(counts[row["step"]])} for row in rows if row["step"] in counts]
 
 

@@ -75,7 +75,7 @@ def _table(rows: Sequence[Row]) -> str:
         for key, found in lines.items()
     ]
     counts = ["questions", *[""] * (len(labels) - 1)] + [_count(rows, group) for group in groups]
-    return table([*labels, *groups], [*body, counts], len(labels))
+    return table([*labels, *map(escape, groups)], [*body, counts], len(labels))
 
 
 def _cell(row: Row) -> str:

@@ -1,0 +1,165 @@
+"""The catalog: one row a config that can be built, with all that the build, the download, the card and
+`load_dataset("cotasks")` know of it. How its files read is in its reader.
+
+nextqa/{oe,mc}/{train,val,test}.csv   nextqa/map_vid_vidorID.json   nextqa/add_reference_answer_test.json
+nextgqa/gsub_{val,test}.json
+vidor/                                VidOR annotation: folders or zips, in any layout `vidor.py` knows
+star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from cotasks.builders.readers import nextqa, star
+from cotasks.builders.readers.source import Source, SourceFile
+from cotasks.errors import InputError
+from cotasks.sample import DATA_DIR
+from cotasks.words.types import NEXTQA, STAR
+
+
+def _git(
+    repository: str, commit: str, folder: str, into: str, *files: tuple[str, str, int | None]
+) -> tuple[SourceFile, ...]:
+    """Files of a repository at a commit, so that they are the same for everyone whatever becomes of its branches."""
+    base = f"https://raw.githubusercontent.com/{repository}/{commit}/{folder}/"
+    return tuple(SourceFile(into + name, base + name, blob, size) for name, blob, size in files)
+
+
+_OE = ("doc-doc/NExT-OE", "a83f8f581191da07675e0fc83074e0dfcf907273", "dataset/nextqa")
+_MC = ("doc-doc/NExT-QA", "6b92588ab4496268fa1caab9414a8b998ee063c5", "dataset/nextqa")
+_GQA = ("doc-doc/NExT-GQA", "63772e0256ad9e34b83d6a108f1ba2041b924607", "datasets/nextgqa")
+_STAR_CLASSES = ("csbobby/STAR_Benchmark", "8c3971891609e9c8e0665ffa0de1b28a0bfc166d", "annotations/STAR_classes")
+_SHORT = ("train", "val", "test")
+_STAR_BUCKET = "https://star-benchmark.s3.us-east.cloud-object-storage.appdomain.cloud/Question_Answer_SituationGraph"
+
+HUB = "https://huggingface.co"
+
+_NEXTQA_PAGES = {
+    "nextqa/oe": "https://github.com/doc-doc/NExT-OE (dataset/nextqa)",
+    "nextqa/mc": "https://github.com/doc-doc/NExT-QA (dataset/nextqa)",
+    "nextqa/map_vid_vidorID.json": "https://github.com/doc-doc/NExT-QA (dataset/nextqa)",
+    "nextqa/add_reference_answer_test.json": "https://github.com/doc-doc/NExT-OE (dataset/nextqa)",
+    "nextgqa": "https://github.com/doc-doc/NExT-GQA (datasets/nextgqa)",
+    "vidor": "https://huggingface.co/datasets/shangxd/vidor (training-annotation.zip, validation-annotation.zip)",
+}
+_NEXTQA_FILES = (
+    *_git(*_OE, "nextqa/", ("add_reference_answer_test.json", "e2a36df90f3e2a0d47d3ac44220f2fa68698edb9", 166056)),
+    *_git(*_MC, "nextqa/", ("map_vid_vidorID.json", "c7da63e91b6aabf3d009d2356fb68aba01ef37f4", 331540)),
+    *_git(
+        *_GQA,
+        "nextgqa/",
+        ("gsub_val.json", "dc7d05b0afdeb081863924c9b1f08a96754862f8", 115228),
+        ("gsub_test.json", "a80bfff18c68b1b6a701ffa9549e27c447cb3857", 195500),
+    ),
+    *(
+        SourceFile(f"vidor/{part}-annotation.zip", f"{HUB}/datasets/shangxd/vidor/resolve/main/{part}-annotation.zip")
+        for part in ("training", "validation")
+    ),
+)
+"""What both tasks of NExT-QA need beside their questions."""
+
+_NEXTQA_OE = Source(
+    config="nextqa_oe",
+    description="NExT-QA, open-ended, with VidOR annotation.",
+    title="NExT-QA",
+    types=NEXTQA,
+    licences=("mit", "cc-by-sa-4.0"),  # NExT-QA and NExT-GQA; VidOR, as its page on the Hub states
+    parts=(partial(nextqa.plan, tasks=("oe",)),),
+    questions=("nextqa/oe/{split}.csv",),
+    reads=(
+        "nextqa/map_vid_vidorID.json",
+        "nextqa/add_reference_answer_test.json",
+        "nextgqa/gsub_val.json",
+        "nextgqa/gsub_test.json",
+    ),
+    trees="vidor",
+    files=(
+        *_git(
+            *_OE,
+            "nextqa/oe/",
+            ("train.csv", "bb521c24de40e4c4d8a28b4c8944786bd56b2653", 3729576),
+            ("val.csv", "8dcead4ff3b60d9338c073031a8518b3ab62257c", 528915),
+            ("test.csv", "4bec69be654a3f6f3a51f29c6dffaaaf982600f9", 899595),
+        ),
+        *_NEXTQA_FILES,
+    ),
+    pages=_NEXTQA_PAGES,
+    takes=frozenset({"data_dir", "vidor"}),
+    has_human_spans=True,
+)
+
+_NEXTQA_MC = replace(
+    _NEXTQA_OE,
+    config="nextqa_mc",
+    description="NExT-QA, multiple choice, with VidOR annotation.",
+    parts=(partial(nextqa.plan, tasks=("mc",)),),
+    questions=("nextqa/mc/{split}.csv",),
+    files=(
+        *_git(
+            *_MC,
+            "nextqa/mc/",
+            ("train.csv", "d21e93e78572a03b09528a05a2dfb3a1871afe27", None),
+            ("val.csv", "24cf7775dd63993915378a6450b6c738e0eebb38", 814107),
+            ("test.csv", "d76a1dbd08b6127269702ebaee21a13aa1405f87", 1385657),
+        ),
+        *_NEXTQA_FILES,
+    ),
+)
+
+_STAR = Source(
+    config="star",
+    description="STAR, with its situation graphs.",
+    title="STAR",
+    types=STAR,
+    licences=("apache-2.0",),
+    parts=(star.plan,),
+    questions=("star/STAR_{split}.json",),
+    reads=("star/STAR_classes/*.txt", "star/STAR_classes/video_fps"),
+    files=(
+        *_git(
+            *_STAR_CLASSES,
+            "star/STAR_classes/",
+            ("action_classes.txt", "63609edbde76b92c4bee61c2d8bb90a25de25db8", 2876),
+            ("action_mapping.txt", "c8d43060de1630b25bad8c4ed318cc3e01677130", 1664),
+            ("object_classes.txt", "dab82ee59d7cf1b7f9083874b4d15991658c2053", 475),
+            ("relationship_classes.txt", "934310cd1d9194ecf8ad9039b1da28369f3e8a08", 340),
+            ("verb_classes.txt", "7198254bdfcc77abdfaa30b499245c1b0f076e0c", 171),
+            ("video_fps", "353508b3741f4327d51606d55ea6b439be2bfdc5", 275005),
+        ),
+        *(SourceFile(f"star/STAR_{split}.json", f"{_STAR_BUCKET}/STAR_{split}.json") for split in _SHORT),
+    ),
+    pages={
+        "star": f"{_STAR_BUCKET}/",
+        "star/STAR_classes": "https://github.com/csbobby/STAR_Benchmark (annotations/STAR_classes)",
+    },
+    takes=frozenset({"data_dir", "videos"}),
+)
+
+_SAMPLE = Source(
+    config="sample",
+    description="Synthetic clips that come with the package.",
+    title="the sample",
+    types=None,  # those of NExT-QA and STAR
+    licences=("apache-2.0",),
+    parts=(partial(nextqa.plan, tasks=("oe", "mc")), star.plan),
+    questions=("nextqa/oe/{split}.csv", "nextqa/mc/{split}.csv", "star/STAR_{split}.json"),
+    reads=(*_NEXTQA_OE.reads, *_STAR.reads),
+    trees="vidor",
+    takes=frozenset(),
+    folder=Path(DATA_DIR),
+    has_human_spans=True,
+    renamed="sample",
+)
+
+CATALOG: dict[str, Source] = {row.config: row for row in (_SAMPLE, _NEXTQA_OE, _NEXTQA_MC, _STAR)}
+"""Config -> its row; the first one that a published folder holds is its default."""
+
+
+def source_of(config: str) -> Source:
+    """The row of a config. Raises InputError where there is none."""
+    if config not in CATALOG:
+        raise InputError(f"unknown config {config!r}; known: {', '.join(CATALOG)}")
+    return CATALOG[config]
