@@ -59,9 +59,10 @@ def localize(
 ) -> Localized:
     """A1 of a question.
 
-    `auto` takes the first that there is: the source's evidence (NExT-GQA's human spans), the annotation itself where it
-    consists of keyframes (STAR), lexical, whole. The other modes require their origin. Where an origin gives spans but no entities, these are
-    lexical or, where no word matches, all: `entity_origin` says which.
+    `auto` takes the first that there is: the source's own evidence for the question, the annotation itself where it
+    consists of keyframes (STAR), spans that people marked (NExT-GQA), lexical, whole. The other modes require their
+    origin. Where an origin gives spans but no entities, these are lexical or, where no word matches, all:
+    `entity_origin` says which.
 
     - evidence, `human` or `annotation`: the spans as given, the frames in them, the entities that it names.
     - keyframes, `annotation`: the span is the clip; the frames are its keyframes; the entities are those with a box or
@@ -86,10 +87,11 @@ def localize(
     texts = (question.question, question.answer) if use_answer else (question.question,)
     if mode == "model":
         return _by_proposal(question, annotation, proposal, texts, use_answer)
-    if evidence is not None and evidence.spans and (mode == "auto" or mode == evidence.origin):
-        return Localized(_by_evidence(annotation, evidence, texts, use_answer))
-    if mode == "auto" and annotation.keyframes is not None:
+    marked = evidence if evidence is not None and evidence.spans else None
+    if mode == "auto" and annotation.keyframes is not None and (marked is None or marked.origin != "annotation"):
         return Localized(_by_keyframes(annotation, annotation.keyframes))
+    if marked is not None and mode in ("auto", marked.origin):
+        return Localized(_by_evidence(annotation, marked, texts, use_answer))
     if mode == "human":
         raise InputError(f"{question.place}: no human span for question {question.qid!r}", "no human span")
     found = lexical(annotation, *texts) if mode in ("auto", "lexical") else None

@@ -22,7 +22,7 @@ class BuildOptions:
     config: str
     """A config of the catalog."""
     data_dir: str | None = None
-    """Folder with the source files, laid out as `readers/catalog.py` says; None has them downloaded. Not for `sample`."""
+    """Folder with the source files, laid out as `readers.catalog` says; None has them downloaded. Not for `sample`."""
     vidor: tuple[str, ...] = ()
     """Further folders or zips of VidOR annotation."""
     videos: str | None = None

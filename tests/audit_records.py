@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from cotasks.records.schema import (
-    CATEGORY_OF_TYPE,
     Box,
     Entity,
     FrameLocalization,
@@ -23,6 +22,7 @@ from cotasks.records.schema import (
 )
 from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
+from cotasks.words.types import NEXTQA, STAR
 
 FPS = 10.0
 FRAMES = tuple(range(0, 120, 10))
@@ -80,7 +80,7 @@ def make_record(
         "id": f"nextqa/validation/{video}/{number}",
         "source": "nextqa",
         "question_type": type_,
-        "category": CATEGORY_OF_TYPE[type_],
+        "category": {**NEXTQA.categories, **STAR.categories}[type_],
         "video_id": video,
         "video_path": f"{video}.mp4",
         "fps": FPS,

@@ -51,12 +51,14 @@ def test_counts_spelled_out() -> None:
     other = make_record("where", "park", "DL", video="v2", entities=("cup",), boxes={0: ()})
     found = count([first], [other])
     assert (found.records, found.videos, found.used_answer) == (2, 2, 0)
-    assert found.labels["question_types"] == {"CW": 1, "DL": 1}
-    assert found.labels["categories"] == {"causal": 1, "descriptive": 1}
-    assert found.labels["sources"] == {"nextqa": 2}
+    assert found.kinds == {("nextqa", "causal", "CW"): 1, ("nextqa", "descriptive", "DL"): 1}
+    assert found.sources == {"nextqa": 2}
     assert found.labels["span_origins"] == {"whole": 2}
     assert found.labels["entity_origins"] == {"lexical": 2}
-    assert found.origins == {("causal", "whole", "lexical"): 1, ("descriptive", "whole", "lexical"): 1}
+    assert found.origins == {
+        ("nextqa", "causal", "whole", "lexical"): 1,
+        ("nextqa", "descriptive", "whole", "lexical"): 1,
+    }
     sizes = {name: np.concatenate(arrays).tolist() for name, arrays in found.sizes.items()}
     assert sizes == {
         "grid_frames": [12, 12],

@@ -15,6 +15,7 @@ from cotasks.metrics.contrasts import Ratio, Scores, estimates, ratio, weighted
 from cotasks.studies import ablation
 from cotasks.studies.frames import length_groups
 from cotasks.studies.rows import differences
+from cotasks.words.types import Kind
 
 
 def scores_of(values: dict[str, list[float]], videos: list[str], categories: list[str] | None = None) -> Scores:
@@ -24,7 +25,7 @@ def scores_of(values: dict[str, list[float]], videos: list[str], categories: lis
         conditions=tuple(values),
         ids=tuple(f"q{n}" for n in range(len(videos))),
         video_ids=tuple(videos),
-        categories=tuple(categories or ["causal"] * len(videos)),
+        kinds=tuple(Kind("nextqa", category, "CW") for category in categories or ["causal"] * len(videos)),
         values=matrix,
         answers=answers,
         unscored=np.isnan(matrix).astype(np.int64),
@@ -46,7 +47,8 @@ def test_a_difference_is_that_of_the_report() -> None:
         for n, id_ in enumerate(scores.ids)
     }
     questions = {
-        id_: {"video_id": v, "question_type": "CW"} for id_, v in zip(scores.ids, scores.video_ids, strict=True)
+        id_: {"video_id": v, "source": "nextqa", "category": "causal", "question_type": "CW"}
+        for id_, v in zip(scores.ids, scores.video_ids, strict=True)
     }
     [report] = [
         d for d in metrics.summarise(verdicts, questions, scores.conditions).differences if d.level == "category"

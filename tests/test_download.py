@@ -21,8 +21,10 @@ from datasets import load_dataset
 
 import cotasks
 from cotasks.builders import download
-from cotasks.builders.download import SOURCES, Source, fetched, sources_of
+from cotasks.builders.download import fetched, sources_of
 from cotasks.builders.publish.folder import build_folder
+from cotasks.builders.readers.catalog import CATALOG
+from cotasks.builders.readers.source import SourceFile
 from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.sample import DATA_DIR
@@ -31,6 +33,7 @@ from .file_server import HTML, FileServer
 
 TREE = str(Path(cotasks.__file__).parents[1])
 CONFIGS = ("nextqa_oe", "nextqa_mc", "star")
+SOURCES = list(dict.fromkeys(file for config in CONFIGS for file in sources_of(config)))
 CSV, MAP, STAR, ZIP = (
     "nextqa/oe/val.csv",
     "nextqa/map_vid_vidorID.json",
@@ -43,7 +46,7 @@ def git_blob(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-def sample_file(source: Source) -> bytes:
+def sample_file(source: SourceFile) -> bytes:
     """What the sample has in place of a published file."""
     if not source.path.endswith(".zip"):
         return Path(DATA_DIR, source.path).read_bytes()
@@ -55,7 +58,7 @@ def sample_file(source: Source) -> bytes:
     return buffer.getvalue()
 
 
-def loopback(source: Source, server: FileServer, data: bytes) -> Source:
+def loopback(source: SourceFile, server: FileServer, data: bytes) -> SourceFile:
     """The source, served by the loopback server with bytes of the sample; the Hub's stay with the Hub."""
     known = {"git_blob": git_blob(data), "size": source.size and len(data)} if source.git_blob else {}
     if source.url.startswith(download.HUB):
@@ -69,7 +72,9 @@ def loopback(source: Source, server: FileServer, data: bytes) -> Source:
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FileServer]:
     """All sources on the loopback server, which is the Hub too; online, without pauses, with a cache of one's own."""
     with FileServer() as server:
-        monkeypatch.setattr(download, "SOURCES", tuple(loopback(s, server, sample_file(s)) for s in SOURCES))
+        for config in CONFIGS:
+            files = tuple(loopback(s, server, sample_file(s)) for s in sources_of(config))
+            monkeypatch.setitem(CATALOG, config, dataclasses.replace(CATALOG[config], files=files))
         monkeypatch.setattr(download, "WAITS_SECONDS", (0.0, 0.0))
         monkeypatch.setattr(datasets.config, "HF_ENDPOINT", server.url)
         monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "datasets-cache/downloads")
@@ -121,8 +126,7 @@ def test_the_table_covers_what_a_build_reads() -> None:
         for short in ("train", "val", "test"):
             assert (f"star/STAR_{short}.json" if part == "star" else f"nextqa/{part}/{short}.csv") in paths
         assert not [path for path in paths if path.endswith((".mp4", ".avi"))]
-    assert sources_of("sample") == []
-    assert {s.path for config in CONFIGS for s in sources_of(config)} == {s.path for s in SOURCES}
+    assert sources_of("sample") == ()
     assert len({s.path for s in SOURCES}) == len({s.url for s in SOURCES}) == len(SOURCES)
     assert all(source.url.startswith("https://") for source in SOURCES)
 
@@ -423,13 +427,17 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(server: FileServer, tmp_path
     """RLIMIT_FSIZE stands in for the disk: a write past it fails as one to a full disk does, with another number."""
     path = "/datasets/shangxd/vidor/resolve/main/training-annotation.zip"
     script = f"""
-import resource, sys
+import dataclasses, resource, sys
 import cotasks, datasets
 from cotasks.builders import download
+from cotasks.builders.readers.catalog import CATALOG
+from cotasks.builders.readers.source import SourceFile
 from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 datasets.config.HF_ENDPOINT = {server.url!r}
-download.SOURCES = tuple(s for s in download.SOURCES if s.path == "vidor/training-annotation.zip")
+row = CATALOG["nextqa_oe"]
+files = tuple(s for s in row.files if s.path == "vidor/training-annotation.zip")
+CATALOG["nextqa_oe"] = dataclasses.replace(row, files=files)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     download.fetched(BuildOptions("nextqa_oe"), {str(tmp_path / "cache")!r})

@@ -345,8 +345,8 @@ def test_damaged_rows_are_named(tmp_path: Path, file: str, line: str, message: s
 
 @pytest.mark.parametrize(
     "changes",
-    [{"choices": "ABC"}, {"choices": [1]}, {"answer": False}, {"category": "temporal"},
-     {"question_type": "XX"}, {"answer_index": None}],
+    [{"choices": "ABC"}, {"choices": [1]}, {"answer": False}, {"category": 3},
+     {"question_type": None}, {"answer_index": None}],
 )  # fmt: skip
 def test_questions_of_another_shape_are_named(tmp_path: Path, changes: dict[str, Any]) -> None:
     folder = write_run(tmp_path / "run", {("q0", "baseline", 0): "yes"})

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cotasks.builders import localize as module
 from cotasks.builders.localize import Localized, Proposal, lexical, localize, match_entities, read_proposals
 from cotasks.errors import InputError
-from cotasks.records.annotation import Question, VideoAnnotation
+from cotasks.records.annotation import Evidence, Question, VideoAnnotation
 from cotasks.records.schema import Box, Entity, Record, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import grid_frames
 from tests.strategies import records
@@ -60,8 +60,9 @@ def run(
     answer: str = "park",
     use_answer: bool = False,
 ) -> Localized:
+    evidence = Evidence(spans, "human", used_answer=True) if spans is not None else None
     return localize(
-        question(text, answer), annotation, mode=mode, spans=spans, proposal=proposal, use_answer=use_answer
+        question(text, answer), annotation, mode=mode, evidence=evidence, proposal=proposal, use_answer=use_answer
     )
 
 

@@ -13,6 +13,7 @@ from cotasks.judge.verdicts import Verdict
 from cotasks.metrics.intervals import Estimate, cluster_estimates
 from cotasks.metrics.means import Difference, Mean, Summary, summarise
 from cotasks.runs.folder import Key
+from cotasks.words.types import NEXTQA, STAR
 
 Floats = npt.NDArray[np.float64]
 
@@ -175,7 +176,16 @@ def test_the_seed_decides() -> None:
 
 def questions(types: str, videos: int = 2) -> dict[str, dict[str, Any]]:
     """{q0: ...} with these question types, over so many videos in turn."""
-    return {f"q{n}": {"video_id": f"v{n % videos}", "question_type": type_} for n, type_ in enumerate(types.split())}
+    source_of = {type_: source for source in (NEXTQA, STAR) for type_ in source.categories}
+    return {
+        f"q{n}": {
+            "video_id": f"v{n % videos}",
+            "source": source_of[type_].source,
+            "category": source_of[type_].categories[type_],
+            "question_type": type_,
+        }
+        for n, type_ in enumerate(types.split())
+    }
 
 
 def verdicts(condition: str, scores: list[float | None]) -> dict[Key, Verdict]:

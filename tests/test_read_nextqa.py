@@ -71,6 +71,7 @@ def test_open_ended_row(tmp_path: Path) -> None:
         place=f"{path}:2",
         qid="4",
         size=(300, 640, 480),
+        category="causal",
     )
 
 

@@ -17,16 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.builders.readers import star
 from cotasks.builders.readers.plain_pickle import read_plain_pickle
-from cotasks.builders.readers.star import (
-    StarClasses,
-    StarItem,
-    annotation,
-    read_classes,
-    read_questions,
-    read_video_fps,
-)
+from cotasks.builders.readers.situations import SPATIAL, StarClasses, StarItem, annotation, clip_frames, keyframes_of
+from cotasks.builders.readers.star import read_classes, read_questions, read_video_fps
 from cotasks.errors import InputError
 from cotasks.records.annotation import VideoAnnotation
 from cotasks.records.schema import Box, Entity, Frame, Span, SpatialRelation, TemporalRelation, Track
@@ -149,8 +142,8 @@ def test_real_classes(realdata: Path) -> None:
     assert (classes.objects["o000"], classes.objects["o036"]) == ("person", "television")
     assert (classes.relations["r023"], classes.actions["a110"]) == ("near", "open a refrigerator")
     assert classes.action_mapping["a110"] == ("v006", "o008")
-    assert set(star.SPATIAL) < set(classes.relations.values())
-    assert len(set(star.SPATIAL)) == 9
+    assert set(SPATIAL) < set(classes.relations.values())
+    assert len(set(SPATIAL)) == 9
 
 
 # --- frame rates
@@ -508,7 +501,7 @@ def test_keyframes_outside_the_clip_are_left_out_and_counted(item: Any) -> None:
     assert got.scene.entities == (Entity(0, "person"), Entity(29, "chair"))
     assert got.scene.temporal_relations == ()
     assert (frames_of(got)[0], frames_of(got)[-1]) == (10, 40)
-    assert star.keyframes_of(read, FPS) == ({40: "000041"}, {9: "000010", 41: "000042", 59: "000060"})
+    assert keyframes_of(read, FPS) == ({40: "000041"}, {9: "000010", 41: "000042", 59: "000060"})
 
 
 @pytest.mark.parametrize(
@@ -576,7 +569,7 @@ def test_size_of_the_file(item: Any) -> None:
 @given(st.floats(0, 60), st.floats(0.05, 30), st.sampled_from([6.0, 15.076, 17.653, 29.97002997002997, 30.0, 120.0]))
 def test_clip_frames_are_those_within(start: float, length: float, fps: float) -> None:
     start, end = round(start, 2), round(start + length, 2)
-    first, last = star.clip_frames(Span(start, end), fps)
+    first, last = clip_frames(Span(start, end), fps)
     within = [f for f in range(int((end + 1) * fps)) if start <= f / fps <= end]
     assert list(range(first, last + 1)) == within
 
@@ -632,9 +625,9 @@ def test_any_situations_against_a_plain_reading(
         for action in at["actions"]:
             verb, thing = CLASSES.action_mapping[action]
             triples.add((0, CLASSES.verbs[verb], int(thing[1:])))
-        shown[frame] = {t for t in triples if t[1] not in star.SPATIAL}
+        shown[frame] = {t for t in triples if t[1] not in SPATIAL}
         if frame in on_grid:
-            holds |= {(*t, frame) for t in triples if t[1] in star.SPATIAL}
+            holds |= {(*t, frame) for t in triples if t[1] in SPATIAL}
             boxes |= {(int(c[1:]), frame, *b) for c, b in zip(at["bbox_labels"], at["bbox"], strict=True) if b}
     scene = got.scene
     assert {(t.tid, b.frame, *b.xyxy) for t in scene.entity_tracking for b in t.boxes} == boxes
@@ -759,8 +752,8 @@ def test_real_item_every_keyframe(real: Any) -> None:
         }
         actions = {classes.action_mapping[a] for a in source["actions"]}
         triples |= {(0, classes.verbs[verb], int(thing[1:])) for verb, thing in actions}
-        assert spatial == {f"{s} {p} {o}" for s, p, o in triples if p in star.SPATIAL}
-        assert temporal == {f"{s} {p} {o}" for s, p, o in triples if p not in star.SPATIAL}
+        assert spatial == {f"{s} {p} {o}" for s, p, o in triples if p in SPATIAL}
+        assert temporal == {f"{s} {p} {o}" for s, p, o in triples if p not in SPATIAL}
 
 
 def test_real_item_is_left_as_it_was(real: Any) -> None:

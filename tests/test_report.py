@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from cotasks.errors import InputError
 from cotasks.judge.run import judge_run
 from cotasks.pages.markdown import escape, table
-from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.report import summarise_runs, write_report
 from cotasks.report.markdown import render
 from cotasks.runs import folder as runs
+from cotasks.words.types import NEXTQA, STAR
 
 GOLDEN = Path(__file__).parent / "golden" / "report"
 
@@ -30,7 +30,8 @@ def add_question(folder: Path, id_: str, type_: str, video: str) -> None:
     row = {
         "id": id_,
         "video_id": video,
-        "category": CATEGORY_OF_TYPE[type_],
+        "source": "star" if type_ in STAR.categories else "nextqa",
+        "category": {**NEXTQA.categories, **STAR.categories}[type_],
         "question_type": type_,
         "question": "what happens | here",
         "answer": "run" if choices else "two",

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.sample import DATA_DIR
 from cotasks.sample.drawing import background
 from cotasks.sample.figures import colours_of
@@ -21,11 +20,12 @@ from cotasks.sample.situations import PLOTS
 from cotasks.sample.stories import stories
 from cotasks.sample.world import SPLITS, clips, encode, write_annotation
 from cotasks.video.reading import probe, read_frames
+from cotasks.words.types import NEXTQA, STAR
 
 DATA = Path(DATA_DIR)
 CLIPS = clips()
-NEXTQA_TYPES = {t for t, c in CATEGORY_OF_TYPE.items() if c in ("causal", "temporal", "descriptive")}
-STAR_TYPES = set(CATEGORY_OF_TYPE) - NEXTQA_TYPES
+NEXTQA_TYPES = set(NEXTQA.categories)
+STAR_TYPES = set(STAR.categories)
 
 
 def test_the_script_writes_what_is_shipped(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record
 from cotasks.step_scores.table import MAIN, METRICS, StepScores, corrupted_step_rows, plain_context, step_rows
 from cotasks.steps.scoring import score_steps
+from cotasks.words.types import Kind
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -43,7 +44,8 @@ def test_a_row_is_the_mean_over_records_that_define_the_score() -> None:
         {3: {"triple_f1": 0.5, "triple_precision": 0.25}},
         {},
     ]
-    rows = step_rows(scores, ["a", "b", "b"], ["causal", "causal", "temporal"])
+    kinds = [Kind("nextqa", *of) for of in (("causal", "CW"), ("causal", "CH"), ("temporal", "TN"))]
+    rows = step_rows(scores, ["a", "b", "b"], kinds)
     found = {(row["metric"], row["group"]): row for row in rows if row["step"] == 3}
     assert found["triple_f1", "all"]["mean"] == 75
     assert found["triple_f1", "all"]["questions"] == 2

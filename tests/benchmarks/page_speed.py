@@ -22,10 +22,10 @@ from cotasks.tools.files import dump_jsonl
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cotasks.judge.run import judge_run
-from cotasks.records.schema import CATEGORY_OF_TYPE
 from cotasks.report import html, write_report
 from cotasks.report.evidence import Evidence
 from cotasks.runs import folder as runs
+from cotasks.words.types import NEXTQA
 from tests.browser import browser, opened
 
 CONDITIONS = ("baseline", "cotasks", "blind", "blind-cotasks")
@@ -45,11 +45,11 @@ def write_run(folder: Path, answers: int) -> None:
     runs.settle(folder, {"model": {"name": "org/model"}, "conditions": {name: {} for name in CONDITIONS}})
     questions, generations = [], []
     for n in range(answers // len(CONDITIONS)):
-        type_ = generator.choice([t for t in CATEGORY_OF_TYPE if len(t) == 2])
+        type_ = generator.choice(list(NEXTQA.categories))
         question = {
             "id": f"nextqa/validation/{n // 9:010}/{n % 9}",
             "video_id": f"{n // 9:010}",
-            "category": CATEGORY_OF_TYPE[type_],
+            "category": NEXTQA.categories[type_],
             "question_type": type_,
             "question": " ".join(generator.choices(WORDS, k=11)),
             "answer": " ".join(generator.choices(WORDS, k=3)),
