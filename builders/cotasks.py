@@ -90,7 +90,7 @@ class CoTasks(datasets.ArrowBasedBuilder):
     BUILDER_CONFIGS = [  # noqa: RUF012  # datasets reads a list
         CoTasksConfig(name=source.config, description=source.description) for source in CATALOG.values()
     ]
-    DEFAULT_CONFIG_NAME = "sample"
+    DEFAULT_CONFIG_NAME = next(iter(CATALOG))
 
     def __init__(self, *args: Any, data_files: Any = None, **kwargs: Any) -> None:
         if data_files:

@@ -21,6 +21,7 @@ STYLE: Any = {
     "axes.axisbelow": True,
     "figure.constrained_layout.use": True,
     "hatch.linewidth": 0.5,
+    "text.parse_math": False,  # names are data; a dollar sign in one is no formula
 }
 
 
