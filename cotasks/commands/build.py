@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def build(
-    config: Annotated[str, typer.Argument(help="sample, nextqa_oe, nextqa_mc or star.", show_default=False)],
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="Such as sample, nextqa_oe or star; any other name lists those there are.", show_default=False
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write to; several configs can share one.", show_default=False)],
     data_dir: Annotated[
         Path | None,
