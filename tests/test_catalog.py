@@ -28,6 +28,7 @@ from cotasks.step_scores.table import corrupted_step_rows
 from cotasks.tools.files import read_json, read_jsonl
 from cotasks.words.types import KNOWN
 from tests import fables
+from tests.model_options import grouped
 from tests.synthetic import write_video
 
 ROOT = Path(__file__).parents[1]
@@ -159,6 +160,7 @@ def test_it_loads_by_load_dataset(source: Path, tmp_path: Path) -> None:
 import cotasks
 from cotasks.builders.readers.catalog import CATALOG
 from tests import fables
+from tests.model_options import grouped
 CATALOG["fables"] = fables.ROW
 from datasets import load_dataset
 rows = load_dataset("cotasks", "fables", data_dir={str(source)!r}, num_proc=2)
@@ -179,7 +181,8 @@ def test_its_questions_have_their_rows_downstream(built: Path, tmp_path: Path) -
     records = load_records(str(built), "validation")
     conditions = [parse_condition("baseline"), parse_condition("cotasks")]
     run = tmp_path / "run"
-    generate(records, conditions, "tiny", run, videos=tmp_path / "videos", max_new_tokens=2, device="cpu", num_frames=4)
+    options = grouped(max_new_tokens=2, device="cpu")
+    generate(records, conditions, "tiny", run, videos=tmp_path / "videos", num_frames=4, **options)
     questions = {row["id"]: row for row in read_jsonl(run / "questions.jsonl")}
     first = questions["fables/validation/0-0"]
     assert (first["source"], first["span_origin"], first["used_answer"]) == ("fables", "annotation", True)

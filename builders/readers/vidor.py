@@ -133,10 +133,8 @@ def find_annotations(paths: Sequence[str]) -> VidorIndex:
             raise InputError(f"{path}: no such file or folder")
         found = _in_folder(path) if os.path.isdir(path) else _in_zip(path)
         if not found:
-            raise InputError(
-                f"{path}: no VidOR annotation; expected <group>/<id>.json in it or in its training or validation "
-                "folder, or zips with these"
-            )
+            expected = "<group>/<id>.json in it or in its training or validation folder, or zips with these"
+            raise InputError(f"{path}: no VidOR annotation; expected {expected}")
         for video_id, location in found:
             known = locations.get(video_id, ())
             if location not in known:
@@ -345,10 +343,8 @@ def _wrong_box(box: tuple[int, int, int, int], place: str, width: int, height: i
     if x2 < x1 or y2 < y1:
         return InputError(f"{place}: box {[*box]}; expected xmin <= xmax and ymin <= ymax", "inverted box")
     if x1 < 0 or y1 < 0 or x2 >= width or y2 >= height:
-        return InputError(
-            f"{place}: box {[*box]}; expected x within 0 to {width - 1} and y within 0 to {height - 1}",
-            "box outside the frame",
-        )
+        expected = f"x within 0 to {width - 1} and y within 0 to {height - 1}"
+        return InputError(f"{place}: box {[*box]}; expected {expected}", "box outside the frame")
     return InputError(f"{place}: box {[*box]} is the second one; expected one", "two boxes of one tid in a frame")
 
 
