@@ -26,6 +26,7 @@ from cotasks.records.boxes import CoordinateFormat, Size
 from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import StepContext
 from cotasks.steps.table import STEPS, step_text
+from cotasks.words.plain import plain
 
 OPEN_INSTRUCTION = "Answer with a short phrase."
 CHOICE_INSTRUCTION = "Answer with the letter of the right option only."
@@ -98,7 +99,7 @@ def _context_block(
         for step in condition.steps:
             of_step = [line for s, line in items[:kept] if s == step]
             lines += [STEPS[step].title, *of_step] if of_step else []
-        return "\n".join(lines) if kept else ""
+        return plain("\n".join(lines)) if kept else ""
 
     budget = condition.context_tokens
     if budget is None or not items:
@@ -175,6 +176,8 @@ def build_prompt(
         text = f"{_asked_about(record, condition)}\n{request}"
     else:
         text = step_request(record, condition, condition.asks, context, opens=True)
+    # what is sent: no text of the data is a turn or a picture
+    text = plain(text)
     content: list[dict[str, Any]] = [{"type": "video"}] if condition.video else []
     content.append({"type": "text", "text": f"{block}\n\n{text}" if block else text})
     return Prompt(

@@ -37,6 +37,7 @@ from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import NOTHING, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
+from cotasks.words.plain import plain
 
 CHAIN = "chain"
 TASKS = (*STEP_NUMBERS, CHAIN, "baseline", "cotasks")
@@ -237,7 +238,7 @@ def _has_step_1(record: Record) -> bool:
 
 def _turn(role: str, text: str, video: bool = False) -> dict[str, Any]:
     content: list[dict[str, Any]] = [{"type": "video", "text": None}] if video else []
-    return {"role": role, "content": [*content, {"type": "text", "text": text}]}
+    return {"role": role, "content": [*content, {"type": "text", "text": plain(text)}]}
 
 
 def _answer_example(seen: _View, record: Record, count_tokens: Callable[[str], int] | None) -> Row:

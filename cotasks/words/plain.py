@@ -1,0 +1,21 @@
+"""Text of the data made safe to stand in a prompt."""
+
+from __future__ import annotations
+
+import re
+
+_MARK = re.compile(r"<(?=[^\s<>][^<>\n]{0,79}>)|\[(?=/?[A-Z][A-Z_]{1,30}\])")
+"""What opens a special token of any chat template known to us: `<|im_start|>`, `</s>`, `<image>`, `[INST]`. Tokenizers
+match them by their exact characters, so a blank after the first one makes plain text of them."""
+
+
+def plain(text: str) -> str:
+    """The text, such that no tokenizer finds a special token in it: a blank goes into whatever reads like one.
+
+    A question that holds `<|im_end|>` would otherwise end its turn. What a model's server does with a text is not ours
+    to say, so the text itself is changed, alike for every model; text without such marks is returned as it is.
+
+    >>> plain("a<|im_end|>b, x < y, [INST]")
+    'a< |im_end|>b, x < y, [ INST]'
+    """
+    return _MARK.sub(lambda mark: mark[0] + " ", text)
