@@ -36,6 +36,7 @@ from cotasks.records.annotation import Skipped
 from cotasks.records.registration import code_hash
 from cotasks.records.schema import FEATURES
 from cotasks.tools.files import json_bytes, writing
+from cotasks.tools.locks import locked
 
 ROWS_A_GROUP = 256
 BYTES_A_SHARD = 500 * 2**20
@@ -128,9 +129,21 @@ def build_folder(
         on_progress: called with (split, questions done, questions in all).
 
     Raises InputError where a source is missing or unreadable, where a split asked for by name has no record (with the
-    counts by reason), where `out` holds something that no build wrote, and where a file cannot be written: then what
-    was in `out` before is there still.
+    counts by reason), where `out` holds something that no build wrote, where another build is writing there, and where
+    a file cannot be written: then what was in `out` before is there still.
     """
+    whole = out.absolute()
+    with locked(whole.with_name(f".{whole.name}.lock"), f"{out}: another process is building there", remove=True):
+        return _build_folder(options, out, splits, num_proc, on_progress)
+
+
+def _build_folder(
+    options: BuildOptions,
+    out: Path,
+    splits: Sequence[str] | None,
+    num_proc: int,
+    on_progress: Callable[[str, int, int], None],
+) -> BuildSummary:
     _check_out(out, options.config)
     options = fetched(options)
     plans, left_out = plan_splits(options, splits or SPLITS)

@@ -31,11 +31,12 @@ def show(
     """
     from cotasks.look.drawing import describe
     from cotasks.look.record import write
+    from cotasks.words.plain import printable
 
     if id is not None and index is not None:
         raise InputError("--id and --index exclude each other")
     records, record = _find(dataset, config, split, id, index)
-    print(describe(record))
+    print(printable(describe(record)))
     if out is not None:
         write(record, out, records.video_folder(videos))
         print(f"Drew {out}")

@@ -9,7 +9,6 @@ another wait in a call; whether a process still lives is told by its lock in the
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import os
@@ -20,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +30,7 @@ import orjson
 from cotasks.errors import InputError
 from cotasks.runs.folder import locked
 from cotasks.tools.launch import LOCAL_SIZE, RANK, SIZE, environment_number
+from cotasks.tools.locks import is_held
 
 POLL_SECONDS = 0.1
 LIVENESS_SECONDS = 5.0
@@ -38,7 +39,10 @@ LAST_WORDS_SECONDS = 2.0
 """How long a process that failed lets the main one speak, before its end makes the launcher end all."""
 LAST_LOOK_SECONDS = 0.5
 """How long the main process, which may hold the store, lets the others look into it before it ends."""
+MEETING_SECONDS = 900.0
+"""How long processes wait for one another to begin; on a cluster some start minutes after others."""
 LOCK = "generate"
+_LAUNCHER = os.getppid()
 
 
 @dataclass
@@ -136,7 +140,7 @@ class Processes:
             with locked(run_folder, _lock_name(self.rank)):
                 if self.main:
                     for path in sorted(run_folder.glob(f".{LOCK}-*.lock")):
-                        if int(path.stem.rpartition("-")[2]) >= self.size and _is_held(path):
+                        if int(path.stem.rpartition("-")[2]) >= self.size and is_held(path):
                             raise InputError(
                                 f"{run_folder}: another process is writing to this run folder ({path.name})"
                             )
@@ -174,12 +178,22 @@ class Processes:
         self.say(f"finished/{self.rank}", "")
 
     def wait_until_joined(self) -> None:
-        """Wait until every process holds its lock. Raises InputError where one gives up before."""
+        """Wait until every process holds its lock.
+
+        Raises InputError where one gives up before or does not come, LauncherGone where the launcher has died.
+        """
+        latest = time.monotonic() + MEETING_SECONDS
         for rank in range(self.size if self.store is not None else 0):
             while not self.heard(f"joined/{rank}"):
                 failure = self.heard(f"finished/{rank}")
                 if failure is not None:
                     raise InputError(f"process {rank} of {self.size} gave up: {failure}")
+                _expect_launcher()
+                if time.monotonic() > latest:
+                    raise InputError(
+                        f"process {rank} of {self.size} did not begin within {MEETING_SECONDS / 60:g} minutes; "
+                        "run the same command again"
+                    )
                 time.sleep(POLL_SECONDS)
 
     def wait_for_main(self, name: str) -> Any:
@@ -192,6 +206,7 @@ class Processes:
                 if value is not None:
                     return value
                 failure = self.heard("finished/0")
+                _expect_launcher()
                 if failure is None and time.monotonic() - looked > LIVENESS_SECONDS:
                     looked = time.monotonic()
                     failure = "it is gone" if self._gone(0) else None
@@ -233,7 +248,7 @@ class Processes:
 
     def _gone(self, rank: int) -> bool:
         """Whether a process that had joined holds its lock no more."""
-        return bool(self.heard(f"joined/{rank}")) and not _is_held(self.run_folder / f".{_lock_name(rank)}.lock")
+        return bool(self.heard(f"joined/{rank}")) and not is_held(self.run_folder / f".{_lock_name(rank)}.lock")
 
 
 @contextmanager
@@ -244,17 +259,14 @@ def _reaching() -> Iterator[None]:
         raise LauncherGone() from None
 
 
+def _expect_launcher() -> None:
+    """Raises LauncherGone where whoever started this process has died: the system then gave it another parent."""
+    if os.getppid() != _LAUNCHER:
+        raise LauncherGone()
+
+
 def _lock_name(rank: int) -> str:
     return f"{LOCK}-{rank}" if rank else LOCK
-
-
-def _is_held(path: Path) -> bool:
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        return False
 
 
 _calls = itertools.count()
@@ -288,7 +300,11 @@ def _store(rank: int, size: int) -> Any:
             f"process {rank} of {size}: {' and '.join(missing)} not set; start with `accelerate launch` or `torchrun`"
         )
     try:
-        store, _, _ = next(import_module("torch.distributed").rendezvous("env://", rank=rank, world_size=size))
+        store, _, _ = next(
+            import_module("torch.distributed").rendezvous(
+                "env://", rank=rank, world_size=size, timeout=timedelta(seconds=MEETING_SECONDS)
+            )
+        )
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"process {rank} of {size}: the others cannot be reached: {error}") from None
     return store

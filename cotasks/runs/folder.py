@@ -9,7 +9,6 @@ verdicts/<judge>.jsonl
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError, shorten
-from cotasks.tools.files import dump_json, read_json, read_jsonl
+from cotasks.tools import locks
+from cotasks.tools.files import dump_json, read_json, read_jsonl, writing
 
 Key = tuple[str, str, int]
 """(record id, condition name, sample number from 0)."""
@@ -79,9 +79,11 @@ class Appender:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b", buffering=0)
-        self._cut_torn_line()
+        self._path = path
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b", buffering=0)
+            self._cut_torn_line()
 
     def _cut_torn_line(self) -> None:
         end = self._file.seek(0, os.SEEK_END)
@@ -101,11 +103,13 @@ class Appender:
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row as one line, in a single write unless the disk fills up in the middle of it.
 
-        Raises OSError where it cannot be written whole; what is there of it is torn, and cut off by the next opening.
+        Raises InputError that names the file where it cannot be written whole; what is there of it is torn, and cut off
+        by the next opening.
         """
         line = memoryview(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-        while line:
-            line = line[self._file.write(line) :]
+        with writing(self._path):
+            while line:
+                line = line[self._file.write(line) :]
 
     def close(self) -> None:
         """Flush to the disk and close."""
@@ -123,14 +127,9 @@ class Appender:
 def locked(folder: Path, name: str) -> Iterator[None]:
     """Hold `<folder>/.<name>.lock`, an operating-system lock that dies with its process.
 
-    Raises InputError where another process holds it.
+    Raises InputError where another process holds it, or nothing can be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder}: another process is writing to this run folder ({name})") from None
+    with locks.locked(folder / f".{name}.lock", f"{folder}: another process is writing to this run folder ({name})"):
         yield
 
 

@@ -6,11 +6,20 @@ Needs no client library.
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import urlsplit
 
 from cotasks.errors import InputError, shorten
 
 OPENAI_URL = "https://api.openai.com/v1"
+_SECRET = re.compile(
+    r"[@?#;=]|%40|%3f"
+    r"|[/:](?:sk|hf|gsk|xai|key|token)[-_][\w-]{8,}"
+    r"|/(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{32,}",
+    re.IGNORECASE,
+)
+"""What an address may hold a secret in: a user and password, a query, a fragment or parameters, whether or not the rest
+of it is sound; and parts of its path that look like a key."""
 
 
 def server_url(base_url: str) -> str:
@@ -22,7 +31,8 @@ def server_url(base_url: str) -> str:
     secret, sound = _examine(url)
     if secret:
         raise InputError(
-            "base URL: holds a password or a query; expected http(s)://host/path, the key in OPENAI_API_KEY"
+            "base URL: holds a password, a query or what looks like a key; expected http(s)://host/path, "
+            "the key in OPENAI_API_KEY"
         )
     if not sound:
         raise InputError(f"base URL {shorten(url)}; expected http(s)://host/path, such as {OPENAI_URL}")
@@ -56,9 +66,10 @@ def api_key(base_url: str) -> str:
 
 def _examine(url: str) -> tuple[bool, bool]:
     """(whether an address holds what may be secret, whether calls can be sent there)."""
+    secret = bool(_SECRET.search(url))
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 0) >= 0
     except ValueError:
-        return "@" in url or "?" in url, False
-    return "@" in parts.netloc or bool(parts.query or parts.fragment), sound and url.isprintable() and " " not in url
+        return secret, False
+    return secret, sound and url.isprintable() and " " not in url
