@@ -110,11 +110,10 @@ def test_processes_whose_launcher_has_died_end(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(processes, "MEETING_SECONDS", 0.2)
     with pytest.raises(InputError, match="process 0 of 2 did not begin within"):
         alone.wait_until_joined()
-    monkeypatch.setattr(processes, "_LAUNCHER", -1)
     with pytest.raises(LauncherGone):
-        alone.wait_until_joined()
+        Processes(0, 2, 2, Silent(), launcher=-1).wait_until_joined()
     with pytest.raises(InputError, match="the main process gave up: it is gone"):
-        Processes(1, 2, 2, Silent()).wait_for_main("plan")
+        Processes(1, 2, 2, Silent(), launcher=-1).wait_for_main("plan")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,6 @@ LAST_LOOK_SECONDS = 0.5
 MEETING_SECONDS = 900.0
 """How long processes wait for one another to begin; on a cluster some start minutes after others."""
 LOCK = "generate"
-_LAUNCHER = os.getppid()
 
 
 @dataclass
@@ -83,6 +82,8 @@ class Processes:
     """The key-value store; None where there is only this process."""
     run_folder: Path = Path()
     """Once this process is a member of it."""
+    launcher: int = field(default_factory=os.getppid)
+    """The process that started this one; where it dies, the system gives this one another parent."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -188,7 +189,7 @@ class Processes:
                 failure = self.heard(f"finished/{rank}")
                 if failure is not None:
                     raise InputError(f"process {rank} of {self.size} gave up: {failure}")
-                _expect_launcher()
+                self._expect_launcher()
                 if time.monotonic() > latest:
                     raise InputError(
                         f"process {rank} of {self.size} did not begin within {MEETING_SECONDS / 60:g} minutes; "
@@ -206,7 +207,7 @@ class Processes:
                 if value is not None:
                     return value
                 failure = self.heard("finished/0")
-                _expect_launcher()
+                self._expect_launcher()
                 if failure is None and time.monotonic() - looked > LIVENESS_SECONDS:
                     looked = time.monotonic()
                     failure = "it is gone" if self._gone(0) else None
@@ -246,6 +247,10 @@ class Processes:
                 time.sleep(POLL_SECONDS)
         return failures
 
+    def _expect_launcher(self) -> None:
+        if os.getppid() != self.launcher:
+            raise LauncherGone()
+
     def _gone(self, rank: int) -> bool:
         """Whether a process that had joined holds its lock no more."""
         return bool(self.heard(f"joined/{rank}")) and not is_held(self.run_folder / f".{_lock_name(rank)}.lock")
@@ -257,12 +262,6 @@ def _reaching() -> Iterator[None]:
         yield
     except RuntimeError:  # what torch raises where the connection is lost
         raise LauncherGone() from None
-
-
-def _expect_launcher() -> None:
-    """Raises LauncherGone where whoever started this process has died: the system then gave it another parent."""
-    if os.getppid() != _LAUNCHER:
-        raise LauncherGone()
 
 
 def _lock_name(rank: int) -> str:
