@@ -1,8 +1,11 @@
-"""Shared by all tests: no network, no user cache, deterministic threads."""
+"""Shared by all tests: no network, no user cache, one thread a process, a sample that is built once."""
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ from hypothesis import settings
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# tests run on all cores already, and threads of small models mostly wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # the same examples in every run of continuous integration; new ones on a developer's machine
 settings.register_profile("ci", derandomize=True)
@@ -30,13 +34,77 @@ def realdata() -> Path:
     return REALDATA
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test writes `datasets` caches of its own."""
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder that `make` fills, once for all processes of this run: read it, or change a copy."""
+    from filelock import FileLock
+
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            make(part)
+            part.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of `datasets` that holds the embedded sample, built by the code under test."""
     import datasets
 
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets-cache"))
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets-cache"))
+    from cotasks.records.dataset import load_records
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder))
+            load_records("sample")
+        for path in folder.rglob("*.lock"):
+            path.unlink()
+
+    return made_once(tmp_path_factory, "sample-cache", make)
+
+
+@pytest.fixture(scope="session")
+def built_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded sample as `cotasks build sample` writes it."""
+    from cotasks.builders.publish.folder import build_folder
+    from cotasks.builders.sources import BuildOptions
+
+    return made_once(tmp_path_factory, "built-sample", lambda folder: build_folder(BuildOptions("sample"), folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(sample_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures of a module or a session use one `datasets` cache, with the sample in it."""
+    import datasets
+
+    folder = tmp_path_factory.mktemp("session") / "datasets-cache"
+    shutil.copytree(sample_cache, folder, copy_function=os.link)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_cache(
+    request: pytest.FixtureRequest, sample_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Each test has a `datasets` cache of its own, with the sample in it; one marked `empty_cache` has it empty."""
+    import datasets
+
+    folder = tmp_path.with_name(f"{tmp_path.name}-datasets-cache")  # not in a folder that a test may look through
+    if request.node.get_closest_marker("empty_cache") is None:
+        shutil.copytree(sample_cache, folder, copy_function=os.link)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(folder))
+    return folder
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: the garbage collector need not look through torch's modules again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

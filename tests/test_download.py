@@ -31,6 +31,8 @@ from cotasks.sample import DATA_DIR
 
 from .file_server import HTML, FileServer
 
+pytestmark = pytest.mark.empty_cache
+
 TREE = str(Path(cotasks.__file__).parents[1])
 CONFIGS = ("nextqa_oe", "nextqa_mc", "star")
 SOURCES = list(dict.fromkeys(file for config in CONFIGS for file in sources_of(config)))
@@ -69,7 +71,7 @@ def loopback(source: SourceFile, server: FileServer, data: bytes) -> SourceFile:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FileServer]:
+def server(monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Iterator[FileServer]:
     """All sources on the loopback server, which is the Hub too; online, without pauses, with a cache of one's own."""
     with FileServer() as server:
         for config in CONFIGS:
@@ -77,7 +79,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FileServ
             monkeypatch.setitem(CATALOG, config, dataclasses.replace(CATALOG[config], files=files))
         monkeypatch.setattr(download, "WAITS_SECONDS", (0.0, 0.0))
         monkeypatch.setattr(datasets.config, "HF_ENDPOINT", server.url)
-        monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", tmp_path / "datasets-cache/downloads")
+        monkeypatch.setattr(datasets.config, "DOWNLOADED_DATASETS_PATH", own_cache / "downloads")
         go(monkeypatch, online=True)
         yield server
 
@@ -168,7 +170,7 @@ def test_load_dataset_downloads_once_and_then_needs_no_network(
 def test_another_process_reuses_the_cache_offline(server: FileServer, tmp_path: Path) -> None:
     rows = len(load_dataset("cotasks", "star", split="train"))
     script = "import cotasks, datasets; print(len(datasets.load_dataset('cotasks', 'star', split='train')))"
-    environment = {**os.environ, "PYTHONPATH": TREE, "HF_DATASETS_CACHE": str(tmp_path / "datasets-cache")}
+    environment = {**os.environ, "PYTHONPATH": TREE}  # the cache too is named there
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
     )
@@ -404,12 +406,12 @@ def test_a_file_damaged_in_the_cache_is_fetched_anew(
 
 
 def test_offline_says_what_to_fetch_and_a_file_put_there_counts(
-    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go(monkeypatch, online=False)
     with pytest.raises(InputError) as caught:
         load_dataset("cotasks", "nextqa_oe")
-    root = tmp_path / "datasets-cache/downloads/cotasks"
+    root = own_cache / "downloads/cotasks"
     line = str(caught.value)
     assert "config nextqa_oe: no data_dir given, nextqa/oe/train.csv is missing, and offline mode is on" in line
     assert f"fetch {server.url}/nextqa/oe/train.csv by hand" in line
@@ -461,14 +463,16 @@ def test_a_folder_that_cannot_be_written_is_one_line(server: FileServer, tmp_pat
         fetch(tmp_path)
 
 
-def test_a_failed_download_leaves_no_data_set_and_no_folder(server: FileServer, tmp_path: Path) -> None:
+def test_a_failed_download_leaves_no_data_set_and_no_folder(
+    server: FileServer, tmp_path: Path, own_cache: Path
+) -> None:
     server.always["/" + MAP] = 500
     with pytest.raises(InputError, match=f"{MAP} cannot be fetched: the server answered 500"):
         load_dataset("cotasks", "nextqa_oe")
     with pytest.raises(InputError, match=f"{MAP} cannot be fetched"):
         build_folder(BuildOptions("nextqa_oe"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert not list((tmp_path / "datasets-cache").rglob("dataset_info.json"))
+    assert not list(own_cache.rglob("dataset_info.json"))
     server.always.clear()
     assert len(load_dataset("cotasks", "nextqa_oe")) == 3
 

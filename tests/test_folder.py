@@ -32,8 +32,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_the_sample_folder_loads_where_cotasks_is_unknown(tmp_path: Path) -> None:
-    build_folder(BuildOptions("sample"), tmp_path / "out")
+def test_the_sample_folder_loads_where_cotasks_is_unknown(built_sample: Path, tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['cotasks'] = None\n"  # importing it would fail
         "import json; from datasets import load_dataset\n"
@@ -43,17 +42,17 @@ def test_the_sample_folder_loads_where_cotasks_is_unknown(tmp_path: Path) -> Non
     )
     environment = {**os.environ, "HF_DATASETS_CACHE": str(tmp_path / "cache")}
     subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "out"), str(tmp_path / "features")],
+        [sys.executable, "-c", script, str(built_sample), str(tmp_path / "features")],
         check=True,
         env=environment,
         cwd=tmp_path,
     )
     assert (tmp_path / "features").read_text() == repr(FEATURES)
-    from_folder = load_dataset(str(tmp_path / "out"))
+    from_folder = load_dataset(str(built_sample))
     from_builder = load_dataset("cotasks")
     for split, rows in from_builder.items():
         assert list(from_folder[split]) == list(rows)
-        streamed = load_dataset(str(tmp_path / "out"), split=split, streaming=True)
+        streamed = load_dataset(str(built_sample), split=split, streaming=True)
         assert [Record.from_row(row) for row in streamed] == [Record.from_row(row) for row in rows]
 
 
@@ -70,15 +69,35 @@ def another_thread() -> Iterator[None]:
         thread.join()
 
 
-def test_builds_are_byte_identical_on_any_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build_folder(BuildOptions("sample"), tmp_path / "one")
-    monkeypatch.setattr(jobs, "BYTES_A_JOB", 1)  # each video is a job
-    for num_proc in (1, 2, 5):
-        build_folder(BuildOptions("sample"), tmp_path / str(num_proc), num_proc=num_proc)
-        assert content(tmp_path / str(num_proc)) == content(tmp_path / "one")
+BUILD = """
+import sys
+from pathlib import Path
+
+from cotasks.builders import jobs
+from cotasks.builders.publish.folder import build_folder
+from cotasks.builders.sources import BuildOptions
+
+jobs.BYTES_A_JOB = 1  # each video is a job
+for num_proc in (1, 2, 5):
+    print(jobs.start_method().get_start_method())
+    build_folder(BuildOptions("sample"), Path(sys.argv[1], str(num_proc)), num_proc=num_proc)
+"""
+
+
+def test_builds_are_byte_identical_on_any_number_of_processes(
+    built_sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # in a process of its own, which has no other thread
+    command = [sys.executable, "-c", BUILD, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(cotasks.__file__).parents[1])}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["fork" if sys.platform == "linux" else "spawn"] * 3
+    monkeypatch.setattr(jobs, "BYTES_A_JOB", 1)
     with another_thread():
+        assert jobs.start_method().get_start_method() == "spawn"
         build_folder(BuildOptions("sample"), tmp_path / "new", num_proc=2)
-    assert content(tmp_path / "new") == content(tmp_path / "one")
+    for name in ("1", "2", "5", "new"):
+        assert content(tmp_path / name) == content(built_sample)
 
 
 def test_processes_are_forked_only_beside_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:

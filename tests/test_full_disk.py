@@ -73,14 +73,6 @@ def space_left(disk: Path, size: int) -> Iterator[None]:
         ballast.unlink()
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, built where there is room."""
-    out = tmp_path_factory.mktemp("built") / "out"
-    build_folder(BuildOptions("sample"), out)
-    return out
-
-
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     """What a command that failed wrote to standard error, which is one line beside the lines of progress."""
     lines = [line for line in capsys.readouterr().err.splitlines() if not line.endswith("questions")]
@@ -89,9 +81,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("pages", [0, 4, 40])
-def test_a_build_on_a_full_disk(disk: Path, built: Path, pages: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_build_on_a_full_disk(disk: Path, built_sample: Path, pages: int, capsys: pytest.CaptureFixture[str]) -> None:
     out = disk / "out"
-    needed = sum(-(-len(data) // PAGE_BYTES) for data in content(built).values())
+    needed = sum(-(-len(data) // PAGE_BYTES) for data in content(built_sample).values())
     assert pages < needed
     with space_left(disk, pages * PAGE_BYTES):
         assert main(["build", "sample", "--out", str(out)]) == 2
@@ -100,10 +92,12 @@ def test_a_build_on_a_full_disk(disk: Path, built: Path, pages: int, capsys: pyt
     assert line.startswith(f"cotasks: {out}/")
     assert "cannot be written: No space left on device" in line
     assert main(["build", "sample", "--out", str(out)]) == 0
-    assert content(out) == content(built)
+    assert content(out) == content(built_sample)
 
 
-def test_a_rebuild_on_a_full_disk_leaves_what_was(disk: Path, built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rebuild_on_a_full_disk_leaves_what_was(
+    disk: Path, built_sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = disk / "out"
     command = ["build", "sample", "--out", str(out)]
     assert main([*command, "--num-frames", "8"]) == 0
@@ -118,7 +112,7 @@ def test_a_rebuild_on_a_full_disk_leaves_what_was(disk: Path, built: Path, capsy
         assert "No space left on device" in one_line(capsys)
         assert content(out) == before
     assert pages > 25
-    assert content(out) == content(built)
+    assert content(out) == content(built_sample)
 
 
 @pytest.mark.parametrize("old_frames", [None, 8])
@@ -159,7 +153,7 @@ def test_each_file_of_a_build_in_turn(tmp_path: Path, old_frames: int | None, mo
     }
 
 
-def test_a_build_whose_card_cannot_be_written_takes_the_old_folder_back(tmp_path: Path, built: Path) -> None:
+def test_a_build_whose_card_cannot_be_written_takes_the_old_folder_back(tmp_path: Path, built_sample: Path) -> None:
     """The card is written last, when the new folder is in its place."""
     out = tmp_path / "out"
     build_folder(BuildOptions("sample", num_frames=8), out)
@@ -171,15 +165,15 @@ def test_a_build_whose_card_cannot_be_written_takes_the_old_folder_back(tmp_path
     readme.rmdir()
     assert content(out) == before
     build_folder(BuildOptions("sample"), out)
-    assert content(out) == content(built)
+    assert content(out) == content(built_sample)
 
 
-def test_a_first_build_that_was_killed_is_no_foreign_folder(tmp_path: Path, built: Path) -> None:
+def test_a_first_build_that_was_killed_is_no_foreign_folder(tmp_path: Path, built_sample: Path) -> None:
     out = tmp_path / "out"
     (out / ".sample.part").mkdir(parents=True)
     (out / ".sample.part" / "train-00000.part").write_bytes(b"PAR1")
     build_folder(BuildOptions("sample"), out)
-    assert content(out) == content(built)
+    assert content(out) == content(built_sample)
 
 
 def test_an_audit_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,9 +214,9 @@ def test_a_picture_on_a_full_disk(tmp_path: Path, name: str) -> None:
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_a_shard_with_videos_on_a_full_disk(tmp_path: Path, built: Path) -> None:
+def test_a_shard_with_videos_on_a_full_disk(tmp_path: Path, built_sample: Path) -> None:
     videos = Path(DATA_DIR) / "videos"
-    shards = {"train": sorted((built / "sample").glob("train-*.parquet"))}
+    shards = {"train": sorted((built_sample / "sample").glob("train-*.parquet"))}
     sizes = find_videos(read_video_paths(shards["train"]), videos)
     with largest_file(20_000), pytest.raises(InputError, match=r"train-.*\.parquet: cannot be written: File too large"):
         list(write_shards(shards, videos, sizes, tmp_path))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -38,6 +37,7 @@ from cotasks.sample import TOY_DIR
 from cotasks.tools.files import read_jsonl
 from cotasks.video.reading import read_frames
 from tests.model_options import grouped
+from tests.processes import FORKSERVER
 from tests.synthetic import FPS, make_record, number_of, write_folder, write_video
 
 torch = pytest.importorskip("torch")
@@ -637,11 +637,6 @@ def test_the_command_says_how_to_go_on_after_an_interrupt(
 
 # --- killed and interrupted ----------------------------------------------------------------------------------------
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    ["cotasks.generate", "cotasks.models.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", __name__]
-)
-
 
 def child(world: Path, out: Path, cache_folder: str) -> None:
     import datasets
@@ -657,7 +652,7 @@ def child(world: Path, out: Path, cache_folder: str) -> None:
 
 
 def start(world: Path, out: Path, tmp_path: Path) -> Any:
-    process = SERVER.Process(target=child, args=(world, out, str(tmp_path / "cache")))
+    process = FORKSERVER.Process(target=child, args=(world, out, str(tmp_path / "cache")))
     process.start()
     return process
 

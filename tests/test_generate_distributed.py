@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from cotasks.generate import processes
 from cotasks.generate.local import ask
 from cotasks.generate.processes import Processes, Tally
 from cotasks.runs.folder import key_of, locked, read_folder, read_settings
+from tests.processes import FORKSERVER, own_port
 from tests.test_generate import answers, make_world, run
 
 torch = pytest.importorskip("torch")
@@ -29,10 +28,6 @@ pytest.importorskip("transformers")
 pytest.importorskip("av")
 
 ROOT = Path(__file__).parents[1]
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    ["cotasks.generate", "cotasks.models.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl", __name__]
-)
 
 
 def child(rank: int, size: int, port: int, world: Path, out: Path, cache: str, fail: str, options: Any) -> None:
@@ -94,12 +89,11 @@ def wait_for(path: Path) -> None:
 
 
 def launch(world: Path, out: Path, size: int, fail: str = "", **options: Any) -> list[Any]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = own_port()
     cache = str(out.parent / "cache")
     group = [
-        SERVER.Process(target=child, args=(rank, size, port, world, out, cache, fail, options)) for rank in range(size)
+        FORKSERVER.Process(target=child, args=(rank, size, port, world, out, cache, fail, options))
+        for rank in range(size)
     ]
     for process in group:
         process.start()

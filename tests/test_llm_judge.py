@@ -37,6 +37,7 @@ from cotasks.runs.run import read_run
 from cotasks.servers import calls as openai_calls
 from cotasks.tools.files import dump_json, read_json, read_jsonl
 from tests.judge_server import JudgeServer, Response, completion, fair, verdict
+from tests.processes import own_port
 from tests.test_judge import CHOICES, add_answers, question, write_run
 
 KEY = "sk-test-0123456789abcdef"
@@ -923,9 +924,7 @@ def test_a_real_server_with_a_model_that_talks_nonsense(tmp_path: Path, monkeypa
 
     monkeypatch.delenv("OPENAI_API_KEY")
     save_tiny(tmp_path / "model")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = own_port()
     program = "from transformers.cli.transformers import main; main()"
     options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     command = [sys.executable, "-c", program, "serve", str(tmp_path / "model"), *options]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -48,6 +46,7 @@ from cotasks.tools.files import dump_json, read_json, read_jsonl
 from cotasks.training.examples import examples_of, instructions
 from tests import strategies
 from tests.model_options import grouped
+from tests.processes import FORKSERVER, own_port
 from tests.synthetic import make_record, write_folder
 from tests.test_generate import make_world
 from tests.tiny_models import tiny
@@ -451,12 +450,6 @@ def test_the_command_writes_and_goes_on(
     assert parse_steps("1234") == (1, 2, 3, 4)
 
 
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    ["cotasks.predict", "cotasks.models.tiny", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
-)
-
-
 class Mortal(Speaker):
     """Echoes the truth so many times, then its process is killed."""
 
@@ -488,11 +481,11 @@ def child(rank: int, size: int, port: int, lives: int, world: Path, out: Path, c
 
 def launch(world: Path, out: Path, size: int, lives: int) -> list[int]:
     """Exit codes of processes that predict together."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = own_port()
     cache = str(out.parent / "cache")
-    group = [SERVER.Process(target=child, args=(rank, size, port, lives, world, out, cache)) for rank in range(size)]
+    group = [
+        FORKSERVER.Process(target=child, args=(rank, size, port, lives, world, out, cache)) for rank in range(size)
+    ]
     for process in group:
         process.start()
     for process in group:

@@ -43,6 +43,7 @@ from cotasks.tools.files import read_jsonl
 from tests.judge_server import Response, completion
 from tests.model_options import grouped
 from tests.model_server import MODEL, ModelServer, frames_of, seen, texts_of
+from tests.processes import own_port
 from tests.synthetic import make_record, write_folder, write_video
 
 pytest.importorskip("av")
@@ -905,9 +906,7 @@ def readable(text: str) -> str:
 @contextmanager
 def served(model: str, log: Path) -> Iterator[str]:
     """`transformers serve` of a model; yields its base URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = own_port()
     program = "from transformers.cli.transformers import main; main()"
     options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     command = [sys.executable, "-c", program, "serve", model, *options]
