@@ -101,6 +101,11 @@ def own_cache(
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First the modules that fork processes: so one worker has a fork server, not each of them."""
+    items.sort(key=lambda item: "FORKSERVER" not in vars(getattr(item, "module", None) or object))
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays: the garbage collector need not look through torch's modules again and again."""
     gc.collect()

@@ -237,11 +237,7 @@ def write_build(folder: Path, config: str = "nextqa_oe", **splits: tuple[int, in
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AuditPaths]:
     """(the data set's folder, the audit of it)."""
-    import datasets
-
     folder = tmp_path_factory.mktemp("audited")
-    cache = datasets.config.HF_DATASETS_CACHE
-    datasets.config.HF_DATASETS_CACHE = str(folder / "cache")
     splits = golden_records()
     write_folder(folder / "data", splits)
     write_build(
@@ -251,7 +247,6 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AuditPaths]
         test=(1, 0, ["no situations"]),
     )
     paths = audit(str(folder / "data"), folder / "out")
-    datasets.config.HF_DATASETS_CACHE = cache
     return folder / "data", paths
 
 

@@ -18,6 +18,7 @@ from cotasks.training.events import ReportFile, describe_report
 from cotasks.training.scripts import Base, add_data_arguments, add_training_arguments, training_examples
 from cotasks.training.turns import IGNORED
 from tests.finetune_runs import ROOT, TINY, launch, log, losses, run_here
+from tests.processes import own_port
 from tests.synthetic import HEIGHT, WIDTH, make_record, write_folder, write_video
 from tests.tiny_models import clip, prompt, tiny
 
@@ -33,7 +34,7 @@ OPTIONS = [
     *("--save-every", "4", "--eval-every", "6", "--eval-split", "validation", "--eval-limit", "4"),
 ]
 SCRIPT = ["finetune_accelerate.py"]
-TWO = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "finetune_accelerate.py"]
+TWO = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
 
 
 def options(**changes: str) -> list[str]:
@@ -59,6 +60,7 @@ def test_loss_falls_by_half(whole: Path) -> None:
     assert [p.name for p in sorted((whole / "checkpoints").iterdir())] == ["step-00000008", "step-00000012"]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_follows_the_same_curve(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,7 +88,8 @@ def test_two_processes_agree_with_one_and_stop_together(
 ) -> None:
     """Four examples a step: two processes of two. Tolerance 1e-4 of a loss of about 8; float32, sums in other order."""
     out = tmp_path / "out"
-    stopped = launch(out, TWO, options(batch_size="2"), kill_after=5, kill=signal.SIGTERM)
+    two = [*TWO, "--main_process_port", str(own_port()), *SCRIPT]
+    stopped = launch(out, two, options(batch_size="2"), kill_after=5, kill=signal.SIGTERM)
     assert stopped.returncode != 0
     curve = losses(out)
     assert 5 <= len(curve) < STEPS, stopped.stderr

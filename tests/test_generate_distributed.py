@@ -249,7 +249,8 @@ def test_a_signal_ends_all_after_the_batch_in_hand(number: int, tmp_path: Path) 
 @pytest.mark.slow
 def test_torchrun_starts_the_command_line(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "--", "cotasks"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-port", str(own_port()), "-m", "--", "cotasks"]
     command += ["generate", "sample", "--model", "tiny", "--run", str(tmp_path / "run"), "--limit", "8"]
     command += ["--condition", "baseline", "--max-new-tokens", "4"]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

@@ -337,6 +337,7 @@ def test_with_a_third_failing_every_answer_is_scored_or_says_why_not(tmp_path: P
 DRIVER = """
 import os, sys
 from pathlib import Path
+import openai  # once, not in every process
 from cotasks.servers import calls as openai_calls
 from cotasks.judge.llm import loop as llm_loop
 from cotasks.judge.run import judge_run

@@ -42,26 +42,24 @@ def said(record: Record, condition: str) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs over 12 questions on two videos with records and videos; the second without the condition blind."""
     folder = tmp_path_factory.mktemp("page")
     pytest.importorskip("av")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", str(folder / "cache"))
-        records = report_runs.make_world(folder / "world", videos=2, questions=6)
-        conditions = ("baseline", "cotasks", "blind")
-        judges = ("exact", "f1")
-        one = report_runs.write_run(folder / "one", records, said, conditions, model=MARKUP, judges=judges)
-        swapped = {"baseline": "cotasks", "cotasks": "baseline"}
-        two = report_runs.write_run(
-            folder / "two",
-            records,
-            lambda record, condition: said(record, swapped[condition]),
-            ("baseline", "cotasks"),
-            model="org/two",
-            judges=judges,
-        )
-        yield write_report([one, two], out=folder / "out", videos=folder / "world" / "videos").html
+    records = report_runs.make_world(folder / "world", videos=2, questions=6)
+    conditions = ("baseline", "cotasks", "blind")
+    judges = ("exact", "f1")
+    one = report_runs.write_run(folder / "one", records, said, conditions, model=MARKUP, judges=judges)
+    swapped = {"baseline": "cotasks", "cotasks": "baseline"}
+    two = report_runs.write_run(
+        folder / "two",
+        records,
+        lambda record, condition: said(record, swapped[condition]),
+        ("baseline", "cotasks"),
+        model="org/two",
+        judges=judges,
+    )
+    return write_report([one, two], out=folder / "out", videos=folder / "world" / "videos").html
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,9 @@ Image = pytest.importorskip("PIL.Image")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Records]]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
     folder = tmp_path_factory.mktemp("world")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", str(folder / "cache"))
-        yield folder, report_runs.make_world(folder)
+    return folder, report_runs.make_world(folder)
 
 
 def written(run: Path, records: Records, *conditions: str, **fields: Any) -> Path:

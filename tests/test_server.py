@@ -596,6 +596,7 @@ def test_videos_may_be_elsewhere_when_a_run_goes_on(world: Path, tmp_path: Path)
 
 DRIVER = """
 import json, os, sys
+import openai  # once, not in every process
 from cotasks.servers import calls as openai_calls
 from cotasks.cli import main
 from cotasks.generate.server import ask as server_ask

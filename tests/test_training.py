@@ -23,6 +23,7 @@ from cotasks.training.turns import IGNORED, ChatFormat, _within, chat_format, re
 from cotasks.video import cache as frame_cache
 from cotasks.video import reading as video
 from cotasks.video.cache import FrameCache
+from tests.processes import FORKSERVER
 from tests.synthetic import make_record, write_video
 from tests.tiny_models import clip, pixels_name, prompt, tiny
 
@@ -79,12 +80,8 @@ def examples(family: str, records: Sequence[Record], tasks: Sequence[str] = TASK
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
-    import datasets
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return list(load_records("sample", "validation"))
+def sample() -> list[Record]:
+    return list(load_records("sample", "validation"))
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +94,7 @@ def real(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Recor
     for config in ("nextqa_oe", "nextqa_mc"):
         out = tmp_path_factory.mktemp("real") / config
         build_folder(BuildOptions(config, data_dir=str(realdata)), out, ["validation"])
-        import datasets
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(datasets.config, "HF_DATASETS_CACHE", str(out / "cache"))
-            records += list(load_records(str(out), "validation"))
+        records += list(load_records(str(out), "validation"))
     return records
 
 
@@ -634,7 +627,7 @@ def test_workers_of_a_data_loader(tmp_path: Path) -> None:
     assert (tmp_path / "report.jsonl").exists()
     (tmp_path / "report.jsonl").unlink()
     loader = torch.utils.data.DataLoader(
-        records, batch_size=2, collate_fn=collate, num_workers=1, multiprocessing_context="spawn"
+        records, batch_size=2, collate_fn=collate, num_workers=1, multiprocessing_context=FORKSERVER
     )
     for batch, want in zip(loader, expected, strict=True):
         assert list(batch) == list(want)

@@ -20,6 +20,7 @@ from cotasks.video import decord_reader as video_decord
 from cotasks.video import reading as video
 from cotasks.video.packets import VideoInfo, disposable, index_packets, open_video, read_index, runs
 from cotasks.video.reading import probe, read_frames
+from tests.processes import FORKSERVER
 from tests.synthetic import FPS, HEIGHT, WIDTH, number_of, picture, write_video
 
 pytest.importorskip("av")
@@ -433,6 +434,11 @@ def test_decord_that_hangs_in_a_worker_does_not_hang_the_loader(tmp_path: Path, 
     torch = pytest.importorskip("torch")
     path = write_video(tmp_path / "a.mp4", gop=12)
     loader = torch.utils.data.DataLoader(
-        ByDecord(path), batch_size=None, num_workers=1, multiprocessing_context="spawn", worker_init_fn=hang, timeout=60
+        ByDecord(path),
+        batch_size=None,
+        num_workers=1,
+        multiprocessing_context=FORKSERVER,
+        worker_init_fn=hang,
+        timeout=60,
     )
     assert list(loader) == [[0, 50], [1, 50]]
