@@ -148,6 +148,7 @@ for folder in Path(sys.argv[1]).iterdir():
 """
 
 
+@pytest.mark.slow
 def test_saved_folders_load_back_without_network(tmp_path: Path) -> None:
     for family in FAMILIES:
         save_tiny(tmp_path / "models" / family, family)
