@@ -86,7 +86,7 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
     if size == 0:
         raise InputError(f"{path}: empty file; expected a video", "video file empty")
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(str(path), **_decoding_of_tags())
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(
             f"{path}: not a video, or cut off before its index ({reason_of(error)}); expected a video file",
@@ -103,6 +103,13 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
         # frame threads begin anew at each seek and cost a quarter more processor time; callers read several files
         stream.thread_type = "SLICE"
         yield container, stream
+
+
+def _decoding_of_tags() -> dict[str, Any]:
+    """What keeps PyAV from refusing a file whose tags are no UTF-8; from version 19 on it never does."""
+    import av
+
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def reason_of(error: Exception) -> str:

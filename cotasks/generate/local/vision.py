@@ -2,7 +2,8 @@
 the prompts' common beginning (system text and video).
 
 Both are handed to `generate` of transformers as it takes them: the vision output as `mm_encoder_outputs`, the beginning
-as `past_key_values`. In a batch the rows' beginnings are padded on the left to one length, and so are their rests:
+as `cache`, once called `past_key_values`. In a batch the rows' beginnings are padded on the left to one length, and so
+are their rests:
 
     row 1   [pad] beginning of clip 1  [pad][pad] rest
     row 2         beginning of clip 2             rest
@@ -91,7 +92,7 @@ def _with_prefixes(model: Model, rows: Sequence[Encoded]) -> tuple[dict[str, Any
     prefixes = [_prefix(model, row) for row in rows]
     count = len(next(prefix for prefix in prefixes if prefix is not None).layers)
     layers = [_side_by_side([prefix and prefix.layers[i] for prefix in prefixes], before) for i in range(count)]
-    inputs["past_key_values"] = DynamicCache(layers, config=_text_config(model))
+    inputs[_cache_name(model)] = DynamicCache(layers, config=_text_config(model))
     return inputs, width
 
 
@@ -168,13 +169,18 @@ def _prefix(model: Model, row: Encoded) -> Any:
         cache = DynamicCache(config=_text_config(model))
         model.model(
             **{name: tensor.to(model.model.device) for name, tensor in inputs.items()},
+            **{_cache_name(model): cache},
             mm_encoder_outputs={_kind(model): _features(model, row.video)},
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         )
         row.video.prefixes[name] = cache
     return row.video.prefixes[name]
+
+
+def _cache_name(model: Model) -> str:
+    """What the model's `forward`, and so `generate`, calls the keys and values that it goes on from."""
+    return "cache" if "cache" in inspect.signature(model.model.forward).parameters else "past_key_values"
 
 
 def _side_by_side(layers: Sequence[Any], width: int) -> tuple[Any, Any]:
