@@ -1,5 +1,5 @@
-"""What pyproject.toml cannot say: `builders/` stands beside `cotasks/` and is installed inside it, as `cotasks.builders`,
-never as a top-level `builders`. Packages are found, so that none is forgotten."""
+"""What pyproject.toml cannot say: `builders/` stands beside `cotasks/` and is installed inside it, as
+`cotasks.builders`, never as a top-level `builders`. Packages are found, so that none is forgotten."""
 
 from setuptools import find_packages, setup
 

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["FEATURES", "Record", "__version__", "draw", "instructions"]
 
-_beside = Path(__file__).parents[1] / "builders" / "__init__.py"
-if _beside.is_file() and not (Path(__file__).parent / "builders").is_dir():
-    # in a source tree `builders/` lies beside this package; installed, it lies inside. Only this one name is mapped: with
-    # the whole tree in `__path__`, whoever walks the packages would meet `cotasks` within itself, without end
-    _spec = importlib.util.spec_from_file_location("cotasks.builders", _beside)
-    assert _spec is not None and _spec.loader is not None  # a .py file has both
-    builders = sys.modules["cotasks.builders"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(builders)
+if not (Path(__file__).parent / "builders").is_dir():
+    # In a source tree `builders/` lies beside this package; installed, it lies inside. Only this one name is mapped:
+    # with the whole tree in `__path__`, whoever walks the packages would meet `cotasks` within itself, without end.
+    _spec = importlib.util.spec_from_file_location(
+        "cotasks.builders", Path(__file__).parents[1] / "builders" / "__init__.py"
+    )
+    if _spec is not None and _spec.loader is not None:
+        builders = sys.modules["cotasks.builders"] = importlib.util.module_from_spec(_spec)
+        _spec.loader.exec_module(builders)
 
 register()
 

@@ -91,7 +91,7 @@ def test_the_metadata_is_whole(wheel: Path) -> None:
 
 
 def test_the_links_of_the_readme_work_on_a_package_index() -> None:
-    """It is shown away from the tree: its links are whole addresses, and those into the tree name a file that is there."""
+    """It is shown away from the tree: links are whole addresses, and those into the tree name a file that is there."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", readme) + re.findall(r"^\[[^\]]+\]: (\S+)$", readme, re.MULTILINE)
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
@@ -152,7 +152,7 @@ print(len(names), len(set(names)), cotasks.builders.readers.__file__)
 
 @pytest.mark.parametrize("installed", [False, True])
 def test_walking_the_packages_ends(installed: bool, wheel: Path, tmp_path: Path) -> None:
-    """In the source tree `builders` lies beside `cotasks`; what walks the packages must not meet `cotasks` in itself."""
+    """In the source tree `builders` lies beside `cotasks`; who walks the packages must not meet `cotasks` in itself."""
     site = ROOT
     if installed:
         site = tmp_path / "site"
