@@ -92,18 +92,13 @@ class BuildOptions:
         default = [] if self.downloads else [str(self.root / self.source.trees)]
         return [path for path in default if os.path.exists(path)] + [os.path.expanduser(path) for path in self.vidor]
 
-    @property
-    def video_folder(self) -> str | None:
-        """The folder of the videos whose headers the build reads."""
-        return self.videos if self.source.folder is None else str(self.source.folder / "videos")
-
     def asked(self, split: str) -> Asked:
         """What the source's readers are asked for."""
         return Asked(
             split=split,
             root=self.root,
             trees=tuple(self.trees),
-            videos=self.video_folder,
+            videos=self.videos,
             localization=self.localization,
             num_frames=self.num_frames,
             grid=self.grid,

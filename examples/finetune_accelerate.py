@@ -231,7 +231,9 @@ def prepare_model(accelerator: Accelerator, base: Any, args: argparse.Namespace)
     if args.freeze_vision:
         freeze_vision(model)
     if args.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # transformers called it gradient checkpointing before 5.24
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=args.learning_rate, weight_decay=args.weight_decay)
     if (plugin := accelerator.state.deepspeed_plugin) is not None:  # it reads this off a loader, and gets none

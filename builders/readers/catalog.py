@@ -5,6 +5,7 @@ nextqa/{oe,mc}/{train,val,test}.csv   nextqa/map_vid_vidorID.json   nextqa/add_r
 nextgqa/gsub_{val,test}.json
 vidor/                                VidOR annotation: folders or zips, in any layout `vidor.py` knows
 star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
+star/video_sizes.json                 frame count, width and height of the videos: ours, where they are not at hand
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ _STAR = Source(
     licences=("apache-2.0",),
     parts=(star.plan,),
     questions=("star/STAR_{split}.json",),
-    reads=("star/STAR_classes/*.txt", "star/STAR_classes/video_fps"),
+    reads=("star/STAR_classes/*.txt", "star/STAR_classes/video_fps", "star/video_sizes.json"),
     files=(
         *_git(
             *_STAR_CLASSES,

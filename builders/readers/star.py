@@ -36,6 +36,8 @@ class StarAnnotator(Annotator):
     classes: StarClasses | None
     """None where there is no question."""
     fps: Mapping[str, float]
+    sizes: Mapping[str, tuple[int, int, int]]
+    """See `read_video_sizes`; a video's header is believed before it."""
     videos: str | None
     num_frames: int
     grid: Literal["snapped", "uniform"]
@@ -45,12 +47,13 @@ class StarAnnotator(Annotator):
         return question.id
 
     def annotate(self, question: Question) -> VideoAnnotation:
-        """See `situations.annotation`; the size comes from the video's header, where the videos are at hand."""
+        """See `situations.annotation`; the size comes from the video's header where the videos are at hand, else from
+        `sizes`."""
         assert self.classes is not None  # read with the questions
         if question.video_id not in self.fps:
             fault = f"{question.place}: video {question.video_id} is not in video_fps"
             raise InputError(fault, "fps of the video unknown")
-        size = None
+        size = self.sizes.get(question.video_id)
         if self.videos is not None:
             from cotasks.video.reading import probe
 
@@ -67,13 +70,15 @@ def plan(asked: Asked) -> Plan:
     Raises InputError where a file is missing or cannot be read.
     """
     items, skipped = read_questions(str(asked.require(f"star/STAR_{asked.short}.json")), asked.split)
-    classes, fps = None, {}
+    classes, fps, sizes = None, {}, {}
     if items:
         folder = asked.require("star/STAR_classes")
         fps = read_video_fps(str(asked.require("star/STAR_classes/video_fps")))
         classes = read_classes(str(folder))
+        if (path := asked.root / "star/video_sizes.json").exists():
+            sizes = read_video_sizes(str(path))
     questions = [replace(item.question, own_annotation=(item.clip, item.situations)) for item in items]
-    return Plan(questions, skipped, StarAnnotator(classes, fps, asked.videos, asked.num_frames, asked.grid))
+    return Plan(questions, skipped, StarAnnotator(classes, fps, sizes, asked.videos, asked.num_frames, asked.grid))
 
 
 def read_classes(folder: str) -> StarClasses:
@@ -139,6 +144,23 @@ def read_video_fps(path: str) -> dict[str, float]:
             raise InputError(f"{path}: {name}: {shorten(value)}; expected frames a second, > 0")
         rates[name.removesuffix(".mp4")] = float(value)
     return rates
+
+
+def read_video_sizes(path: str) -> dict[str, tuple[int, int, int]]:
+    """(number of frames, width, height) by video id, from `video_sizes.json`: `{"BE43L.mp4": [700, 480, 270], ...}`.
+
+    It is no file of the publishers', who say neither: it spares who has it the videos. Raises InputError where the file
+    is missing or no JSON, where a key is no `<id>.mp4`, or a value is not three whole numbers of 1 or more.
+    """
+    sizes: dict[str, tuple[int, int, int]] = {}
+    for name, value in expect_object(read_json(Path(path)), path, "malformed file").items():
+        if not re.fullmatch(r"[A-Za-z0-9_-]+\.mp4", name):
+            raise InputError(f"{path}: key {shorten(name)}; expected <video id>.mp4")
+        if not isinstance(value, list) or len(value) != 3 or not all(is_whole(n) and n >= 1 for n in value):
+            raise InputError(f"{path}: {name}: {shorten(value)}; expected [frames, width, height], each 1 or more")
+        frames, width, height = value
+        sizes[name.removesuffix(".mp4")] = frames, width, height
+    return sizes
 
 
 def read_questions(path: str, split: str) -> tuple[list[StarItem], list[Skipped]]:

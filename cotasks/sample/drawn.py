@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from cotasks.errors import InputError
+from cotasks.errors import CotasksError, InputError
 from cotasks.sample.drawing import sprite
 from cotasks.sample.figures import hand
 from cotasks.sample.film import Actor, Held, Relation
@@ -328,7 +328,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         write_drawn(args.folder, args.clips, args.seed, args.split)
-    except InputError as error:
+    except CotasksError as error:
         parser.error(str(error))
 
 

@@ -150,6 +150,8 @@ def star_files() -> dict[str, str | bytes]:
     files: dict[str, str | bytes] = {f"star/STAR_classes/{name}.txt": "\n".join(rows) for name, rows in lists.items()}
     rates = {f"{plot.video_id}.mp4": situations.clip_of(plot).rate for plot in situations.PLOTS}
     files["star/STAR_classes/video_fps"] = pickle.dumps(rates, protocol=2)
+    sizes = {f"{plot.video_id}.mp4": [plot.frames, plot.width, plot.height] for plot in situations.PLOTS}
+    files["star/video_sizes.json"] = _dump(sizes)
     numbers: dict[str, int] = {}
     for split, short in SPLITS.items():
         files[f"star/STAR_{short}.json"] = _dump(situations.questions(split, numbers))
