@@ -23,7 +23,7 @@ from cotasks.commands.judge import judge
 from cotasks.commands.push import push
 from cotasks.commands.show import show
 from cotasks.commands.steps import steps
-from cotasks.errors import InputError
+from cotasks.errors import CotasksError
 
 app = typer.Typer(
     name="cotasks",
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):  # later versions of typer return 130
         code = 130
-    except (InputError, OSError, usage_error) as error:
+    except (CotasksError, OSError, usage_error) as error:
         if "--debug" in arguments:
             raise
         message = error.format_message() if isinstance(error, usage_error) else str(error)

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from cotasks.builders.readers.checks import expect_list, expect_object, is_number, is_whole
-from cotasks.errors import InputError, shorten
+from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.records.annotation import VideoAnnotation
 from cotasks.records.schema import Box, Entity, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import NUM_FRAMES, grid_frames, uniform_grid
@@ -173,6 +173,7 @@ def _archive(path: str) -> zipfile.ZipFile:
         state = os.stat(path)
         return _open_archive(path, os.getpid(), state.st_mtime_ns, state.st_size)
     except (OSError, zipfile.BadZipFile) as error:
+        stop_at_environment_fault(error, path)
         raise InputError(f"{path}: not a readable zip: {error}", "damaged annotation file") from None
 
 
@@ -220,6 +221,7 @@ def _read(location: Location) -> bytes:
         raise
     # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compression
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        stop_at_environment_fault(error, location)
         raise InputError(f"{location}: cannot be read: {error}", "damaged annotation file") from None
 
 

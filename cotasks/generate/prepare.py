@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cotasks.errors import InputError
+from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.ahead import Waited
 from cotasks.generate.sampling import Sampling
 from cotasks.models.families import Family, Limits, frame_size
@@ -144,6 +144,7 @@ def prepare_video(
             try:
                 prompt, size = _prompt(record, condition, model, path, look, predictions)
             except Exception as error:  # one odd record must not stop the others
+                stop_at_environment_fault(error, record.id)
                 yield from (failure_row(key, record.video_id, error) for key in keys)
             else:
                 asked += [(record, key, prompt, size) for key in keys]
@@ -172,6 +173,7 @@ def prepare_video(
                 images = images if there == wanted else images[np.searchsorted(there, wanted)]
                 clips[same] = _clip(record, wanted, images)
         except Exception as error:
+            stop_at_environment_fault(error, path)
             yield failure_row(key, record.video_id, error)
         else:
             yield Item(key, record.video_id, prompt, clips[same])

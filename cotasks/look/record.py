@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cotasks.errors import InputError, MissingExtra
+from cotasks.errors import CotasksError, InputError, MissingExtra
 from cotasks.look.drawing import boxes_by_frame, contact_sheet, describe, draw_boxes
 from cotasks.records.schema import Record
 from cotasks.sample import DATA_DIR
@@ -70,7 +70,7 @@ def to_html(record: Record, videos: str | Path | None = None) -> str:
     text = f"<pre style='white-space: pre-wrap'>{html.escape(describe(record))}</pre>"
     try:
         image = draw(record, videos)
-    except InputError as error:
+    except CotasksError as error:
         return f"{text}<p>{html.escape(str(error))}</p>"
     data = io.BytesIO()
     image.save(data, "PNG")

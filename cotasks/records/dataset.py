@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from cotasks.errors import InputError, shorten
+from cotasks.errors import CotasksError, InputError, shorten
 from cotasks.records.registration import register
 from cotasks.records.schema import FEATURES, FORMER_LABELS, Record, table_to_records
 from cotasks.sample import DATA_DIR
@@ -150,11 +150,11 @@ def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str
             # by way of its files, or a folder that was written anew would be read from the cache of the old one
             builder = load_dataset_builder(builder.name, data_files=dict(builder.config.data_files))
         builder.download_and_prepare()
-    except InputError:
+    except CotasksError:
         raise
     except (DatasetsError, OSError, ValueError) as error:
         cause = error.__cause__ if error.__cause__ is not None else error
-        if isinstance(cause, InputError):
+        if isinstance(cause, CotasksError):
             raise cause from None
         raise InputError(f"{dataset}: cannot be loaded: {_one_line(cause)}") from None
     names = list(builder.info.splits or {})

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.errors import InputError
+from cotasks.errors import CotasksError, InputError
 from cotasks.generate.settings import conditions_of
 from cotasks.models.families import Family, Limits
 from cotasks.prompts.condition import Condition
@@ -247,7 +247,7 @@ class _Collector:
             try:
                 cut = row.get("cut_items") or 0
                 text = prompt_text(rebuild_prompt(record, condition, family, limits, path, cut, run.predictions))
-            except InputError as error:
+            except CotasksError as error:  # also where PyAV is missing: the page goes without
                 counts[f"prompts not rebuilt ({error.reason})"] += 1
                 continue
             if text not in self.text_numbers:
@@ -272,7 +272,7 @@ class _Collector:
             try:
                 pillow()
                 pixels, video_size = self._decode(path, {frame.index for frames in chosen for frame in frames})
-            except InputError as error:
+            except CotasksError as error:
                 fault = f"questions whose frames cannot be read ({error.reason})"
         for record, frames in zip(records, chosen, strict=True):
             images = dict.fromkeys((frame.index for frame in frames), -1)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cotasks.errors import InputError, MissingExtra, shorten
+from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.models.families import Family, frame_size, limits_of
 from cotasks.models.tensors import Clip, check_placeholders, run_processor
 from cotasks.prompts.size import ASPECT_TOLERANCE
@@ -104,9 +104,8 @@ class TrainingCollator:
             name = _name(row, self.task)
             try:
                 examples.append(self._example(name, row))
-            except MissingExtra:
-                raise
             except Exception as error:  # one odd row must not stop the others
+                stop_at_environment_fault(error, name[0])
                 faults.append(self._skip(name, error))
         batch = self._collate(examples, faults) if examples else None
         if batch is not None:
@@ -183,6 +182,7 @@ class TrainingCollator:
                 chats.append(self._chat(example))
                 usable.append(example)
             except Exception as error:
+                stop_at_environment_fault(error, example.name[0])
                 faults.append(self._skip(example.name, error))
         if not usable:
             return None
@@ -198,6 +198,7 @@ class TrainingCollator:
                 rows.append(self._fit(example, chat, ids))
                 left.append(example)
             except Exception as error:
+                stop_at_environment_fault(error, example.name[0])
                 faults.append(self._skip(example.name, error))
         if len(left) < len(usable):  # their frames are in the batch: make it anew
             return self._collate(left, faults) if left else None
@@ -217,6 +218,7 @@ class TrainingCollator:
                 run_processor(self.processor, self.family, [text], [example.clip], padding_side="right")
                 good.append(example)
             except Exception as alone:
+                stop_at_environment_fault(alone, example.name[0])
                 faults.append(self._skip(example.name, alone))
         if len(good) == len(examples):
             raise error

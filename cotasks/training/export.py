@@ -111,8 +111,6 @@ def _write(rows: Iterable[Row], path: Path, videos: Path, frames: Path | None, r
         for row in rows:
             try:
                 line = _line(row, videos.resolve(), frames.resolve() if frames is not None else None)
-            except MissingExtra:
-                raise
             except InputError as error:
                 last = f"{row['id']}: {error}"
                 event = {"event": "skipped", "id": row["id"], "task": row["task"]}

@@ -6,13 +6,14 @@ import argparse
 import contextlib
 import dataclasses
 import hashlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.errors import InputError, MissingExtra
+from cotasks.errors import CotasksError, InputError, MissingExtra
 from cotasks.models.families import Family, family_of, limits_of
 from cotasks.models.load import TINY, TOY
 from cotasks.models.repairs import repair
@@ -41,7 +42,7 @@ PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "fr
 """Options that may change when training goes on."""
 REPORT = "report.jsonl"
 """In the folder of a run: what was skipped or shortened."""
-WORKER_ERROR = "cotasks.errors.InputError: "
+WORKER_ERROR = re.compile(r".*\bcotasks\.errors\.\w+: ", re.DOTALL)
 """What stands before the message in an error that a DataLoader's worker hands on."""
 
 
@@ -367,8 +368,7 @@ def run_main(main: Callable[[], int]) -> None:
     """Run a script: wrong input is one line on standard error and exit code 2."""
     try:
         code = main()
-    except InputError as error:
-        text = str(error)
-        print(f"error: {text.rpartition(WORKER_ERROR)[2] if WORKER_ERROR in text else text}", file=sys.stderr)
+    except CotasksError as error:
+        print(f"error: {WORKER_ERROR.sub('', str(error))}", file=sys.stderr)
         code = 2
     sys.exit(code)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotasks.errors import InputError, MissingExtra
+from cotasks.errors import InputError, MissingExtra, stop_at_environment_fault
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -88,6 +88,7 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
     try:
         container = av.open(str(path), **_decoding_of_tags())
     except (av.error.FFmpegError, OSError) as error:
+        stop_at_environment_fault(error, path)
         raise InputError(
             f"{path}: not a video, or cut off before its index ({reason_of(error)}); expected a video file",
             "not a video",
@@ -132,6 +133,7 @@ def first_decoded(container: InputContainer, stream: VideoStream, path: str | Pa
     try:
         frame = next(container.decode(stream), None)
     except av.error.FFmpegError as error:
+        stop_at_environment_fault(error, path)
         raise damaged(path, f"the first frame cannot be decoded ({reason_of(error)})") from None
     if frame is None:
         raise damaged(path, "no frame can be decoded")
@@ -168,6 +170,7 @@ def read_index(container: InputContainer, stream: VideoStream, path: str | Path)
             if p.size:
                 packets.append((p.pts, p.is_keyframe, p.is_discard, p.is_corrupt))
     except av.error.FFmpegError as error:
+        stop_at_environment_fault(error, path)
         raise damaged(path, f"cannot be read beyond packet {len(packets)} ({reason_of(error)})") from None
     timed = container.format.name.startswith(TIMED_CONTAINERS) and all(p[0] is not None for p in packets)
     shown = [p for p in packets if not p[2]]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from cotasks.errors import InputError
+from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.video.packets import (
     Frames,
     Image,
@@ -186,6 +186,7 @@ def _from_start(path: str | Path, index: PacketIndex, wanted: list[int], size: t
                         assert frames.pixels is not None
                         return frames.pixels
         except av.error.FFmpegError as error:
+            stop_at_environment_fault(error, path)
             raise damaged(path, f"cannot be decoded beyond frame {number} ({reason_of(error)})") from None
     raise InputError(
         f"{path}: ends after frame {number}; expected {index.frame_count} frames as its packets say",

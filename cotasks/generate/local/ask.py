@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
-from cotasks.errors import InputError
+from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.ahead import ahead
 from cotasks.generate.local.batching import Capacity, Window
 from cotasks.generate.local.encode import Encoded, Encoder, Video
@@ -91,6 +91,7 @@ def _run(asking: LocalAsking, rows: Sequence[Encoded], again: bool = False) -> O
     try:
         return _answer(asking, rows), []
     except Exception as error:
+        stop_at_environment_fault(error)
         out_of_memory = is_out_of_memory(error)
         if "CUDA error" in str(error) and not out_of_memory:
             raise  # the device is lost to this process: all that follows would fail too

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cotasks.errors import InputError
+from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.prepare import Item, failure_row
 from cotasks.models.load import Model
 from cotasks.models.tensors import collate_for_generation
@@ -101,6 +101,7 @@ class Encoder:
                 try:
                     encoded = self._encode(item, video)
                 except Exception as error:  # one odd prompt must not stop the others
+                    stop_at_environment_fault(error, item.key[0])
                     yield failure_row(item.key, item.video_id, error)
                 else:
                     video = encoded.video
