@@ -66,6 +66,9 @@ def parse_arguments() -> argparse.Namespace:
 def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
     """What the trainer is told; the examples and their labels are the collator's affair."""
     on_gpu = torch.cuda.is_available()
+    # transformers called it gradient checkpointing before 5.24
+    new = "activation_checkpointing" in SFTConfig.__dataclass_fields__
+    checkpointing = "activation_checkpointing" if new else "gradient_checkpointing"
     return SFTConfig(
         output_dir=str(args.out / "checkpoints"),
         num_train_epochs=args.epochs,
