@@ -217,8 +217,6 @@ def _read(location: Location) -> bytes:
             with open(location.path, "rb") as file:
                 return file.read()
         return _archive(location.path).read(location.member)
-    except InputError:
-        raise
     # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compression
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         stop_at_environment_fault(error, location)
