@@ -71,9 +71,18 @@ class JudgeServer:
     `answer(number, request)` gives the response to the number-th chat completion, a `Response` or the JSON of one.
     """
 
-    def __init__(self, answer: Callable[[int, Json], Any] = lambda _, request: fair(request), latency: float = 0.0):
+    def __init__(
+        self,
+        answer: Callable[[int, Json], Any] = lambda _, request: fair(request),
+        latency: float = 0.0,
+        slots: int | None = None,
+    ):
+        """`slots` is how many completions are worked on at once; the others wait, also those that nobody waits for."""
         self.answer = answer
         self.latency = latency
+        self._slots = asyncio.Semaphore(slots or 10_000)
+        self.worked_off = 0
+        """Completions that were worked on to the end, and so are billed."""
         self.requests: list[Request] = []
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, Json] = {}
@@ -154,9 +163,11 @@ class JudgeServer:
         if path.endswith("/chat/completions"):
             self._number += 1
             number = self._number
-            if self.latency:
-                await asyncio.sleep(self.latency)
-            answer = self.answer(number, json.loads(body))
+            async with self._slots:
+                if self.latency:
+                    await asyncio.sleep(self.latency)
+                answer = self.answer(number, json.loads(body))
+                self.worked_off += not isinstance(answer, Response) or answer.status == 200
             return answer if isinstance(answer, Response) else Response(answer)
         if path.endswith("/files"):
             boundary = body[: body.index(b"\r\n")]

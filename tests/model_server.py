@@ -61,11 +61,12 @@ class ModelServer(JudgeServer):
         self,
         answer: Callable[[int, Json], Any] = lambda _, request: seen(request),
         latency: float = 0.0,
+        slots: int | None = None,
         *,
         probe: Any = None,
         models: dict[str, str] | None = None,
     ):
-        super().__init__(answer, latency)
+        super().__init__(answer, latency, slots)
         self.probe = completion("Yes.", model=MODEL) if probe is None else probe
         self.models = {MODEL: "someone"} if models is None else models
 

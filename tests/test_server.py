@@ -55,6 +55,10 @@ GRID = list(uniform_grid(0, 59, 6))
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls_are_quick(monkeypatch)
+
+
+def calls_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key, no proxy, and short waits."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

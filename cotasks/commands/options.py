@@ -70,7 +70,9 @@ class ModelOptions:
         str | None, typer.Option(help="Folder or Hub id, for conditions with tokens=N at a server.")
     ] = None
     concurrency: Annotated[int | None, typer.Option(help="Most calls to a server at once; 32 by default.")] = None
-    timeout: Annotated[float | None, typer.Option(help="Seconds for one call to a server; 600 by default.")] = None
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds for one call, 600 by default; where they pass, fewer at once.")
+    ] = None
     check_frames: Annotated[
         bool | None, typer.Option(help="Stop where a server's token count says that frames did not arrive as sent.")
     ] = None

@@ -10,19 +10,20 @@ import email.utils
 import random
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-import anyio
 import openai
 import orjson
 
 from cotasks.errors import InputError
+from cotasks.servers.gate import CROWDED_CUT, SLOW_CUT, Gate, Patience
 
 TRIES = 6
-"""Calls for one thing where the server fails or does not reply; being sent away for crowding does not count."""
+"""Calls for one thing where the server fails; being sent away for crowding does not count."""
+LOST_TRIES = 3
+"""Calls for one thing where there is no response at all, see `gate.Patience`."""
 CROWDED_TRIES = 30
 """Calls for one thing where the server sends it away because there are too many."""
 BACKOFF_SECONDS = 0.5
@@ -32,6 +33,11 @@ LONGEST_WAIT_SECONDS = 600.0
 """Longest wait that a server may ask for; one that asks for more ends the work, to be gone on with later."""
 CROWDED = frozenset({429, 503, 529})
 """Too many requests, and two ways to say overloaded."""
+TIMED_OUT = frozenset({408, 504, 524})
+"""The server, or what stands before it, did not wait for the answer any longer."""
+MOST_REDIRECTS = 3
+MOST_TOKENS = 10**9
+"""What a server may say of the tokens of one call; a greater number is none."""
 GIVEN_UP = ("abort", "error")
 """`finish_reason` of vLLM, SGLang and OpenRouter where the server, not the model, ended an answer."""
 FAILURES_IN_A_ROW = 20
@@ -54,6 +60,10 @@ class Trouble:
     billed: bool = False
     """The server may have worked on it, and bill it."""
     crowded: bool = False
+    slow: bool = False
+    """A time limit has passed: the server has too much to do, or is gone."""
+    lost: bool = False
+    """There was no response at all."""
     wait: float | None = None
     """Seconds that the server asks to wait."""
     fatal: str = ""
@@ -72,10 +82,26 @@ class Fatal(InputError):
         super().__init__(message)
         self.status = status
         """Of the response that says so; 0 where none does."""
+        self.begun = False
+        """Whether something was asked for before, and is written."""
 
 
 class SchemaRefused(Exception):
     """The server does not know the response format."""
+
+
+class Closed(Exception):
+    """Nothing more is to be asked; what was to be asked again, or waited for its turn, is left."""
+
+
+class Account(Protocol):
+    """Who pays for the calls that one thing takes."""
+
+    async def reserve(self) -> None:
+        """Wait until one more call may be paid for. Raises where it never can."""
+
+    def settle(self, outcome: Any) -> None:
+        """The call that was reserved last has ended, with a completion or a Trouble."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +111,7 @@ class Completion:
     content: str
     """Empty where there is none."""
     refusal: Any
-    finish_reason: Any
+    finish_reason: str | None
     """Why it ended: `stop`, `length`, `content_filter`, ..."""
     prompt_tokens: int | None = None
     """None where the server does not say."""
@@ -107,6 +133,7 @@ def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
         message = choice["message"]
         content, refusal = _text(message.get("content")), message.get("refusal")
         ended, usage = choice.get("finish_reason"), body.get("usage")
+        ended = ended if isinstance(ended, str) else None
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
         return Trouble("the server's response is no completion", retry=True, billed=True)
     if ended in GIVEN_UP:
@@ -114,7 +141,9 @@ def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
 
     def counted(name: str) -> int | None:
         tokens = usage.get(name) if isinstance(usage, dict) else None
-        return tokens if isinstance(tokens, int) and tokens >= 0 else None
+        if isinstance(tokens, bool) or not isinstance(tokens, int | float) or not 0 <= tokens <= MOST_TOKENS:
+            return None
+        return int(tokens) if tokens == int(tokens) else None
 
     served = clean(body.get("model"), redact)[:200]
     return Completion(content, refusal, ended, counted("prompt_tokens"), counted("completion_tokens"), served)
@@ -150,54 +179,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-class Gate:
-    """Lets only so many calls through at once: fewer each time the server is crowded, slowly more while it is not."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.limit = float(most)
-        self._active = 0
-        self._closed_until = 0.0
-        self._cut_at = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def enter(self) -> float:
-        """Wait for a place; returns the time of entry."""
-        while True:
-            closed = self._closed_until - time.monotonic()
-            if closed > 0:
-                await asyncio.sleep(closed * (1 + 0.1 * random.random()))  # not all at the same moment
-            elif self._active < int(self.limit):
-                self._active += 1
-                return time.monotonic()
-            else:
-                place = asyncio.get_running_loop().create_future()
-                self._waiting.append(place)
-                await place
-
-    def leave(self) -> None:
-        """Give the place back."""
-        self._active -= 1
-        free = int(self.limit) - self._active
-        while free > 0 and self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                free -= 1
-
-    def slow_down(self, entered: float, wait: float | None) -> None:
-        """The server is crowded. Calls that entered before the last cut say nothing about the limit since."""
-        if entered >= self._cut_at:
-            self.limit = max(1.0, self.limit * 0.7)
-            self._cut_at = time.monotonic()
-        if wait:
-            self._closed_until = max(self._closed_until, time.monotonic() + wait)
-
-    def speed_up(self) -> None:
-        """A call went well."""
-        self.limit = min(float(self.most), self.limit + 1 / self.limit)
-
-
 _SCHEMA_WORDS = re.compile(r"response_format|json_schema|structured|guided|grammar", re.IGNORECASE)
 _SETTINGS = re.compile(r"temperature|max_tokens|max_completion_tokens", re.IGNORECASE)
 _TOO_LONG = re.compile(
@@ -222,36 +203,57 @@ class Client(Generic[R]):
         self, base_url: str, key: str, concurrency: int, timeout: float, read: Callable[[Any, str], R | Trouble]
     ) -> None:
         """`read(payload, secret)` makes something of the body of a response."""
-        self.api = openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=timeout)
+        # how long a call is waited for is up to `Patience`; only a connection must be there within the limit
+        limit = openai.Timeout(None, connect=timeout)
+        http = openai.DefaultAsyncHttpxClient(timeout=limit, max_redirects=MOST_REDIRECTS)
+        self.api = openai.AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, timeout=limit, http_client=http)
         self.base_url = base_url
         self.gate = Gate(concurrency)
-        self.heard = False
-        """Whether the server has ever sent a response."""
+        self.patience = Patience(timeout, self.gate)
+        self.first = asyncio.Event()
+        """Set once the server has sent a response."""
         self.worked = False
         """Whether it has ever sent a completion."""
         self.secret = key if len(key) >= 8 else ""
         """The key, to be hidden wherever the server repeats it; empty where it is a word such as "none"."""
         self.calling: set[asyncio.Task[Any] | None] = set()
         """Tasks whose call is under way; the others wait for their turn."""
-        self._timeout = timeout
+        self.closed = False
         self._read = read
 
-    async def ask(self, request: Mapping[str, Any]) -> tuple[R | Trouble, int]:
+    @property
+    def heard(self) -> bool:
+        """Whether the server has ever sent a response."""
+        return self.first.is_set()
+
+    def close(self) -> None:
+        """Ask nothing more, and nothing again; calls under way go on. Their tasks are `calling`, the others may be
+        cancelled."""
+        self.closed = True
+        self.patience.limits = 1
+
+    async def ask(self, request: Mapping[str, Any], account: Account | None = None) -> tuple[R | Trouble, int]:
         """(what came of it in the end, how many calls without a completion may be billed).
 
-        Raises Fatal where nothing more can be asked, SchemaRefused where the server does not know the format.
+        Raises Fatal where nothing more can be asked, SchemaRefused where the server does not know the format, Closed
+        after `close`, and what `account` raises.
         """
-        failures = crowded = billed = 0
-        while True:
+        failures = crowded = lost = billed = 0
+        while not self.closed:
             entered = await self.gate.enter()
-            self.calling.add(asyncio.current_task())
             try:
-                outcome = await self._call(request)
+                if self.closed:
+                    break
+                if account is not None:
+                    await account.reserve()
+                outcome, in_time = await self._call_as(asyncio.current_task(), request, entered)
             finally:
-                self.calling.discard(asyncio.current_task())
                 self.gate.leave()
+            if account is not None:
+                account.settle(outcome)
             if not isinstance(outcome, Trouble):
-                self.gate.speed_up()
+                if in_time:
+                    self.gate.speed_up()
                 self.worked = True
                 return outcome, billed
             billed += outcome.billed
@@ -259,34 +261,55 @@ class Client(Generic[R]):
                 raise Fatal(outcome.fatal, outcome.status)
             if outcome.refuses_schema and not self.worked and "response_format" in request:
                 raise SchemaRefused
-            if outcome.crowded:
-                self.gate.slow_down(entered, outcome.wait)
-                crowded += 1
-            else:
-                failures += 1
-            if not outcome.retry or failures >= TRIES or crowded >= CROWDED_TRIES:
+            if outcome.crowded or outcome.slow:
+                self.gate.slow_down(entered, outcome.wait, SLOW_CUT if outcome.slow else CROWDED_CUT)
+            crowded, failures, lost = crowded + outcome.crowded, failures + (not outcome.crowded), lost + outcome.lost
+            tried = failures >= TRIES or crowded >= CROWDED_TRIES or lost >= LOST_TRIES
+            if not outcome.retry or tried or (outcome.lost and not self.heard):
                 return outcome, billed
             if not (outcome.crowded and outcome.wait):  # else the gate waits
                 await asyncio.sleep(self.pause(outcome, failures + crowded - 1))
+        raise Closed
+
+    async def _call_as(
+        self, task: asyncio.Task[Any] | None, request: Mapping[str, Any], entered: float
+    ) -> tuple[R | Trouble, bool]:
+        """(what came of a call, whether within the time limit)."""
+        self.calling.add(task)
+        try:
+            with self.patience.waiting(entered) as call:
+                outcome = await self._call(request)
+                return outcome, not call.overdue
+            return Trouble("no response within the time limit", retry=True, billed=True, slow=True, lost=True), False
+        finally:
+            self.calling.discard(task)
 
     async def _call(self, request: Mapping[str, Any]) -> R | Trouble:
         payload: Any
         try:
-            with anyio.fail_after(self._timeout):  # the whole call; the client's own limit is for each read
-                # `chat.completions.create` would walk the types of request and response, for a third of the time
-                payload = await self.api.post("/chat/completions", body=request, cast_to=object)
+            # `chat.completions.create` would walk the types of request and response, for a third of the time
+            payload = await self.api.post("/chat/completions", body=request, cast_to=object)
         except openai.APIStatusError as error:
-            self.heard = True
+            self._hear()
             response = error.response
             return self.trouble(error.status_code, response.headers, error.message, response.text, error.code)
-        except (openai.APITimeoutError, TimeoutError):
-            return Trouble("no response within the time limit", retry=True, billed=True)
+        except openai.APITimeoutError:
+            return Trouble("no connection within the time limit", retry=True, slow=True, lost=True)
         except openai.APIConnectionError as error:
-            return Trouble("the connection failed", retry=True, billed=type(error.__cause__).__name__ != "ConnectError")
+            why = type(error.__cause__).__name__
+            if why == "TooManyRedirects":
+                self._hear()
+                where = f"{self.base_url} redirects without end; expected the address that answers"
+                return Trouble("the server redirects without end", fatal=where)
+            return Trouble("the connection failed", retry=True, billed=why != "ConnectError")
         except (ValueError, RecursionError):  # of a response that says it is JSON
             payload = b""
-        self.heard = True
+        self._hear()
         return self._read(payload, self.secret)
+
+    def _hear(self) -> None:
+        self.first.set()
+        self.patience.heard()
 
     def pause(self, trouble: Trouble, failures: int) -> float:
         """Seconds to wait after a failure that others came before."""
@@ -304,7 +327,7 @@ class Client(Generic[R]):
         if status in _REFUSALS:
             detail = "" if status == 401 else f": {said}"
             return Trouble(reason, fatal=f"{self.base_url} {_REFUSALS[status]} (status {status}){detail}")
-        if code in _QUOTA:
+        if isinstance(code, str) and code in _QUOTA:
             return Trouble(reason, fatal=f"{self.base_url}: the quota is used up (status {status}): {said}")
         if wait is not None and wait > LONGEST_WAIT_SECONDS:
             return Trouble(reason, fatal=f"{self.base_url} asks to wait {wait:.0f} s (status {status}); run again then")
@@ -313,9 +336,11 @@ class Client(Generic[R]):
                 reason,
                 detail=said,
                 retry=headers.get("x-should-retry") != "false",
-                billed=status >= 500 and status not in CROWDED,
+                billed=status in TIMED_OUT or (status >= 500 and status not in CROWDED),
                 crowded=status in CROWDED,
+                slow=status in TIMED_OUT,
                 wait=wait,
+                refuses_schema=status == 500 and bool(_SCHEMA_WORDS.search(body)),
             )
         if code == "context_length_exceeded" or (status in (400, 413, 422) and _TOO_LONG.search(said)):
             return Trouble(reason, detail=said, too_long=True)

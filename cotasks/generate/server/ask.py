@@ -25,7 +25,7 @@ from cotasks.generate.server.request import build_request, encode_frames, media_
 from cotasks.records.boxes import Size
 from cotasks.runs.run import Row
 from cotasks.servers.address import api_key
-from cotasks.servers.calls import Client, Completion, Fatal, Held, Trouble, clean, read_payload
+from cotasks.servers.calls import Client, Closed, Completion, Fatal, Held, Trouble, clean, read_payload
 
 END_SECONDS = 5.0
 """How long calls that are given up, and a video that is being decoded, are waited for at the end."""
@@ -51,8 +51,9 @@ class Call:
 def outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
     """Answers and failures as they come; every pending key of the videos is in one of them, once.
 
-    Where `stopped` says yes, this ends after the calls in hand; those that wait for another try are given up. It ends
-    also where nothing more can be asked, see `ServerAsking.stopped`: what is left stays to be asked another time.
+    Where `stopped` says yes, this ends after the calls under way; those that wait for another try are given up. It ends
+    in the same way where nothing more can be asked, see `ServerAsking.stopped`: what is left stays to be asked another
+    time.
     """
     try:
         yield from _outcomes(asking, videos, stopped)
@@ -76,19 +77,28 @@ def _outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Ca
             if not isinstance(event, _Reply):
                 yield [], [event]
                 continue
-            call, outcome = event.call, event.outcome
-            if not isinstance(outcome, Trouble):
-                failures = [_failure(asking, *failed) for failed in held.release()]
-                row = _read(asking, call, outcome, client.secret)
-                yield ([], [*failures, row]) if "reason" in row else ([row], failures)
-            elif outcome.too_long:
-                yield [], [_failure(asking, call, outcome)]
+            try:
+                outcome = _outcome(asking, event, held, client.secret)
+            except Fatal as error:
+                sender.end(error)
             else:
-                held.add(call, outcome)
+                yield outcome
         if not stopped():
             failures = [_failure(asking, *failed) for failed in held.finish()]
             if failures:
                 yield [], failures
+
+
+def _outcome(asking: ServerAsking, reply: _Reply, held: Held[Call], secret: str) -> Outcome:
+    """What a reply means for it, and for the failures held before it. Raises Fatal as of `_read` and `Held.add`."""
+    if not isinstance(reply.outcome, Trouble):
+        row = _read(asking, reply.call, reply.outcome, secret)
+        failures = [_failure(asking, *failed) for failed in held.release()]
+        return ([], [*failures, row]) if "reason" in row else ([row], failures)
+    if reply.outcome.too_long:
+        return [], [_failure(asking, reply.call, reply.outcome)]
+    held.add(reply.call, reply.outcome)
+    return [], []
 
 
 @dataclass(frozen=True)
@@ -109,11 +119,12 @@ class _Sender:
         self._client = client
         self._places = threading.Semaphore(places)
         self._stopped = stopped
-        self._closed = False
+        self._closed = self._left = False
         self._loop = asyncio.new_event_loop()
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         """Rows of failures, (call, its future), an error of the feeding thread, and None where that ends."""
         self._under_way: set[Future[Any]] = set()
+        self._error: BaseException | None = None
 
     def __enter__(self) -> _Sender:
         self._threads = [threading.Thread(target=self._loop.run_forever, daemon=True)]
@@ -121,7 +132,7 @@ class _Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closed = True
+        self._closed = self._left = True
         for thread in self._threads[1:]:
             thread.join(END_SECONDS)
         with suppress(TimeoutError):
@@ -139,6 +150,12 @@ class _Sender:
     def ended(self) -> bool:
         """Whether nothing more is to be sent."""
         return self._closed or self._stopped()
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Send nothing more; calls under way go on, and the first of the errors is raised after their replies."""
+        self._error = self._error or error
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._give_up_waiting)
 
     def send(self, calls: Generator[Call | Row, None, None]) -> None:
         """Send calls as there is room for them, from a thread."""
@@ -172,43 +189,41 @@ class _Sender:
         return False
 
     def _come_back(self, call: Call, future: Future[Any]) -> None:
-        if not future.cancelled() and future.exception() is not None:
-            self._closed = True  # nothing more can be asked
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self.end(None if isinstance(error, Closed) else error)  # nothing more can be asked
         self._queue.put((call, future))
         self._under_way.discard(future)
         self._places.release()
 
     def events(self) -> Iterator[_Reply | Row]:
-        """What comes back, until all that was sent has; rows of what failed before it could be sent."""
-        fed = False
+        """What comes back, until all that was sent has; rows of what failed before it could be sent.
+
+        Raises the error for which nothing more could be asked, once the calls that were under way have come back.
+        """
+        fed = len(self._threads) < 2
         while not fed or self._under_way or not self._queue.empty():
             try:
                 event = self._queue.get(timeout=LOOK_SECONDS)
             except queue.Empty:
-                if self._stopped():
-                    self._loop.call_soon_threadsafe(self._give_up_waiting)
+                if self.ended():
+                    self.end()
                 continue
             if event is None:
                 fed = True
             elif isinstance(event, Exception):
-                raise event
+                self.end(event)
             elif isinstance(event, dict):
                 yield event
-            elif not event[1].cancelled():
-                if (error := event[1].exception()) is not None:
-                    yield from self._came_back()
-                    raise error
+            elif not event[1].cancelled() and event[1].exception() is None:
                 yield _reply(*event)
-
-    def _came_back(self) -> Iterator[_Reply]:
-        """What has come back by now, without waiting for more: answers are kept although nothing more can be asked."""
-        while not self._queue.empty():
-            event = self._queue.get()
-            if isinstance(event, tuple) and not event[1].cancelled() and event[1].exception() is None:
-                yield _reply(*event)
+        if self._error is not None:
+            raise self._error
 
     def _give_up_waiting(self) -> None:
         """Let go of calls that wait for their turn, or for another try."""
+        if self._left:  # the last tasks are no calls
+            return
+        self._client.close()
         for task in asyncio.all_tasks(self._loop) - self._client.calling:
             task.cancel()
 

@@ -60,7 +60,7 @@ class ServerOptions:
     concurrency: int = 32
     """Most calls at once; fewer while the server says that it is crowded."""
     timeout: float = 600.0
-    """Seconds for one call, from its first byte to its last."""
+    """Seconds for one call; where they pass, fewer are made at once, see `cotasks.servers.gate.Patience`."""
     check_frames: bool = True
     """Stop where the server's count of prompt tokens cannot be that of the frames as they were sent."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
