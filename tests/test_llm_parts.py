@@ -55,35 +55,35 @@ NOT_JSON, NOT_ASKED = "the judge's reply is not one JSON object", "the judge's r
         (f"```json\n{GOOD}\n```", 2),
         (f"```\n{GOOD}\n```", 2),
         (f"<think>score 5? {{}}</think>\n{GOOD}", 2),
-        ('{"score": 0, "match": "yes", "reason": ""}', 0),
+        ('{"score": 1, "match": "yes", "reason": ""}', 1),
         ("5", NOT_ASKED),
         ("Score: 5", NOT_JSON),
         ("", NOT_JSON),
-        (f"Here it is: {GOOD}", NOT_JSON),
-        (f"{GOOD} I hope this helps!", NOT_JSON),
+        (f"Here it is: {GOOD}", 2),
+        (f"{GOOD} I hope this helps!", 2),
         (f"{GOOD}{GOOD}", NOT_JSON),
         (f"<think>{GOOD}", NOT_JSON),
         (f"<think>{GOOD}</think>", NOT_JSON),
         (f"```json\n{GOOD}\n```\nand\n```json\n{GOOD}\n```", NOT_JSON),
         ('{"reason": "r", "match": "no", "score": 0, "score": 5}', NOT_JSON),
-        ("{'reason': 'r', 'match': 'no', 'score': 2}", NOT_JSON),
+        ("{'reason': 'r', 'match': 'no', 'score': 2}", 2),
         ("[" * 100_000, NOT_JSON),
         ('{"reason": "r", "match": "no", "score": ' + "9" * 5000 + "}", NOT_JSON),
         ('{"reason": "r", "match": "no", "score": 7}', NOT_ASKED),
         ('{"reason": "r", "match": "no", "score": -1}', NOT_ASKED),
         ('{"reason": "r", "match": "no", "score": 2.5}', NOT_ASKED),
-        ('{"reason": "r", "match": "no", "score": "2"}', NOT_ASKED),
+        ('{"reason": "r", "match": "no", "score": "2"}', 2),
         ('{"reason": "r", "match": "no", "score": true}', NOT_ASKED),
         ('{"reason": "r", "match": "no", "score": null}', NOT_ASKED),
         ('{"reason": "r", "match": "no", "score": NaN}', NOT_ASKED),
         ('{"reason": "r", "match": "maybe", "score": 2}', NOT_ASKED),
-        ('{"reason": "r", "match": true, "score": 2}', NOT_ASKED),
-        ('{"match": "no", "score": 2}', NOT_ASKED),
-        ('{"reason": "r", "match": "no", "score": 2, "confidence": 1}', NOT_ASKED),
-        (f"[{GOOD}]", NOT_ASKED),
+        ('{"reason": "r", "match": true, "score": 2}', 2),
+        ('{"match": "no", "score": 2}', 2),
+        ('{"reason": "r", "match": "no", "score": 2, "confidence": 1}', 2),
+        (f"[{GOOD}]", 2),
     ],
 )
-def test_a_reply_is_read_exactly_or_not_at_all(text: str, expected: int | str) -> None:
+def test_a_reply_is_read_where_it_gives_one_verdict(text: str, expected: int | str) -> None:
     reading = read_reading(text)
     assert (reading.score if isinstance(reading, Reading) else reading) == expected
 
@@ -129,7 +129,8 @@ def test_the_schema_sent_and_the_model_that_reads_agree() -> None:
     assert REPLY_SCHEMA["required"] == list(REPLY_SCHEMA["properties"]) == list(Reading.model_fields)
     for score in REPLY_SCHEMA["properties"]["score"]["enum"]:
         for match in REPLY_SCHEMA["properties"]["match"]["enum"]:
-            assert isinstance(read_reading(json.dumps({"reason": "", "match": match, "score": score})), Reading)
+            reading = read_reading(json.dumps({"reason": "", "match": match, "score": score}))
+            assert isinstance(reading, Reading) != ((match, score) in {("no", 5), ("yes", 0)})
 
 
 @pytest.mark.parametrize(

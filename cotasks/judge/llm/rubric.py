@@ -52,6 +52,15 @@ REPLY_SCHEMA: dict[str, Any] = {
 """The reply as a JSON schema, for servers that hold a model to one. The reason comes first: it is then written before
 the verdict, not made up for it."""
 
+CONTRADICTION = "the judge's reply contradicts itself"
+
+
+def contradicts(match: bool | None, rating: int) -> bool:
+    """Whether a verdict says both that the answer means the same as a reference and that it is wrong, or that it does
+    not and is worth all: the highest rating without a match, or 0 with one, whatever the rubric."""
+    return (rating == HIGHEST_RATING and match is False) or (rating == 0 and match is True)
+
+
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 
 
