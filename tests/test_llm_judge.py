@@ -47,6 +47,10 @@ Answers = dict[runs.Key, Any]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls_are_quick(monkeypatch)
+
+
+def calls_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key, no proxy, and short waits."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -78,9 +82,9 @@ def one_verdict(folder: Path, name: str = "openai:m") -> Verdict:
 
 
 def test_each_answer_gets_a_verdict_with_the_judges_words(tmp_path: Path) -> None:
-    answers = {("q0", "baseline", 0): REFERENCE, ("q0", "cotasks", 0): "to run", ("q1", "baseline", 0): "to throw it"}
+    answers = {("q0", "baseline", 0): "to get it", ("q0", "cotasks", 0): "to run", ("q1", "baseline", 0): "to throw it"}
     folder = write_run(tmp_path / "run", answers)
-    ratings = {"to run": (3, "yes"), "to throw it": (0, "no"), REFERENCE: (5, "yes")}
+    ratings = {"to run": (3, "yes"), "to throw it": (0, "no"), "to get it": (5, "yes")}
 
     def answer(_: int, request: dict[str, Any]) -> Any:
         score, match = ratings[read_user_message(request["messages"][1]["content"])["prediction"]]
@@ -144,10 +148,11 @@ def test_what_says_nothing_and_options_are_decided_without_a_call(tmp_path: Path
     add_answers(folder, {("sorry", "baseline", 0): "I am sorry"}, "00001")
     with JudgeServer() as server:
         counts = ask(folder, server)
-        assert [data["prediction"] for data in server.asked] == ["I am sorry"]  # for it is the reference
-    assert (counts.calls, counts.scored, counts.unscored, counts.unreadable) == (1, 5, 3, 3)
+        assert server.requests == []
+    assert (counts.calls, counts.scored, counts.unscored, counts.unreadable) == (0, 5, 3, 3)
     found = {key[0]: verdict for key, verdict in verdicts_of(read_run(folder), "openai:m").items()}
-    assert {id_: (v.score, v.unreadable, v.reason) for id_, v in found.items() if id_ != "sorry"} == {
+    assert {id_: (v.score, v.unreadable, v.reason) for id_, v in found.items()} == {
+        "sorry": (100, False, "equals a reference"),
         "blank": (0, True, "blank"),
         "token": (0, True, "blank"),
         "refusal": (0, True, "refusal"),

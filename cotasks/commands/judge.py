@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from cotasks.errors import InputError
 
 
 def judge(
@@ -18,16 +24,21 @@ def judge(
     temperature: Annotated[float, typer.Option(help="Of the judge's sampling; below 0 leaves it to the server.")] = 0.0,
     max_tokens: Annotated[int, typer.Option(help="Longest reply of the judge.", min=1)] = 1024,
     structured: Annotated[
-        bool | None, typer.Option(help="Hold replies to a JSON schema; by default where the server can.")
+        bool | None,
+        typer.Option(help="Hold replies to a JSON schema; by default where the server can, else to JSON."),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Times each answer is judged.", min=1)] = 1,
     concurrency: Annotated[int, typer.Option(help="Most calls at once.", min=1)] = 32,
-    timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 120.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds for one call; where they pass, fewer are made at once.")
+    ] = 120.0,
     price: Annotated[
         tuple[float, float] | None,
         typer.Option(help="US dollars for a million tokens in, and out.", show_default=False),
     ] = None,
-    max_cost: Annotated[float | None, typer.Option(help="US dollars after which no call is made.")] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="US dollars that are not exceeded, those of earlier commands included.")
+    ] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Use OpenAI's Batch API: half the price, slower.")] = False,
     retry_unscored: Annotated[
         bool, typer.Option("--retry-unscored", help="Ask again where an earlier call ended without a score.")
@@ -38,28 +49,43 @@ def judge(
     Reads RUN/questions.jsonl and RUN/generations, and for a model behind a server the key in OPENAI_API_KEY. Appends
     verdicts to RUN/verdicts; what is there already is not judged again. What cannot be measured stays unscored and is
     never counted as 0. WUPS needs WordNet: NLTK's data, /usr/share/wordnet, or the folder that COTASKS_WORDNET names.
-    The judge sees question, references and answer; never context, condition or model.
+    The judge sees question, references and answer; never context, condition or model. A model is not asked about an
+    answer that equals a reference. Ends with exit code 1 if verdicts are left or their calls failed.
     """
+    given = dict(locals())
     from cotasks.judge.run import judge_run
 
-    counts = judge_run(
-        run,
-        judge,
-        base_url=base_url,
-        rubric=rubric,
-        temperature=temperature if temperature >= 0 else None,
-        max_tokens=max_tokens,
-        structured=structured,
-        repeats=repeats,
-        concurrency=concurrency,
-        timeout=timeout,
-        price=price,
-        max_cost=max_cost,
-        batch=batch,
-        retry_unscored=retry_unscored,
-    )
+    options = {name: value for name, value in given.items() if name not in ("run", "judge")}
+    try:
+        counts = judge_run(run, judge, **{**options, "temperature": temperature if temperature >= 0 else None})
+    except InputError as error:
+        if not getattr(error, "begun", False):
+            raise
+        print(f"cotasks: {error}", file=sys.stderr)
+        print("The verdicts that came are written; go on with:")
+        print(_command(given))
+        raise typer.Exit(1) from None
     spent = "" if counts.cost is None else f", {counts.cost:.2f} US dollars"
     print(f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored{spent}: {counts.path}")
     if counts.left:
-        print(f"{counts.left} answers are left: {counts.stopped}; the same command goes on")
+        command = "the same command with more" if counts.stopped.startswith("max_cost") else "the same command"
+        print(f"{counts.left} answers are left: {counts.stopped}; {command} goes on")
+    if counts.failed:
+        print(f"{counts.failed} verdicts are missing, as their calls failed ({counts.failure}); ask again with:")
+        print(_command({**given, "retry_unscored": True}))
+    if counts.left or counts.failed:
         raise typer.Exit(1)
+
+
+def _command(given: Mapping[str, Any]) -> str:
+    """The command line that gives `judge` these arguments."""
+    words = ["cotasks", "judge", str(given["run"])]
+    for name, parameter in inspect.signature(judge).parameters.items():
+        value, option = given[name], name.replace("_", "-")
+        if name == "run" or value == parameter.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", *map(str, value if isinstance(value, tuple) else [value])]
+    return shlex.join(words)

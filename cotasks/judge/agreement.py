@@ -22,7 +22,7 @@ from typing import Literal
 from cotasks.errors import InputError
 from cotasks.judge.judges import judges_of, repeats_of, verdicts_of
 from cotasks.judge.llm.settings import local_verdict
-from cotasks.judge.rules import RULES
+from cotasks.judge.rules import EQUAL, RULES
 from cotasks.judge.verdicts import Verdict
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Run, read_run
@@ -136,18 +136,20 @@ def agreement_of(folder: Path, judges: Sequence[str] | None = None) -> list[Agre
 
 
 def agreement_between(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -> list[Agreement]:
-    """Every pair of judges, in the order given; where one of them is a language model, over the answers that it is
-    asked about, for the others are decided by one rule under every judge.
+    """Every pair of judges, in the order given; where one of them is a language model, over the answers that say
+    something, those that equal a reference included: options, empty answers and refusals are decided by one rule under
+    every judge.
 
     Args:
         run: The run.
         verdicts: {judge: its verdicts as of `judge.verdicts_of`}
     """
     rows = ((key, row.get("answer"), run.questions.get(key[0])) for key, row in run.generations.items())
-    asked = [key for key, answer, question in rows if local_verdict(answer, question) is None]
+    local = {key: local_verdict(answer, question) for key, answer, question in rows}
+    open_ended = [key for key, verdict in local.items() if verdict is None or verdict.reason == EQUAL]
     found = []
     for first, second in combinations(verdicts, 2):
-        keys = list(run.generations) if {first, second} <= RULES.keys() else asked
+        keys = list(run.generations) if {first, second} <= RULES.keys() else open_ended
         pairs = [(verdicts[first][key], verdicts[second][key]) for key in keys]
         both = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
         scores = [[float(v.score or 0) for v in side] for side in zip(*both, strict=True)] or [[], []]

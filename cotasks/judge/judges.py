@@ -12,7 +12,7 @@ from cotasks.errors import InputError
 from cotasks.judge.rules import RULES, verdict_key
 from cotasks.judge.verdicts import NO_GENERATION, NOT_JUDGED, Verdict, combined, read_verdicts
 from cotasks.runs.folder import Key
-from cotasks.runs.run import Run
+from cotasks.runs.run import Row, Run
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class JudgeCounts:
     completion_tokens: int = 0
     cost: float | None = None
     """US dollars of these calls; None where there were none or the price is not known."""
+    failed: int = 0
+    """Verdicts that are missing because their calls failed, of this call and before; `retry_unscored` asks again."""
+    failure: str = ""
+    """The most frequent reason of these."""
 
 
 def rule_of(folder: Path, judge: str) -> int | str:
@@ -136,10 +140,9 @@ def verdicts_of(run: Run, judge: str) -> dict[Key, Verdict]:
     return verdicts
 
 
-def served_models(run: Run, judge: str) -> Counter[str]:
-    """{model as the server named it: verdicts that count}: more than one where a name such as `gpt-4o` moved on, so
-    that the scores are those of different judges.
-    """
+def rows_that_count(run: Run, judge: str) -> list[Row]:
+    """The rows of a language model's verdict file that count: of each answer and repeat the last one, given under the
+    settings of now."""
     from cotasks.judge.llm.settings import read_llm_judge
 
     settings = read_llm_judge(run.folder, judge)
@@ -148,5 +151,17 @@ def served_models(run: Run, judge: str) -> Counter[str]:
         for key, row in run.generations.items()
         for hashed in settings.keys(row.get("answer"), run.questions.get(key[0]))
     }
-    rows = read_verdicts(verdict_path(run.folder, judge))
-    return Counter(str(row["served_model"]) for *at, _, row in rows if tuple(at) in current and row.get("served_model"))
+    rows = {(key, hashed): row for key, hashed, _, row in read_verdicts(verdict_path(run.folder, judge))}
+    return [row for at, row in rows.items() if at in current]
+
+
+def served_models(run: Run, judge: str) -> Counter[str]:
+    """{model as the server named it: verdicts that count}: more than one where a name such as `gpt-4o` moved on, so
+    that the scores are those of different judges.
+    """
+    return Counter(str(row["served_model"]) for row in rows_that_count(run, judge) if row.get("served_model"))
+
+
+def failed_calls(run: Run, judge: str) -> Counter[str]:
+    """{reason: verdicts that are missing because their calls failed}, of this call and before."""
+    return Counter(row["reason"] for row in rows_that_count(run, judge) if row.get("failed"))

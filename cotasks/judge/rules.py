@@ -26,6 +26,8 @@ in `cotasks.words.answers` too.
   Multiple choice is judged as by `exact`.
 """
 
+EQUAL = "equals a reference"
+
 
 def references_of(question: Mapping[str, Any]) -> list[str]:
     """The reference answers that hold a letter or a digit: `answer`, then `additional_answers`."""
@@ -61,7 +63,7 @@ def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) ->
     prediction = open_answer(answer)
     correct = prediction in references or normalise(answer) in references
     if correct and judge not in THRESHOLDS:
-        return Verdict(100.0, True, False, "equals a reference")
+        return Verdict(100.0, True, False, EQUAL)
     if not correct and is_blank(answer):
         return Verdict(0.0, False, True, "blank")
     if not correct and is_refusal(answer):

@@ -46,7 +46,8 @@ def judge_run(
     """Judge all answers of a run that have no verdict yet; appends to `verdicts/<judge>.jsonl`.
 
     May be killed and called again: what is on disk is not judged again. A row is written for every answer,
-    scored or not; what was not generated gets none.
+    scored or not; what was not generated gets none. SIGINT and SIGTERM end a model's judging after the calls under way,
+    whose verdicts are written, with KeyboardInterrupt; a second one at once.
 
     Args:
         folder: Run folder.
@@ -57,13 +58,15 @@ def judge_run(
             the judge's: `openai:MODEL#NAME`.
         temperature: Of the judge's sampling; None leaves it to the server.
         max_tokens: Longest reply; a model that reasons needs thousands.
-        structured: Whether the server is to hold replies to a JSON schema; by default it is asked to, and if it
-            refuses, replies must be that JSON by themselves.
+        structured: Whether the server is to hold replies to a JSON schema; by default it is asked to, if it refuses to
+            its JSON mode, and if it has none, to nothing.
         repeats: How often each answer is judged; its score is the mean.
         concurrency: Most calls at once; fewer while the server says that they are too many.
-        timeout: Seconds for one call.
+        timeout: Seconds after which a call without a response is a sign of crowding: fewer are made at once. It is
+            given up where the server has then been silent for long, see `servers.gate.Patience`.
         price: US dollars for a million tokens in and out; by default OpenAI's list price where it is known.
-        max_cost: US dollars after which no call is made, those of earlier calls of this function included.
+        max_cost: US dollars that are not exceeded by this and all earlier calls of this function, see
+            `cotasks.judge.llm.ledger`.
         batch: Use OpenAI's Batch API: half the price, within 24 hours.
         retry_unscored: Ask again where an earlier call ended without a score.
         progress: Show estimate, progress and cost of a model's judging on standard error.

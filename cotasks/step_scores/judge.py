@@ -6,6 +6,7 @@ and step is a question, "what is step k of this question?", whose reference is t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ def judged_step_rows(records: Records, folder: Path, judge: str, videos: Path | 
     Raises InputError as `judge_run` does, and where a frame size is not to be had.
     """
     steps = write_step_texts(records, folder, videos)
-    judge_run(folder / FOLDER, judge, **options)
+    counts = judge_run(folder / FOLDER, judge, **options)
+    if counts.left or counts.failed:
+        why = counts.stopped or counts.failure
+        print(f"{judge}: {counts.left + counts.failed} texts have no verdict: {why}", file=sys.stderr)
     run = read_run(folder / FOLDER)
     verdicts = verdicts_of(run, judge)
     keys = list(verdicts)

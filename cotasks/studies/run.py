@@ -113,7 +113,8 @@ def run_study(
         return None, True
     if answered.stopped:
         return None, False
-    judge_run(out / "run", judge, **(judge_options or {}))
+    judged = judge_run(out / "run", judge, **(judge_options or {}))
+    complete = complete and not judged.left and not judged.failed
     paths = write_study(study, records, out, judge, levels, seeds)
     return paths, complete and answered.complete
 

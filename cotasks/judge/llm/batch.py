@@ -19,7 +19,7 @@ from cotasks.errors import InputError
 from cotasks.judge.judges import verdict_path
 from cotasks.judge.llm.reading import Reply, read_completion
 from cotasks.judge.llm.settings import file_stem
-from cotasks.judge.llm.work import Job, Work
+from cotasks.judge.llm.work import TOKENS, Job, Work
 from cotasks.judge.verdicts import read_verdicts
 from cotasks.runs.run import Row
 from cotasks.servers.calls import Client, Fatal, SchemaRefused, Trouble
@@ -48,9 +48,12 @@ async def ask_in_batches(work: Work, client: Client[Reply]) -> None:
     entries = _read(path)
     entries = await _find_lost(client, entries)
     pending = {key for entry in entries for key, _, _ in entry["jobs"]}
+    reserved = work.ledger.batched()
+    for key in reserved.keys() - pending:  # of a batch that never was
+        work.ledger.settle(reserved[key], (0, 0))
     for job in work.jobs:
-        if job.key in pending:
-            work.budget.reserved += work.most(job)
+        if job.key in pending and job.key not in reserved:  # of a version without a ledger
+            work.ledger.reserve(job.key, work.most(job), batch=True)
     affordable = list(_affordable(work, [job for job in work.jobs if job.key not in pending]))
     path.parent.mkdir(parents=True, exist_ok=True)
     dump_json(path, entries)
@@ -120,10 +123,10 @@ async def _find_lost(client: Client[Reply], entries: list[Row]) -> list[Row]:
 def _affordable(work: Work, jobs: list[Job]) -> Iterator[Job]:
     for job in jobs:
         most = work.most(job)
-        if not work.budget.allows(most):
-            work.stopped = f"max_cost {work.budget.most:g} could be exceeded"
+        if not work.ledger.allows(most, batch=True):
+            work.stopped = f"max_cost {work.ledger.most:g} could be exceeded"
             return
-        work.budget.reserved += most
+        work.ledger.reserve(job.key, most, batch=True)
         yield job
 
 
@@ -158,27 +161,40 @@ async def _fetch(client: Client[Reply], batch: Any) -> list[Row]:
 def _collect(work: Work, client: Client[Reply], batch: Any, entry: Row, lines: list[Row]) -> None:
     """Write the verdicts of an ended batch."""
     jobs = {job.key: job for job in work.jobs}
-    written = {hashed for _, hashed, _, _ in read_verdicts(verdict_path(work.folder, work.judge.name))}
+    rows = {hashed: row for _, hashed, _, row in read_verdicts(verdict_path(work.folder, work.judge.name))}
+    written = set(rows)
     for key, repeat, answers in entry["jobs"]:  # those sent under earlier settings are paid for, so they are kept
         if key not in jobs and key not in written:
             jobs[key] = Job(key, {"messages": []}, repeat, [tuple(answer) for answer in answers])
-    for line in lines:
-        job = jobs.get(line["custom_id"])
-        if job is not None and job.key not in written:
-            written.add(job.key)
-            _take(work, client, job, line.get("response"))
+    open_calls = work.ledger.batched()
+    try:
+        for line in lines:
+            job = jobs.get(line["custom_id"])
+            if job is not None and job.key not in written:
+                written.add(job.key)
+                _take(work, client, job, line.get("response"), open_calls.pop(job.key, None))
+    finally:
+        for key, _, _ in entry["jobs"]:  # not asked, or written before a kill
+            if key in open_calls:
+                known = rows.get(key, {})
+                work.ledger.settle(open_calls[key], (known.get(TOKENS[0]) or 0, known.get(TOKENS[1]) or 0))
     if batch.status == "failed":
         said = "; ".join(error.message or "" for error in (batch.errors and batch.errors.data) or [])
         raise Fatal(f"{client.base_url}: batch {batch.id} failed: {client.hide(said)}")
 
 
-def _take(work: Work, client: Client[Reply], job: Job, response: Row | None) -> None:
-    """Write what a line of an output or error file says; one that another try may better is left."""
+def _take(work: Work, client: Client[Reply], job: Job, response: Row | None, call: int | None) -> None:
+    """Write what a line of an output or error file says; one that another try may better is left. `call` is its number
+    in the ledger."""
+    outcome: Reply | Trouble = Trouble("not asked")
+    body = (response or {}).get("body") or {}
+    if response and response.get("status_code") == 200:
+        outcome = read_completion(body, client.secret)
+    if call is not None:
+        work.settle(call, job, outcome)
     if not response or not response.get("status_code"):
         return
-    body = response.get("body") or {}
     if response["status_code"] == 200:
-        outcome = read_completion(body, client.secret)
         if not isinstance(outcome, Trouble):
             client.worked = True
             work.write(job, outcome)

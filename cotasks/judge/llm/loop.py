@@ -8,25 +8,28 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
-from cotasks.judge.judges import JudgeCounts, count, served_models, verdict_path
+from cotasks.judge.judges import JudgeCounts, count, failed_calls, served_models, verdict_path
+from cotasks.judge.llm.asker import LOOK_SECONDS, Asker
 from cotasks.judge.llm.batch import ask_in_batches
-from cotasks.judge.llm.pricing import Budget, dollars, find_price
-from cotasks.judge.llm.reading import Reply, read_completion
+from cotasks.judge.llm.ledger import Ledger
+from cotasks.judge.llm.pricing import Price, find_price
+from cotasks.judge.llm.reading import read_completion
 from cotasks.judge.llm.rubric import load_rubric
-from cotasks.judge.llm.settings import LlmJudge, llm_judge, read_llm_judge, settings_path
-from cotasks.judge.llm.work import Job, Work, describe_plan, plan, spent_before
+from cotasks.judge.llm.settings import FORMATS, LlmJudge, file_stem, llm_judge, read_llm_judge, settings_path
+from cotasks.judge.llm.work import Work, describe_plan, plan, tokens_before
 from cotasks.runs import folder as runs
 from cotasks.runs.run import Row, Run, run_with_answers
 from cotasks.servers.address import api_key
-from cotasks.servers.calls import Client, Held, SchemaRefused, Trouble
+from cotasks.servers.calls import Client, Fatal, SchemaRefused
 from cotasks.tools.files import dump_json
 from cotasks.tools.progress import SECONDS_A_LINE, progress_bar
+from cotasks.tools.stopping import stop_signal
 
 
 @dataclass(frozen=True)
@@ -47,25 +50,34 @@ def judge_by_model(
 ) -> JudgeCounts:
     """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm.llm_judge`."""
     judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
-    budget = _budget(judge, limits)
+    prices = _prices(judge, limits)
+    price = prices[limits.batch]
     secret = api_key(judge.base_url)
     run = run_with_answers(folder)
-    with runs.locked(folder, "judge"):
+    with runs.locked(folder, "judge"), stop_signal(True) as stopped:
         judge = _settle(folder, judge, structured, limits.progress)
         path = verdict_path(folder, judge.name)
-        budget.spent = spent_before(path, judge, limits.price)
-        with _progress(limits.progress, budget) as show, runs.Appender(path) as file:
-            work = Work(folder, judge, file, budget, show, limits.batch)
-            while not _ask_as_planned(work, run, path, secret, limits):  # the server knows no reply schema
-                if structured:
-                    raise InputError(f"{judge.base_url} refuses the reply schema; expected structured left open or off")
-                work.judge = replace(work.judge, structured=False)  # the keys change with the request
-                dump_json(settings_path(folder, judge.name), work.judge.to_json())
+        accounts = path.parent / "ledger" / f"{file_stem(judge.name)}.jsonl"
+        with (
+            closing(Ledger(accounts, prices, limits.max_cost, tokens_before(path))) as ledger,
+            _progress(limits.progress, ledger if price else None) as show,
+            runs.Appender(path) as file,
+        ):
+            work = Work(folder, judge, file, ledger, price, show, limits.batch)
+            try:
+                while not _ask_as_planned(work, run, path, secret, limits, stopped):  # the keys change with the request
+                    work.judge = _with_less(work.judge, structured, limits)
+                    dump_json(settings_path(folder, judge.name), work.judge.to_json())
+            except Fatal as error:
+                error.begun = work.calls > 0
+                raise
+        if stopped():
+            raise KeyboardInterrupt
         served = served_models(run, judge.name)
         if len(served) > 1 and limits.progress:
             versions = ", ".join(f"{model} ({verdicts})" for model, verdicts in served.most_common())
             print(f"{judge.name}: the verdicts are of different models: {versions}", file=sys.stderr)
-        spent = budget.cost(work.prompt_tokens, work.completion_tokens)
+        failed = failed_calls(run, judge.name)
         return count(
             run,
             judge.name,
@@ -75,25 +87,41 @@ def judge_by_model(
             calls=work.calls,
             prompt_tokens=work.prompt_tokens,
             completion_tokens=work.completion_tokens,
-            cost=spent if budget.price and work.calls else None,
+            cost=price.cost(work.prompt_tokens, work.completion_tokens) if price and work.calls else None,
+            failed=failed.total(),
+            failure=next((reason for reason, _ in failed.most_common(1)), ""),
         )
 
 
-def _budget(judge: LlmJudge, limits: Limits) -> Budget:
-    """Raises InputError for a limit outside its range."""
+def _prices(judge: LlmJudge, limits: Limits) -> dict[bool, Price | None]:
+    """Prices of calls one by one (False) and in batches (True). Raises InputError for a limit outside its range."""
     if not 1 <= limits.concurrency <= 1000:
         raise InputError(f"concurrency {limits.concurrency}; expected 1 to 1000")
     if not 0 < limits.timeout < math.inf:
         raise InputError(f"timeout {limits.timeout}; expected seconds")
-    price = find_price(judge.model, judge.base_url, limits.price, limits.batch)
+    prices = {batch: find_price(judge.model, judge.base_url, limits.price, batch) for batch in (False, True)}
     if limits.max_cost is not None and not 0 < limits.max_cost < math.inf:
         raise InputError(f"max_cost {limits.max_cost}; expected more than 0 US dollars")
-    if limits.max_cost is not None and price is None:
+    if limits.max_cost is not None and prices[limits.batch] is None:
         raise InputError(
             f"max_cost {limits.max_cost}: the price of {judge.model} at {judge.base_url} is not known; expected it "
             "too, in US dollars for a million tokens in and out"
         )
-    return Budget(price, limits.max_cost)
+    return prices
+
+
+def _with_less(judge: LlmJudge, structured: bool | None, limits: Limits) -> LlmJudge:
+    """The judge whose server refuses the reply format, with the next one; in batches, which take hours, with none.
+
+    Raises InputError where the user asked for the schema.
+    """
+    if structured:
+        raise InputError(f"{judge.base_url} refuses the reply schema; expected structured left open or off")
+    less = FORMATS[-1] if limits.batch else FORMATS[FORMATS.index(judge.reply_format) + 1]
+    if limits.progress:
+        refused = f"the server refuses reply format {judge.reply_format}"
+        print(f"{judge.name}: {refused}; going on with {less}", file=sys.stderr)
+    return replace(judge, reply_format=less)
 
 
 def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) -> LlmJudge:
@@ -102,7 +130,7 @@ def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) 
     if path.exists():
         before = read_llm_judge(folder, judge.name)
         if structured is None and before.base_url == judge.base_url:
-            judge = replace(judge, structured=before.structured)
+            judge = replace(judge, reply_format=before.reply_format)
         if before == judge:
             return judge
         for changed in fields(judge) if tell else ():
@@ -116,21 +144,21 @@ def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) 
     return judge
 
 
-def _ask_as_planned(work: Work, run: Run, path: Path, secret: str, limits: Limits) -> bool:
-    """Ask for all that is left; False where the server does not know the reply schema."""
+def _ask_as_planned(work: Work, run: Run, path: Path, secret: str, limits: Limits, stopped: Callable[[], bool]) -> bool:
+    """Ask for all that is left; False where the server does not know the reply format."""
     plan(work, run, path, limits.retry_unscored)
     if limits.progress:
         print(describe_plan(work, run), file=sys.stderr, flush=True)
     try:
-        _in_a_loop(_ask(work, secret, limits))
+        _in_a_loop(_ask(work, secret, limits, stopped))
     except SchemaRefused:
         return False
     return True
 
 
 @contextmanager
-def _progress(on: bool, budget: Budget) -> Iterator[Callable[[int, int], None]]:
-    """Yields what shows progress, and now and then the cost."""
+def _progress(on: bool, ledger: Ledger | None) -> Iterator[Callable[[int, int], None]]:
+    """Yields what shows progress, and now and then the cost, where there is a ledger of prices that are known."""
     if not on:
         yield lambda done, total: None
         return
@@ -140,9 +168,9 @@ def _progress(on: bool, budget: Budget) -> Iterator[Callable[[int, int], None]]:
         def show(done: int, total: int) -> None:
             nonlocal shown
             update("judge", done, total)
-            if budget.price and (done == total or time.monotonic() - shown >= SECONDS_A_LINE):
+            if ledger is not None and (done == total or time.monotonic() - shown >= SECONDS_A_LINE):
                 shown = time.monotonic()
-                print(f"judge: {dollars(budget.spent)} spent", file=sys.stderr, flush=True)
+                print(f"judge: {ledger.describe()}", file=sys.stderr, flush=True)
 
         yield show
 
@@ -178,77 +206,19 @@ def _in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
             raise
 
 
-async def _ask(work: Work, secret: str, limits: Limits) -> None:
-    """Ask for all verdicts. Raises Fatal and SchemaRefused as of `openai_calls`."""
+async def _ask(work: Work, secret: str, limits: Limits, stopped: Callable[[], bool]) -> None:
+    """Ask for all verdicts, or until the user's signal. Raises as `Asker.run` does."""
     if not work.jobs:
         return
     client = Client(work.judge.base_url, secret, limits.concurrency, limits.timeout, read_completion)
     async with client.api:
-        if work.batch:
-            await ask_in_batches(work, client)
+        if not work.batch:
+            await Asker(work, client, stopped).run(min(limits.concurrency, len(work.jobs)))
             return
-        asker = _Asker(work, client)
-        tasks = [asyncio.create_task(asker.work_off()) for _ in range(min(limits.concurrency, len(work.jobs)))]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
+        task = asyncio.create_task(ask_in_batches(work, client))
+        while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
+            if stopped():  # the batches go on by themselves, and are found again
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        asker.finish()
-
-
-class _Asker:
-    """What the workers of one judging share."""
-
-    def __init__(self, work: Work, client: Client[Reply]) -> None:
-        self.work = work
-        self.client = client
-        self._jobs = iter(work.jobs)
-        self._under_way = 0
-        self._changed = asyncio.Event()
-        self._held: Held[Job] = Held(client, "verdicts")
-
-    async def work_off(self) -> None:
-        """Ask for one verdict after the other, until none is left or the money is spent."""
-        for job in self._jobs:
-            most = self.work.most(job)
-            if not await self._reserve(most):
+                await asyncio.wait({task})
                 return
-            try:
-                outcome, lost = await self.client.ask(job.request)
-            finally:
-                self._under_way -= 1
-                self.work.budget.reserved = max(0.0, self.work.budget.reserved - most) if self._under_way else 0.0
-                self._changed.set()
-            for _ in range(lost):
-                self.work.spend(job, None, 0)
-            self._take(job, outcome)
-
-    async def _reserve(self, amount: float) -> bool:
-        """Wait until so much can be spent; False where it never can."""
-        budget = self.work.budget
-        while not budget.allows(amount):
-            if not self._under_way:
-                self.work.stopped = f"max_cost {budget.most:g} could be exceeded"
-                return False
-            self._changed.clear()
-            await self._changed.wait()
-        budget.reserved += amount
-        self._under_way += 1
-        return True
-
-    def _take(self, job: Job, outcome: Reply | Trouble) -> None:
-        if isinstance(outcome, Trouble):
-            self._held.add(job, outcome)
-            return
-        self._write(self._held.release())
-        self.work.write(job, outcome)
-
-    def _write(self, failures: list[tuple[Job, Trouble]]) -> None:
-        for job, trouble in failures:
-            self.work.write_failure(job, trouble)
-
-    def finish(self) -> None:
-        """Write the failures of a server that is up, or that refuses just these; raises Fatal where it is down."""
-        self._write(self._held.finish())
+        await task

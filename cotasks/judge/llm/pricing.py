@@ -76,24 +76,3 @@ def most_tokens(messages: list[Mapping[str, str]]) -> int:
 def dollars(amount: float) -> str:
     """An amount of US dollars to read; small ones with four places."""
     return f"${amount:.2f}" if amount == 0 or amount >= 1 else f"${amount:.4f}"
-
-
-class Budget:
-    """What was spent, and whether another call may be made."""
-
-    def __init__(self, price: Price | None, most: float | None, spent: float = 0.0) -> None:
-        self.price = price
-        self.most = most
-        """US dollars that are never exceeded; None for no limit."""
-        self.spent = spent
-        """US dollars, earlier calls included; calls without a price cost nothing here."""
-        self.reserved = 0.0
-        """US dollars that the calls under way may cost."""
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """US dollars; 0 where the price is not known."""
-        return self.price.cost(prompt_tokens, completion_tokens) if self.price else 0.0
-
-    def allows(self, amount: float) -> bool:
-        """Whether so much more can be spent even if every call under way costs the most it can."""
-        return self.most is None or self.spent + self.reserved + amount <= self.most

@@ -2,9 +2,10 @@
 
     verdicts/openai-MODEL.jsonl    verdicts, a row for each answer and repeat, see `cotasks.judge.llm.loop`
     verdicts/openai-MODEL.json     the settings whose verdicts count, with the rubric's text
+    verdicts/ledger/               what its calls cost, see `cotasks.judge.llm.ledger`
 
-The judge is asked about open-ended answers that say something. Options, empty answers and refusals are decided as the
-judge `exact` decides them, without a call.
+The judge is asked about open-ended answers that say something. Options, empty answers, refusals, and answers that equal
+a reference in normal form are decided as the judge `exact` decides them, without a call.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ from cotasks.words.answers import clean
 PREFIX = "openai:"
 MOST_REPEATS = 1000
 READER = 1
-"""Version of `client.read_completion`: raise it with every change that could move a verdict."""
+"""Version of `reading.read_completion`: raise it with every change by which a verdict that was read becomes another.
+What was not read is read again by itself, see `work.plan`."""
+FORMATS = ("schema", "json", "none")
+"""What a server may be asked to hold replies to: `rubric.REPLY_SCHEMA`, any JSON object, or nothing."""
 
 _LABEL = re.compile(r"openai:(?P<model>[^#\s]+)(?:#(?P<rubric>[a-z0-9._-]+))?")
 
@@ -80,10 +84,15 @@ class LlmJudge:
     """None leaves it to the server."""
     max_tokens: int
     """Longest reply, in tokens."""
-    structured: bool
-    """Whether the server is asked to hold the reply to `rubric.REPLY_SCHEMA`."""
+    reply_format: str
+    """One of `FORMATS`."""
     repeats: int
     """How often the judge is asked about each answer."""
+
+    @property
+    def structured(self) -> bool:
+        """Whether the server is asked to hold the reply to `rubric.REPLY_SCHEMA`."""
+        return self.reply_format == "schema"
 
     @property
     def name(self) -> str:
@@ -111,6 +120,8 @@ class LlmJudge:
         if self.structured:
             schema = {"name": "verdict", "strict": True, "schema": REPLY_SCHEMA}
             options["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.reply_format == "json":
+            options["response_format"] = {"type": "json_object"}
         return options
 
     def keys(self, answer: Any, question: Mapping[str, Any] | None) -> list[str]:
@@ -140,7 +151,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "base_url": str,
     "temperature": (int, float, type(None)),
     "max_tokens": int,
-    "structured": bool,
+    "reply_format": str,
     "repeats": int,
 }
 
@@ -151,11 +162,14 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     row = read_json(path)
     try:
         rubric = Rubric(*(row["rubric"][field] for field in ("name", "version", "text")))
+        if "structured" in row:  # of versions that knew no JSON mode
+            row["reply_format"] = "schema" if row.pop("structured") else "none"
         found = LlmJudge(**{**row, "rubric": rubric})
         for name, kind in _KINDS.items():
             if not isinstance(getattr(found, name), kind):
                 raise TypeError(f"{name} {shorten(getattr(found, name))}")
         intact = rubric.sha256 == row["rubric"]["sha256"] and found.name == judge and 1 <= found.repeats <= MOST_REPEATS
+        intact = intact and found.reply_format in FORMATS
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the settings of a judge: {error}; a different version?") from None
     if not intact:
@@ -166,7 +180,7 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
 def local_verdict(answer: Any, question: Mapping[str, Any] | None) -> Verdict | None:
     """The verdict that needs no judge, by the rule of `exact`; None where the judge is to be asked."""
     verdict = judge_answer("exact", answer, question)
-    decided = question is None or question["choices"] or verdict.score is None or verdict.unreadable
+    decided = question is None or question["choices"] or verdict.score is None or verdict.unreadable or verdict.correct
     return verdict if decided else None
 
 
@@ -197,4 +211,5 @@ def llm_judge(
         if not right:
             raise InputError(f"{name} {value}; expected {expected}")
     temperature = None if temperature is None else float(temperature)  # 0 and 0.0 are other JSON, and so other keys
-    return LlmJudge(judge.removeprefix(PREFIX), url, rubric, temperature, max_tokens, structured, repeats)
+    form = "schema" if structured else "none"
+    return LlmJudge(judge.removeprefix(PREFIX), url, rubric, temperature, max_tokens, form, repeats)

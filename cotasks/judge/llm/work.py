@@ -6,6 +6,8 @@ A row of the verdict file has, beside the columns of `cotasks.judge`:
     rating              0 to 5; null where unscored
     explanation         the judge's own reason
     reply               where there is no rating: what came instead
+    failed              true where no completion came, so that asking again may help
+    reply_format        what the server was asked to hold the reply to: `schema`, `json` or `none`
     served_model        the model as the server names it
     batch               true where the Batch API was used
     prompt_tokens, completion_tokens
@@ -19,11 +21,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cotasks.judge.llm.pricing import REPLY_TOKENS, Budget, dollars, find_price, likely_tokens, most_tokens
-from cotasks.judge.llm.reading import Reply
+from cotasks.judge.llm.ledger import Ledger, Tokens
+from cotasks.judge.llm.pricing import REPLY_TOKENS, Price, dollars, likely_tokens, most_tokens
+from cotasks.judge.llm.reading import REPLY_CHARACTERS, UNREAD, Reading, Reply, read_reading
 from cotasks.judge.llm.rubric import HIGHEST_RATING
 from cotasks.judge.llm.settings import LlmJudge, local_verdict
-from cotasks.judge.rules import verdict_key
+from cotasks.judge.rules import EQUAL, verdict_key
 from cotasks.judge.verdicts import Verdict, read_verdicts, verdict_row
 from cotasks.runs import folder as runs
 from cotasks.runs.folder import Key
@@ -52,7 +55,9 @@ class Work:
     folder: Path
     judge: LlmJudge
     file: runs.Appender
-    budget: Budget
+    ledger: Ledger
+    price: Price | None
+    """Of the calls that are to be made."""
     show: Callable[[int, int], None]
     """Takes the verdicts asked for and those to ask for."""
     batch: bool
@@ -62,6 +67,8 @@ class Work:
     """Answers that got a row."""
     kept: int = 0
     """Answers whose rows were there."""
+    equal: int = 0
+    """Answers that equal a reference, so that nobody is asked about them."""
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -74,12 +81,22 @@ class Work:
         self.calls += 1
         self.prompt_tokens += prompt
         self.completion_tokens += completion
-        self.budget.spent += self.budget.cost(prompt, completion)
         return prompt, completion
 
-    def most(self, job: Job) -> float:
-        """US dollars that a call can cost at most."""
-        return self.budget.cost(most_tokens(job.request["messages"]), self.judge.max_tokens)
+    def most(self, job: Job) -> Tokens:
+        """The most tokens that a call can have."""
+        return most_tokens(job.request["messages"]), self.judge.max_tokens
+
+    def settle(self, call: int, job: Job, outcome: Reply | Trouble) -> None:
+        """Tell the ledger what came of a call; one without a completion is counted here."""
+        if isinstance(outcome, Trouble):
+            if outcome.billed:
+                self.spend(job, None, 0)
+            self.ledger.settle(call, None if outcome.billed else (0, 0))
+            return
+        told, most = (outcome.prompt_tokens, outcome.completion_tokens), self.most(job)
+        used = (most[0] if told[0] is None else told[0], most[1] if told[1] is None else told[1])
+        self.ledger.settle(call, None if told == (None, None) else used)
 
     def write(self, job: Job, reply: Reply) -> None:
         """Count a completion and append the verdict, a row for each answer that it is the verdict on."""
@@ -88,15 +105,16 @@ class Work:
 
     def write_failure(self, job: Job, trouble: Trouble) -> None:
         """Append that there is no verdict, and why."""
-        self._append(job, Reply(None, None, trouble.reason, text=trouble.detail), (0, 0))
+        self._append(job, Reply(None, None, trouble.reason, text=trouble.detail), (0, 0), failed=True)
 
-    def _append(self, job: Job, reply: Reply, tokens: tuple[int, int]) -> None:
+    def _append(self, job: Job, reply: Reply, tokens: Tokens, failed: bool = False) -> None:
         verdict = Verdict(None, None, False, reply.reason)
         if reply.rating is not None:
-            verdict = Verdict(100.0 * reply.rating / HIGHEST_RATING, reply.match, False, "rated by the judge")
+            verdict = _rated(reply.rating, reply.match)
         row: Row = {"repeat": job.repeat, "rating": reply.rating, "explanation": reply.explanation}
         row |= {"reply": reply.text} if reply.rating is None else {}
-        row |= {"served_model": reply.served_model}
+        row |= {"failed": True} if failed else {}
+        row |= {"reply_format": self.judge.reply_format, "served_model": reply.served_model}
         row |= {"batch": True} if self.batch else {}
         for number, key in enumerate(job.answers):
             billed = dict(zip(TOKENS, tokens, strict=True)) if number == 0 else dict.fromkeys(TOKENS)
@@ -106,28 +124,55 @@ class Work:
         self.show(self.done, len(self.jobs))
 
 
+def _rated(rating: int, match: bool | None) -> Verdict:
+    return Verdict(100.0 * rating / HIGHEST_RATING, match, False, "rated by the judge")
+
+
+def _read_again(row: Row) -> Row | None:
+    """The row of a reply that could not be read when it came, and can be now; None where there is none."""
+    text = row.get("reply")
+    if row.get("reason") not in UNREAD or not isinstance(text, str) or len(text) >= REPLY_CHARACTERS:
+        return None
+    reading = read_reading(text)
+    if not isinstance(reading, Reading):
+        return None
+    verdict = verdict_row(row["key"], runs.key_of(row), _rated(reading.score, reading.match == "yes"))
+    read = {**row, **verdict, "rating": reading.score, "explanation": reading.reason, **dict.fromkeys(TOKENS)}
+    del read["reply"]
+    return read
+
+
 def plan(work: Work, run: Run, path: Path, retry_unscored: bool) -> None:
     """Write the verdicts that need no call, and list in `work.jobs` what to ask for.
 
     Answers with the same question, references and text, whatever their condition, are one job. The jobs are in the
     order of the run's questions, all conditions of one together, so that a judging cut short compares the same
-    questions; further repeats come last.
+    questions; further repeats come last. A reply that could not be read when it came is read again.
     """
     scored: dict[tuple[Key, str], bool] = {}
     rows: dict[str, Row] = {}
+    unread: dict[tuple[Key, str], Row] = {}
     for key, hashed, verdict, row in read_verdicts(path):
         scored[key, hashed] = verdict.score is not None
         rows[hashed] = row
+        unread.pop((key, hashed), None)
+        if verdict.score is None:
+            unread[key, hashed] = row
+    for (key, hashed), row in unread.items():
+        if (read := _read_again(row)) is not None:
+            work.file.append(read)
+            work.judged.add(key)
+            scored[key, hashed], rows[hashed] = True, read
     order = {id_: position for position, id_ in enumerate(run.questions)}
     jobs: dict[str, Job] = {}
-    work.kept = work.done = 0
-    work.budget.reserved = 0.0
+    work.kept = work.done = work.equal = 0
     for key in sorted(run.generations, key=lambda key: order.get(key[0], len(order))):
         answer, question = run.generations[key].get("answer"), run.questions.get(key[0])
         local = local_verdict(answer, question)
         complete = True
         if local is not None or question is None or answer is None:
             hashed = verdict_key("exact", answer, question)
+            work.equal += local is not None and local.reason == EQUAL
             if local is not None and (key, hashed) not in scored:
                 complete = False
                 work.file.append(verdict_row(hashed, key, local))
@@ -155,22 +200,25 @@ def describe_plan(work: Work, run: Run) -> str:
     """One line: how much there is to ask, about what it costs, and at which price."""
     prompt = sum(likely_tokens(job.request["messages"]) for job in work.jobs)
     completion = len(work.jobs) * REPLY_TOKENS
-    price = work.budget.price
+    price = work.price
     cost = (
         f"about {dollars(price.cost(prompt, completion))} (${price.prompt:g} and ${price.completion:g} for a million)"
         if price
         else "at a price that is not known"
     )
+    equal = f"; {work.equal} answers equal a reference: nobody is asked" if work.equal else ""
     return (
         f"{work.judge.name}: {len(work.jobs)} verdicts to ask for ({len(run.generations)} answers, {work.kept} judged "
-        f"before); about {prompt} tokens in, {completion} out, {cost}; {dollars(work.budget.spent)} spent so far"
+        f"before); about {prompt} tokens in, {completion} out, {cost}; {work.ledger.describe()} so far{equal}"
     )
 
 
-def spent_before(path: Path, judge: LlmJudge, price_given: tuple[float, float] | None) -> float:
-    """US dollars that the rows of a verdict file stand for, at today's price."""
-    spent = 0.0
+def tokens_before(path: Path) -> list[tuple[Tokens, bool]]:
+    """(tokens, whether in batches) that the rows of a verdict file stand for."""
+    totals = {False: [0, 0], True: [0, 0]}
     for _, _, _, row in read_verdicts(path):
-        price = find_price(judge.model, judge.base_url, price_given, bool(row.get("batch")))
-        spent += price.cost(*(row.get(name) or 0 for name in TOKENS)) if price else 0.0
-    return spent
+        total = totals[bool(row.get("batch"))]
+        for position, name in enumerate(TOKENS):
+            tokens = row.get(name)
+            total[position] += tokens if type(tokens) is int and tokens > 0 else 0
+    return [((prompt, completion), batch) for batch, (prompt, completion) in totals.items() if prompt or completion]
