@@ -217,7 +217,7 @@ def test_a_damaged_record_is_skipped_under_its_reason_and_the_others_are_built(
         (["build", "nextqa_oe", "--data-dir", "gone", "--out", "x"], ["gone", "no such folder"]),
         (["build", "sample", "--split", "dev", "--out", "x"], ["'dev'", "train, validation"]),
         (["build", "sample", "--num-frames", "many", "--out", "x"], ["--num-frames", "integer"]),
-        (["build", "sample"], ["--out"]),
+        (["build", "--out", "x"], ["CONFIG"]),
         (["show", "nowhere"], ["nowhere", "no such folder"]),
         (["show", "sample", "--index", "9999"], ["9999"]),
         (["show", "sample", "--id", "sample/train/none"], ["sample/train/none"]),

@@ -142,7 +142,7 @@ def test_config_and_split_are_chosen_by_name(tmp_path: Path) -> None:
     assert load_records(folder, config="nextqa_oe").split == "validation"
     with pytest.raises(InputError, match=r"no split test; name one of: train, validation"):
         load_records(folder, "test", config="nextqa_mc")
-    with pytest.raises(InputError, match=r"several configs; name one with --config .*nextqa_mc"):
+    with pytest.raises(InputError, match=r"several configs; name one with --dataset-config .*nextqa_mc"):
         load_records(folder)
     with pytest.raises(InputError, match=r"'star' not found.*nextqa_mc"):
         load_records(folder, config="star")

@@ -1,51 +1,85 @@
-"""Commands on data: build, show, audit, push."""
+"""`cotasks build`."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    pass
+from cotasks.commands.extras import require
+from cotasks.commands.options import DATA, OUTPUT, SPEED
+
+STEPS = "Grid and steps"
 
 
 def build(
     config: Annotated[
         str,
         typer.Argument(
-            help="Such as sample, nextqa_oe or star; any other name lists those there are.", show_default=False
+            metavar="CONFIG",
+            help="Such as sample, nextqa_oe or star; any other name lists those there are.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write to; several configs can share one.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder to write to; several configs can share one.", rich_help_panel=OUTPUT),
+    ] = Path("built"),
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of the source files, laid out as the README says; without it they are downloaded."),
+        typer.Option(
+            help="Folder of the source files, laid out as the README says; without it they are downloaded.",
+            rich_help_panel=DATA,
+            show_default=False,
+        ),
     ] = None,
-    split: Annotated[list[str] | None, typer.Option(help="Only this split; repeatable.")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Only this split; repeatable.", rich_help_panel=DATA, show_default="all")
+    ] = None,
     vidor: Annotated[
         list[Path] | None,
-        typer.Option(help="Further folder or zip of VidOR annotation, besides DATA_DIR/vidor; repeatable."),
+        typer.Option(
+            help="Further folder or zip of VidOR annotation, besides DATA_DIR/vidor; repeatable.",
+            rich_help_panel=DATA,
+            show_default=False,
+        ),
     ] = None,
     videos: Annotated[
         Path | None,
-        typer.Option(help="Folder of the STAR videos, to read frame count and size from their headers."),
+        typer.Option(
+            help="Folder of the STAR videos, to read frame count and size from their headers.",
+            rich_help_panel=DATA,
+            show_default=False,
+        ),
     ] = None,
     localization: Annotated[
         str,
-        typer.Option(help="Origin of step 1: auto, human, lexical, whole, or a JSONL file of model proposals."),
+        typer.Option(
+            help="Origin of step 1: auto, human, lexical, whole, or a JSONL file of model proposals.",
+            rich_help_panel=STEPS,
+        ),
     ] = "auto",
     use_answer: Annotated[
         bool,
-        typer.Option("--use-answer", help="Let lexical step 1 match words of the answer too (it may leak it)."),
+        typer.Option(
+            "--use-answer",
+            help="Let lexical step 1 match words of the answer too (it may leak it).",
+            rich_help_panel=STEPS,
+        ),
     ] = False,
-    grid: Annotated[str, typer.Option(help="STAR: snapped (annotated keyframes on the grid) or uniform.")] = "snapped",
-    num_frames: Annotated[int, typer.Option(help="Frames of the grid.")] = 64,
-    num_proc: Annotated[int, typer.Option(help="Processes that read annotation.", min=1)] = 1,
-    limit: Annotated[int | None, typer.Option(help="Only the first N questions of each split.")] = None,
+    grid: Annotated[
+        str,
+        typer.Option(help="STAR: snapped (annotated keyframes on the grid) or uniform.", rich_help_panel=STEPS),
+    ] = "snapped",
+    num_frames: Annotated[int, typer.Option(help="Frames of the grid.", rich_help_panel=STEPS)] = 64,
+    num_proc: Annotated[int, typer.Option(help="Processes that read annotation.", min=1, rich_help_panel=SPEED)] = 1,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Only the first N questions of each split.", rich_help_panel=DATA, show_default="all"),
+    ] = None,
 ) -> None:
     """Build CoTask records from source files into a publishable parquet folder.
 
@@ -56,6 +90,8 @@ def build(
     Writes OUT/CONFIG/*.parquet, build.json (counts, options, source
     hashes), skipped.jsonl (every question that became no record, with the reason) and OUT/README.md (dataset card).
     """
+    if videos is not None:
+        require("video")
     from cotasks.builders.assemble import describe_skipped
     from cotasks.builders.publish.folder import build_folder
     from cotasks.builders.sources import BuildOptions

@@ -11,35 +11,54 @@ from typing import Annotated, Any
 
 import typer
 
+from cotasks.commands.extras import judge_extras, require
+from cotasks.commands.options import SERVER
 from cotasks.errors import InputError
 
 
 def judge(
-    run: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
     judge: Annotated[
         str, typer.Option(help="exact, f1, wups0, wups0.9 (NExT-QA's WUPS), or openai:MODEL, behind a server.")
     ] = "exact",
-    base_url: Annotated[str | None, typer.Option(help="Of an OpenAI-compatible server; OpenAI's by default.")] = None,
-    rubric: Annotated[Path | None, typer.Option(help="Text file in place of the shipped rubric.")] = None,
-    temperature: Annotated[float, typer.Option(help="Of the judge's sampling; below 0 leaves it to the server.")] = 0.0,
-    max_tokens: Annotated[int, typer.Option(help="Longest reply of the judge.", min=1)] = 1024,
+    base_url: Annotated[
+        str | None, typer.Option(help="Of an OpenAI-compatible server; OpenAI's by default.", rich_help_panel=SERVER)
+    ] = None,
+    rubric: Annotated[
+        Path | None, typer.Option(help="Text file in place of the shipped rubric.", rich_help_panel=SERVER)
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Of the judge's sampling; below 0 leaves it to the server.", rich_help_panel=SERVER)
+    ] = 0.0,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Longest reply of the judge, in tokens.", min=1, rich_help_panel=SERVER)
+    ] = 1024,
     structured: Annotated[
         bool | None,
-        typer.Option(help="Hold replies to a JSON schema; by default where the server can, else to JSON."),
+        typer.Option(
+            help="Hold replies to a JSON schema; by default where the server can, else to JSON.", rich_help_panel=SERVER
+        ),
     ] = None,
-    repeats: Annotated[int, typer.Option(help="Times each answer is judged.", min=1)] = 1,
-    concurrency: Annotated[int, typer.Option(help="Most calls at once.", min=1)] = 32,
+    repeats: Annotated[int, typer.Option(help="Times each answer is judged.", min=1, rich_help_panel=SERVER)] = 1,
+    concurrency: Annotated[int, typer.Option(help="Most calls at once.", min=1, rich_help_panel=SERVER)] = 32,
     timeout: Annotated[
-        float, typer.Option(help="Seconds for one call; where they pass, fewer are made at once.")
+        float,
+        typer.Option(help="Seconds for one call; where they pass, fewer are made at once.", rich_help_panel=SERVER),
     ] = 120.0,
     price: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="US dollars for a million tokens in, and out.", show_default=False),
+        typer.Option(help="US dollars for a million tokens in, and out.", rich_help_panel=SERVER, show_default=False),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(help="US dollars that are not exceeded, those of earlier commands included.")
+        float | None,
+        typer.Option(
+            help="US dollars that are not exceeded, those of earlier commands included.", rich_help_panel=SERVER
+        ),
     ] = None,
-    batch: Annotated[bool, typer.Option("--batch", help="Use OpenAI's Batch API: half the price, slower.")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Use OpenAI's Batch API: half the price, slower.", rich_help_panel=SERVER)
+    ] = False,
+    max_tokens: Annotated[int | None, typer.Option(hidden=True, min=1)] = None,
     retry_unscored: Annotated[
         bool, typer.Option("--retry-unscored", help="Ask again where an earlier call ended without a score.")
     ] = False,
@@ -52,12 +71,14 @@ def judge(
     The judge sees question, references and answer; never context, condition or model. A model is not asked about an
     answer that equals a reference. Ends with exit code 1 if verdicts are left or their calls failed.
     """
-    given = dict(locals())
+    given = dict(locals()) | {"max_new_tokens": max_tokens or max_new_tokens, "max_tokens": None}
+    require(*judge_extras(judge))
     from cotasks.judge.run import judge_run
 
-    options = {name: value for name, value in given.items() if name not in ("run", "judge")}
+    options = {name: value for name, value in given.items() if name not in ("run", "judge", "max_new_tokens")}
+    options |= {"temperature": temperature if temperature >= 0 else None, "max_tokens": given["max_new_tokens"]}
     try:
-        counts = judge_run(run, judge, **{**options, "temperature": temperature if temperature >= 0 else None})
+        counts = judge_run(run, judge, **options)
     except InputError as error:
         if not getattr(error, "begun", False):
             raise

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import json
 import os
+import re
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,69 +14,174 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from cotasks.commands.common import with_parameters
 from cotasks.errors import InputError, shorten
+from cotasks.tools.launch import RANK, environment_number
 
 if TYPE_CHECKING:
     from cotasks.generate.server.model import ServerOptions
 
+DATA = "Data"
+MODEL = "Model"
+PROMPT = "Prompts and answers"
+SPEED = "Speed and memory"
+SERVER = "A model behind a server"
+JUDGE = "Judge"
+OUTPUT = "Output"
+"""Panels of `--help`."""
+
+Dataset = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A built folder, a Hub id, or `sample`.", show_default=False)
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset-config",
+        help="Which config of a folder or Hub data set that holds several.",
+        rich_help_panel=DATA,
+        show_default=False,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(help="train, validation (or val), test.", rich_help_panel=DATA, show_default="validation"),
+]
+Videos = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the videos; the sample brings its own.", rich_help_panel=DATA, show_default=False),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="About so many questions: whole videos in a fixed random order.", rich_help_panel=DATA, show_default="all"
+    ),
+]
 Model = Annotated[
     str,
-    typer.Option(help="Model folder, Hub id, `toy`, or `tiny` (random weights).", show_default=False),
+    typer.Option(
+        help="Model folder, Hub id, `toy`, or `tiny` (random weights).", rich_help_panel=MODEL, show_default=False
+    ),
 ]
-Limit = Annotated[int | None, typer.Option(help="About so many questions: whole videos in a fixed random order.")]
+
+
+def name_of(path: str) -> str:
+    """The last part of a folder, Hub id or model name, as it can stand in a folder's name."""
+    return re.sub(r"[^\w.-]+", "_", os.path.basename(os.path.normpath(path))) or "_"
+
+
+def default_folder(kind: str, *names: str | None) -> Path:
+    """`KIND/NAME-NAME-...`, of the names that are given; told the user, as nobody named it."""
+    folder = Path(kind, "-".join(name_of(name) for name in names if name))
+    if environment_number(RANK, 0) == 0:  # the other processes of a launch need not say so
+        print(f"Folder {folder}", flush=True)
+    return folder
 
 
 @dataclass(frozen=True)
 class ModelOptions:
     """How a model is asked; the fields are the command line's options."""
 
-    batch_size: Annotated[int, typer.Option(help="Most prompts at once.", min=1)] = 64
+    batch_size: Annotated[int, typer.Option(help="Most prompts at once.", min=1, rich_help_panel=SPEED)] = 64
     batch_tokens: Annotated[
-        int | None, typer.Option(help="Most tokens at once, those of videos included; by default what memory suggests.")
+        int | None,
+        typer.Option(
+            help="Most tokens at once, those of videos included; by default what memory suggests.",
+            rich_help_panel=SPEED,
+        ),
     ] = None
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto"
-    device: Annotated[str | None, typer.Option(help="cuda, cpu, ...; the best there is by default.")] = None
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.", rich_help_panel=MODEL)] = "auto"
+    device: Annotated[
+        str | None, typer.Option(help="cuda, cpu, ...; the best there is by default.", rich_help_panel=MODEL)
+    ] = None
     device_map: Annotated[
-        str | None, typer.Option(help="Spread one model over the devices of this machine: auto, balanced, ...")
+        str | None,
+        typer.Option(
+            help="Spread one model over the devices of this machine: auto, balanced, ...", rich_help_panel=MODEL
+        ),
     ] = None
-    attention: Annotated[str | None, typer.Option(help="sdpa, flash_attention_2 or eager.")] = None
-    torch_compile: Annotated[bool, typer.Option("--torch-compile", help="Compile the model.")] = False
-    vision_reuse: Annotated[bool, typer.Option(help="Run the vision tower once a clip, not once a prompt.")] = True
+    attention: Annotated[str | None, typer.Option(help="sdpa, flash_attention_2 or eager.", rich_help_panel=MODEL)] = (
+        None
+    )
+    torch_compile: Annotated[
+        bool, typer.Option("--torch-compile", help="Compile the model.", rich_help_panel=SPEED)
+    ] = False
+    vision_reuse: Annotated[
+        bool, typer.Option(help="Run the vision tower once a clip, not once a prompt.", rich_help_panel=SPEED)
+    ] = True
     prefix_reuse: Annotated[
         bool,
-        typer.Option(help="Run the language model over system text and video once a clip; off with FlashAttention."),
+        typer.Option(
+            help="Run the language model over system text and video once a clip; off with FlashAttention.",
+            rich_help_panel=SPEED,
+        ),
     ] = True
-    workers: Annotated[int | None, typer.Option(help="Threads that decode videos ahead.", min=1)] = None
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that decode videos ahead.", min=1, rich_help_panel=SPEED)
+    ] = None
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint.")
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Run Python code that comes with the checkpoint.", rich_help_panel=MODEL
+        ),
     ] = False
-    retry_failures: Annotated[bool, typer.Option("--retry-failures", help="Try again what failed before.")] = False
+    retry_failures: Annotated[
+        bool, typer.Option("--retry-failures", help="Try again what failed before.", rich_help_panel=OUTPUT)
+    ] = False
     backend: Annotated[
-        str, typer.Option(help="transformers, or server: a model behind an OpenAI-compatible server.")
+        str,
+        typer.Option(
+            help="transformers, or server: a model behind an OpenAI-compatible server.", rich_help_panel=MODEL
+        ),
     ] = "transformers"
     base_url: Annotated[
-        str | None, typer.Option(help="Of the server, up to and with /v1; OPENAI_BASE_URL by default.")
+        str | None,
+        typer.Option(help="Of the server, up to and with /v1; OPENAI_BASE_URL by default.", rich_help_panel=SERVER),
     ] = None
     family: Annotated[
-        str | None, typer.Option(help="Of the server's model, such as qwen2_5_vl; by default what its name says.")
+        str | None,
+        typer.Option(
+            help="Of the server's model, such as qwen2_5_vl; by default what its name says.", rich_help_panel=SERVER
+        ),
     ] = None
     server_media: Annotated[
-        str | None, typer.Option(help="images or video_url; by default video_url for vLLM, else images.")
+        str | None,
+        typer.Option(help="images or video_url; by default video_url for vLLM, else images.", rich_help_panel=SERVER),
     ] = None
-    image_format: Annotated[str | None, typer.Option(help="jpeg (by default) or png, of frames for a server.")] = None
-    min_pixels: Annotated[int | None, typer.Option(help="Least area of a frame for a server.", min=1)] = None
-    max_pixels: Annotated[int | None, typer.Option(help="Greatest area of a frame for a server.", min=1)] = None
+    image_format: Annotated[
+        str | None, typer.Option(help="jpeg (by default) or png, of frames for a server.", rich_help_panel=SERVER)
+    ] = None
+    min_pixels: Annotated[
+        int | None, typer.Option(help="Least area of a frame for a server.", min=1, rich_help_panel=SERVER)
+    ] = None
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Greatest area of a frame for a server.", min=1, rich_help_panel=SERVER)
+    ] = None
     tokenizer: Annotated[
-        str | None, typer.Option(help="Folder or Hub id, for conditions with tokens=N at a server.")
+        str | None,
+        typer.Option(help="Folder or Hub id, for conditions with tokens=N at a server.", rich_help_panel=SERVER),
     ] = None
-    concurrency: Annotated[int | None, typer.Option(help="Most calls to a server at once; 32 by default.")] = None
+    concurrency: Annotated[
+        int | None, typer.Option(help="Most calls to a server at once; 32 by default.", rich_help_panel=SERVER)
+    ] = None
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds for one call, 600 by default; where they pass, fewer at once.")
+        float | None,
+        typer.Option(
+            help="Seconds for one call, 600 by default; where they pass, fewer at once.", rich_help_panel=SERVER
+        ),
     ] = None
     check_frames: Annotated[
-        bool | None, typer.Option(help="Stop where a server's token count says that frames did not arrive as sent.")
+        bool | None,
+        typer.Option(
+            help="Stop where a server's token count says that frames did not arrive as sent.", rich_help_panel=SERVER
+        ),
     ] = None
-    extra_body: Annotated[str | None, typer.Option(help="JSON object: further fields of each request.")] = None
+    extra_body: Annotated[
+        str | None, typer.Option(help="JSON object: further fields of each request.", rich_help_panel=SERVER)
+    ] = None
+
+    def extras(self, video: bool = True) -> tuple[str, ...]:
+        """What is needed to ask the model, and to show it videos where `video`; see `cotasks.commands.extras`."""
+        return ("judge" if self.backend == "server" else "models", *(["video"] if video else []))
 
     def arguments(self) -> dict[str, Any]:
         """What `cotasks.generate` takes as loading, batching, server and retry_failures.
@@ -129,27 +234,9 @@ def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
         for f in dataclasses.fields(ModelOptions)
     ]
-    own = inspect.signature(command, eval_str=True)
 
-    @functools.wraps(command)
-    def with_options(**given: Any) -> None:
+    def call(**given: Any) -> None:
         options = ModelOptions(**{parameter.name: given.pop(parameter.name) for parameter in added})
         command(**given, options=options)
 
-    kept = [parameter for parameter in own.parameters.values() if parameter.name != "options"]
-    # typer reads these two, and not the function itself
-    with_options.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
-    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in [*kept, *added]}
-    return with_options
-
-
-Dataset = Annotated[str, typer.Argument(help="A built folder, a Hub id, or `sample`.", show_default=False)]
-
-
-Config = Annotated[str | None, typer.Option(help="Which config of a folder or Hub data set that holds several.")]
-
-
-Split = Annotated[str | None, typer.Option(help="train, validation (or val), test.")]
-
-
-Videos = Annotated[Path | None, typer.Option(help="Folder of the videos; the sample brings its own.")]
+    return with_parameters(command, added, "options", call)

@@ -7,33 +7,68 @@ from typing import Annotated
 
 import typer
 
-from cotasks.commands.options import Config, Dataset, Limit, Model, ModelOptions, Split, Videos, takes_model_options
+from cotasks.commands.extras import require
+from cotasks.commands.options import (
+    OUTPUT,
+    PROMPT,
+    Config,
+    Dataset,
+    Limit,
+    Model,
+    ModelOptions,
+    Split,
+    Videos,
+    default_folder,
+    takes_model_options,
+)
 
 
 @takes_model_options
 def predict(
     dataset: Dataset,
     model: Model,
-    run: Annotated[Path, typer.Option(help="Folder to write; an interrupted run goes on there.", show_default=False)],
     options: ModelOptions,
-    steps: Annotated[str, typer.Option(help="Which steps: 1234, 1, 34, ...")] = "1234",
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write; an interrupted run goes on there.",
+            rich_help_panel=OUTPUT,
+            show_default="runs/DATASET-MODEL-steps",
+        ),
+    ] = None,
+    steps: Annotated[str, typer.Option(help="Which steps: 1234, 1, 34, ...", rich_help_panel=PROMPT)] = "1234",
     given: Annotated[
-        str, typer.Option(help="What a step is told of those before it: own (what the model said) or oracle.")
+        str,
+        typer.Option(
+            help="What a step is told of those before it: own (what the model said) or oracle.", rich_help_panel=PROMPT
+        ),
     ] = "own",
     with_answer: Annotated[
         bool,
-        typer.Option("--with-answer", help="Show the reference answer too; with --steps 1, to make A1 for a build."),
+        typer.Option(
+            "--with-answer",
+            help="Show the reference answer too; with --steps 1, to make A1 for a build.",
+            rich_help_panel=PROMPT,
+        ),
     ] = False,
     predictions: Annotated[
-        Path | None, typer.Option(help="Folder of an earlier `cotasks predict`, for the steps that --steps leaves out.")
+        Path | None,
+        typer.Option(
+            help="Folder of an earlier `cotasks predict`, for the steps that --steps leaves out.",
+            rich_help_panel=PROMPT,
+        ),
     ] = None,
-    boxes: Annotated[int, typer.Option(help="Most boxes an entity in step 2.", min=1)] = 8,
+    boxes: Annotated[int, typer.Option(help="Most boxes an entity in step 2.", min=1, rich_help_panel=PROMPT)] = 8,
     config: Config = None,
     split: Split = None,
     videos: Videos = None,
-    num_frames: Annotated[int | None, typer.Option(help="Frames shown and spoken of; by default all.")] = None,
+    num_frames: Annotated[
+        int | None, typer.Option(help="Frames shown and spoken of; by default all.", rich_help_panel=PROMPT)
+    ] = None,
     limit: Limit = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest text of a step, in tokens.", min=1)] = 1024,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="Longest text of a step, in tokens.", min=1, rich_help_panel=PROMPT)
+    ] = 1024,
 ) -> None:
     """Ask a model for the steps, each told the ones before it, as a folder that conditions such as `predicted` name.
 
@@ -46,6 +81,7 @@ def predict(
     --base-url http://localhost:8000/v1 --videos NExTVideo --run a1`, and build again with
     `--localization a1/localization.jsonl`.
     """
+    require(*options.extras())
     from cotasks.generate.sampling import Sampling
     from cotasks.predict.run import LOCALIZATION, parse_steps
     from cotasks.predict.run import predict as predict_steps
@@ -54,6 +90,7 @@ def predict(
     chosen = parse_steps(steps)
     arguments = options.arguments()
     records = load_records(dataset, split, config, limit)
+    run = run or default_folder("runs", dataset, config, split, model, "steps")
     result = predict_steps(
         records,
         model,

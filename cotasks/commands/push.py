@@ -7,10 +7,16 @@ from typing import Annotated
 
 import typer
 
+from cotasks.commands.extras import require
+
 
 def push(
-    folder: Annotated[Path, typer.Argument(help="Folder that `cotasks build` wrote.", show_default=False)],
-    repo: Annotated[str, typer.Argument(help="ORG/NAME on the Hub; made if it is not there.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder that `cotasks build` wrote.", show_default=False)
+    ],
+    repo: Annotated[
+        str, typer.Argument(metavar="REPO", help="ORG/NAME on the Hub; made if it is not there.", show_default=False)
+    ],
     tag: Annotated[str | None, typer.Option(help="Name of the version, such as v1.0.0; it is never moved.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     embed_videos: Annotated[
@@ -23,6 +29,8 @@ def push(
     Reads FOLDER and the token that `hf auth login` stored. Writes to the Hub only. A push that was cut off is finished
     by the same command; what the Hub has already is not sent again.
     """
+    if embed_videos is not None:
+        require("video")
     from cotasks.builders.publish.push import push as push_folder
     from cotasks.tools.progress import progress_bar
 

@@ -7,26 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cotasks.commands.options import Videos
+from cotasks.commands.extras import require
+from cotasks.commands.options import DATA, OUTPUT, Videos
+from cotasks.commands.output import print_markdown
 
 if TYPE_CHECKING:
     from cotasks.report import ReportPaths
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.", show_default=False)],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.", show_default=False)],
     baseline: Annotated[str, typer.Option(help="Condition that the others are compared with.")] = "baseline",
     judge: Annotated[str | None, typer.Option(help="Whose verdicts; by default every judge's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; the first run's by default.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="The records, where they are not where run.json says.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to.", rich_help_panel=OUTPUT, show_default="the first run")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The records, where they are not where run.json says.", rich_help_panel=DATA)
+    ] = None,
     videos: Videos = None,
-    frames: Annotated[bool, typer.Option(help="Show frames on the page.")] = True,
+    frames: Annotated[bool, typer.Option(help="Show frames on the page.", rich_help_panel=OUTPUT)] = True,
 ) -> None:
     """Write the tables of one or several runs, and a page to read their answers on.
 
     Reads run.json, questions, generations, failures and verdicts, and for the page the records and videos. Writes
     summary.json, report.md, report.tex and report.html, one file that opens without a network.
     """
+    require("report")
     from cotasks.report import write_report
 
     paths = write_report(runs, baseline=baseline, judge=judge, out=out, dataset=dataset, videos=videos, frames=frames)
@@ -35,10 +42,10 @@ def report(
 
 
 def print_tables(paths: ReportPaths) -> None:
-    """The main tables of a report; in plain text they line up."""
+    """The main tables of a report."""
     from cotasks.report.markdown import main_tables
     from cotasks.tools.files import read_json
 
     summary = read_json(paths.summary)
     for judge in dict.fromkeys(judge for run in summary["runs"] for judge in run["judges"]):
-        print("\n\n".join(main_tables(summary, judge)))
+        print_markdown("\n\n".join(main_tables(summary, judge)))

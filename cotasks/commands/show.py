@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cotasks.commands.options import Config, Dataset, Split, Videos
+from cotasks.commands.extras import require
+from cotasks.commands.options import OUTPUT, Config, Dataset, Split, Videos
 from cotasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def show(
     id: Annotated[str | None, typer.Option(help="The record with this id.")] = None,
     index: Annotated[int | None, typer.Option(help="The record at this position of the split, from 0.", min=0)] = None,
     videos: Videos = None,
-    out: Annotated[Path | None, typer.Option(help="PNG: a contact sheet; MP4 or GIF: moving boxes.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="PNG: a contact sheet; MP4 or GIF: moving boxes.", rich_help_panel=OUTPUT)
+    ] = None,
 ) -> None:
     """Print a record readably; with --out, draw its grid frames with boxes, track colours and labels, or write them as
     a short clip.
@@ -35,6 +38,8 @@ def show(
 
     if id is not None and index is not None:
         raise InputError("--id and --index exclude each other")
+    if out is not None:
+        require("video")
     records, record = _find(dataset, config, split, id, index)
     print(printable(describe(record)))
     if out is not None:

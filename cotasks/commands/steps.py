@@ -7,26 +7,39 @@ from typing import Annotated
 
 import typer
 
-from cotasks.commands.options import Videos
+from cotasks.commands.extras import judge_extras, require
+from cotasks.commands.options import DATA, JUDGE, OUTPUT, Videos
+from cotasks.commands.output import print_markdown
 
 
 def steps(
-    predictions: Annotated[list[Path], typer.Argument(help="Folders of `cotasks predict`.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; the first one's by default.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="The records, where they are not where run.json says.")] = None,
-    judge: Annotated[
-        str | None, typer.Option(help="Score the texts as well: f1, or openai:MODEL; see `cotasks judge`.")
+    predictions: Annotated[
+        list[Path], typer.Argument(metavar="PREDICTIONS", help="Folders of `cotasks predict`.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to.", rich_help_panel=OUTPUT, show_default="the first one")
     ] = None,
-    judge_url: Annotated[str | None, typer.Option(help="Of the judge's server.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The records, where they are not where run.json says.", rich_help_panel=DATA)
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="Score the texts as well: f1, or openai:MODEL; see `cotasks judge`.", rich_help_panel=JUDGE),
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Of the judge's server.", rich_help_panel=JUDGE)] = None,
+    judge_url: Annotated[str | None, typer.Option(hidden=True)] = None,
     videos: Videos = None,
-    all_scores: Annotated[bool, typer.Option("--all", help="Print every score, not the main ones only.")] = False,
+    all_scores: Annotated[
+        bool, typer.Option("--all", help="Print every score, not the main ones only.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Score predicted steps against the true ones: frames, boxes, triples, spans, with intervals.
 
     Reads the predictions and the records that they were made of. Writes OUT/steps.json and OUT/steps.md.
     """
+    require("report", *judge_extras(judge))
     from cotasks.step_scores.report import render, write_step_report
 
-    paths, summary = write_step_report(predictions, out, dataset, judge, videos, base_url=judge_url)
-    print(render(summary, main_only=not all_scores))
+    paths, summary = write_step_report(predictions, out, dataset, judge, videos, base_url=base_url or judge_url)
+    print_markdown(render(summary, main_only=not all_scores))
     print(f"Step table {paths.markdown}")

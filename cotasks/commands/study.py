@@ -1,4 +1,4 @@
-"""Commands on steps and studies: steps, study."""
+"""`cotasks study`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from cotasks.commands.options import Config, Dataset, Limit, Model, ModelOptions, Split, Videos, takes_model_options
+from cotasks.commands.extras import judge_extras, require
+from cotasks.commands.options import (
+    JUDGE,
+    OUTPUT,
+    PROMPT,
+    Config,
+    Dataset,
+    Limit,
+    Model,
+    ModelOptions,
+    Split,
+    Videos,
+    default_folder,
+    takes_model_options,
+)
 from cotasks.errors import InputError
 
 
@@ -15,26 +29,50 @@ from cotasks.errors import InputError
 def study(
     name: Annotated[
         str,
-        typer.Argument(help="ablation, error-propagation, frames, bias or oracle-gap.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="ablation, error-propagation, frames, bias or oracle-gap.", show_default=False
+        ),
     ],
     dataset: Dataset,
     model: Model,
-    out: Annotated[Path, typer.Option(help="Folder to write; an interrupted study goes on there.", show_default=False)],
     options: ModelOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write; an interrupted study goes on there.",
+            rich_help_panel=OUTPUT,
+            show_default="studies/NAME-DATASET-MODEL",
+        ),
+    ] = None,
     config: Config = None,
     split: Split = None,
     videos: Videos = None,
-    num_frames: Annotated[int | None, typer.Option(help="Frames shown; not for the study of frames.")] = None,
+    num_frames: Annotated[
+        int | None, typer.Option(help="Frames shown; not for the study of frames.", rich_help_panel=PROMPT)
+    ] = None,
     limit: Limit = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1)] = 64,
-    predict_tokens: Annotated[int, typer.Option(help="oracle-gap: longest text of a step, in tokens.", min=1)] = 1024,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1, rich_help_panel=PROMPT)] = 64,
+    predict_tokens: Annotated[
+        int, typer.Option(help="oracle-gap: longest text of a step, in tokens.", min=1, rich_help_panel=PROMPT)
+    ] = 1024,
     corruptions: Annotated[
-        str, typer.Option(help="error-propagation: probabilities that step 1 is corrupted with, ascending.")
+        str,
+        typer.Option(
+            help="error-propagation: probabilities that step 1 is corrupted with, ascending.", rich_help_panel=PROMPT
+        ),
     ] = "0,0.25,0.5,0.75,1",
-    seeds: Annotated[int, typer.Option(help="error-propagation: corruptions drawn of each probability.", min=1)] = 1,
-    judge: Annotated[str, typer.Option(help="Who scores the answers, see `cotasks judge`.")] = "exact",
-    judge_url: Annotated[str | None, typer.Option(help="Of the judge's server.")] = None,
-    judge_max_cost: Annotated[float | None, typer.Option(help="US dollars after which nothing is judged.")] = None,
+    seeds: Annotated[
+        int,
+        typer.Option(help="error-propagation: corruptions drawn of each probability.", min=1, rich_help_panel=PROMPT),
+    ] = 1,
+    judge: Annotated[
+        str, typer.Option(help="Who scores the answers, see `cotasks judge`.", rich_help_panel=JUDGE)
+    ] = "exact",
+    judge_base_url: Annotated[str | None, typer.Option(help="Of the judge's server.", rich_help_panel=JUDGE)] = None,
+    judge_url: Annotated[str | None, typer.Option(hidden=True)] = None,
+    judge_max_cost: Annotated[
+        float | None, typer.Option(help="US dollars after which nothing is judged.", rich_help_panel=JUDGE)
+    ] = None,
 ) -> None:
     """Run one of the studies that the paper left open: all its conditions, their scores, tables and plots.
 
@@ -46,6 +84,7 @@ def study(
     OUT/study.md and the plots. The same command goes on where it was interrupted. Ends with exit code 1 if any answer
     is missing.
     """
+    require(*options.extras(), "report", *judge_extras(judge))
     from cotasks.generate.sampling import Sampling
     from cotasks.records.dataset import load_records
     from cotasks.studies import run_study
@@ -56,7 +95,8 @@ def study(
         raise InputError(f"corruptions {corruptions!r}; expected numbers such as 0,0.5,1") from None
     arguments = options.arguments()
     records = load_records(dataset, split, config, limit)
-    more = {"base_url": judge_url, "max_cost": judge_max_cost}
+    out = out or default_folder("studies", name, dataset, config, split, model)
+    more = {"base_url": judge_base_url or judge_url, "max_cost": judge_max_cost}
     paths, complete = run_study(
         name,
         records,

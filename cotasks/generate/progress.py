@@ -11,6 +11,7 @@ from typing import Any
 
 from cotasks.generate.processes import Tally
 from cotasks.tools.progress import SECONDS_A_LINE
+from cotasks.tools.speaking import is_quiet
 
 SECONDS_A_MOVE = 0.5
 """Least time between two moves of the line on a terminal."""
@@ -59,7 +60,7 @@ class RunProgress:
 @contextmanager
 def run_progress(show: bool) -> Iterator[RunProgress | None]:
     """Yields what shows progress on standard error; None where it is not to be shown."""
-    if not show:
+    if not show or is_quiet():
         yield None
     elif not sys.stderr.isatty():
         yield RunProgress(None)

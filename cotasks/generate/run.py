@@ -192,11 +192,11 @@ def _predictions(
     """(where predicted steps come from, what run.json says of that)."""
     if chain is not None:
         return chain, chain.settings
-    found = _open_predictions(folder, records, conditions)
+    found = open_predictions(folder, records, conditions)
     return found, {"predictions": found.run_settings()} if found is not None else {}
 
 
-def _open_predictions(
+def open_predictions(
     folder: str | Path | None, records: Records, conditions: Sequence[Condition]
 ) -> PredictionsFolder | None:
     """Raises InputError where a condition needs predictions and there are none, or the other way round."""

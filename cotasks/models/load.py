@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -126,18 +128,47 @@ def load_model(name: str, loading: Loading = DEFAULT_LOADING) -> Model:
     model = model.eval()
     if loading.torch_compile:
         model.get_decoder().compile(dynamic=True)
-    # what departs from the family's training, and what prompts depend on
-    repaired = repair(model, processor)
-    family = family_of(model.config.model_type)
-    limits = limits_of(processor, family)
     ends = _end_tokens(model, processor)
     # a checkpoint's own defaults (sampling, penalties) would fill in whatever a call leaves open
     model.generation_config = transformers.GenerationConfig(eos_token_id=list(ends))
+    return _described(name, model, processor, ends, lambda: {"weights": _fingerprint(model)})
+
+
+def load_without_weights(name: str, loading: Loading = DEFAULT_LOADING) -> Model:
+    """A model as far as prompts and their tokens depend on it: its processor is read, its weights are not.
+
+    The parameters of `model` are on torch's meta device, and its settings hold no fingerprint of them; but for `tiny`,
+    which needs no file. Arguments and errors as of `load_model`.
+    """
+    try:
+        import safetensors  # noqa: F401
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtra(str(error.name), "models") from None
+    if name == TINY:
+        from cotasks.models.tiny import build_tiny
+
+        model, processor = build_tiny()
+    else:
+        config, processor = _processor(name, loading)
+        options = {"trust_remote_code": loading.trust_remote_code}
+        with torch.device("meta"), _faults_of(name):
+            model = transformers.AutoModelForImageTextToText.from_config(config, **options)
+    return _described(name, model, processor, _end_tokens(model, processor), dict)
+
+
+def _described(
+    name: str, model: Any, processor: Any, ends: tuple[int, ...], of_weights: Callable[[], dict[str, Any]]
+) -> Model:
+    """A model repaired, with what prompts depend on. `of_weights` gives what its settings say of the weights."""
+    repaired = repair(model, processor)
+    family = family_of(model.config.model_type)
     return Model(
         model=model,
         processor=processor,
         family=family,
-        limits=limits,
+        limits=limits_of(processor, family),
         end_tokens=ends,
         context_length=getattr(model.config.get_text_config(), "max_position_embeddings", None),
         settings={
@@ -147,7 +178,7 @@ def load_model(name: str, loading: Loading = DEFAULT_LOADING) -> Model:
             "model_type": model.config.model_type,
             "revision": getattr(model.config, "_commit_hash", None),
             "dtype": str(model.dtype).removeprefix("torch."),
-            "weights": _fingerprint(model),
+            **of_weights(),
             "chat_template": hashlib.sha256(str(processor.chat_template).encode()).hexdigest(),
             **({"repaired": repaired} if repaired else {}),
         },
@@ -174,23 +205,42 @@ def _device(name: str, loading: Loading) -> Any:
 
 def _from_pretrained(name: str, loading: Loading, dtype: str) -> tuple[Any, Any]:
     """(model, processor). Raises InputError where they cannot be loaded."""
-    import safetensors
+    import transformers
+
+    placed = {"attn_implementation": loading.attention, "device_map": loading.device_map}
+    options = {"trust_remote_code": loading.trust_remote_code, **{n: v for n, v in placed.items() if v is not None}}
+    _, processor = _processor(name, loading)
+    with _faults_of(name):
+        model = transformers.AutoModelForImageTextToText.from_pretrained(_source(name), dtype=dtype, **options)
+    return model, processor
+
+
+def _processor(name: str, loading: Loading) -> tuple[Any, Any]:
+    """(configuration, processor). Raises InputError where they cannot be loaded, or the family has no row."""
     import transformers
 
     options = {"trust_remote_code": loading.trust_remote_code}
-    placed = {"attn_implementation": loading.attention, "device_map": loading.device_map}
-    placed = {name: value for name, value in placed.items() if value is not None}
-    source = TOY_DIR if name == TOY else name
-    try:
-        config = transformers.AutoConfig.from_pretrained(source, **options)
+    with _faults_of(name):
+        config = transformers.AutoConfig.from_pretrained(_source(name), **options)
         family_of(config.model_type)  # before gigabytes are read
-        processor = transformers.AutoProcessor.from_pretrained(source, **options)
-        model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=dtype, **placed, **options)
+        return config, transformers.AutoProcessor.from_pretrained(_source(name), **options)
+
+
+def _source(name: str) -> str:
+    return TOY_DIR if name == TOY else name
+
+
+@contextmanager
+def _faults_of(name: str) -> Iterator[None]:
+    """Turns what transformers raises where a model cannot be loaded into InputError that names it."""
+    import safetensors
+
+    try:
+        yield
     except InputError as error:
         raise InputError(f"model {name}: {error}", error.reason) from None
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
-    return model, processor
 
 
 def check_template(model: Model) -> None:

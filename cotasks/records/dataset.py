@@ -173,7 +173,7 @@ def _one_line(error: BaseException) -> str:
     """The first line of a message of `datasets`; the following ones are advice on calling `load_dataset`."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if lines[0].startswith("Config name is missing"):
-        return f"it has several configs; name one with --config ({lines[1]})" if len(lines) > 1 else lines[0]
+        return f"it has several configs; name one with --dataset-config ({lines[1]})" if len(lines) > 1 else lines[0]
     return lines[0]
 
 

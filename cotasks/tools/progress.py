@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cotasks.tools.speaking import is_quiet
+
 SECONDS_A_LINE = 10.0
 """Least time between two plain lines of one task, so that logs stay short."""
 
@@ -14,6 +16,9 @@ SECONDS_A_LINE = 10.0
 @contextmanager
 def progress_bar(unit: str) -> Iterator[Callable[[str, int, int], None]]:
     """Yields `update(task, done, total)`; each task has a bar of its own, or a plain line now and then."""
+    if is_quiet():
+        yield lambda task, done, total: None
+        return
     if not sys.stderr.isatty():
         last: dict[str, float] = {}
 

@@ -99,7 +99,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--model", required=True, help="`tiny`, `toy`, a model folder, or a Hub id")
     group.add_argument("--data", required=True, help="`sample`, a folder of `cotasks build`, or a Hub id")
-    group.add_argument("--config", help="config of the data set, where it has several")
+    group.add_argument("--dataset-config", dest="config", help="config of the data set, where it has several")
     group.add_argument("--split", default="train", help="split to learn from (default: train)")
     group.add_argument("--eval-split", help="split to evaluate on, none by default")
     group.add_argument("--limit", type=int, help="about so many questions of the split to learn from")

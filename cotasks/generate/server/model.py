@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from cotasks.errors import InputError, MissingExtra
 from cotasks.generate.sampling import Sampling
 from cotasks.models.families import FAMILIES, Family, Limits, guess_family
+from cotasks.records.boxes import Size
 from cotasks.servers.address import api_key, longest_answer_field, server_url
 from cotasks.version import VERSION
 
@@ -107,6 +108,16 @@ class ServedModel:
             return None
         return lambda text: len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def video_tokens(self, frames: int, size: Size) -> int | None:
+        """The tokens of so many frames of (width, height); None where the family does not say."""
+        limits = self.family.limits
+        if not frames:
+            return 0
+        if limits.fixed is not None:
+            return None
+        steps = frames if self.media == "images" else -(-frames // limits.temporal_patch)
+        return steps * (size[0] // limits.multiple) * (size[1] // limits.multiple)
+
     def request(self, sampling: Sampling) -> dict[str, Any]:
         """The fields of a request that all have in common."""
         fields = {
@@ -156,22 +167,42 @@ def connect(name: str, options: ServerOptions) -> ServedModel:
 
     Raises InputError where it does not answer, or the family is not known; MissingExtra where a package is missing.
     """
-    family = FAMILIES[options.family] if options.family else guess_family(name)
-    tokenizer = _load_tokenizer(options.tokenizer) if options.tokenizer else None
+    model = _named(name, options)
     try:
         import openai  # noqa: F401
     except ImportError:
         raise MissingExtra("openai", "judge") from None
     key = api_key(options.base_url)
     served, owner = _in_a_thread(lambda: asyncio.run(_probe(name, options, key)))
-    media: Media = "video_url" if owner == "vllm" else "images"
+    model = dataclasses.replace(model, served=served, owner=owner)
+    return _shown_as(model, "video_url" if owner == "vllm" else "images")
+
+
+def unasked(name: str, options: ServerOptions) -> ServedModel:
+    """A model as far as it is known before its server is asked: frames are images unless `options` say otherwise.
+
+    Raises InputError where the family is not known, MissingExtra where a tokenizer is named and transformers missing.
+    """
+    return _shown_as(_named(name, options), "images")
+
+
+def _named(name: str, options: ServerOptions) -> ServedModel:
+    """What name and options say of a model; how its frames are shown is not settled yet."""
+    family = FAMILIES[options.family] if options.family else guess_family(name)
+    tokenizer = _load_tokenizer(options.tokenizer) if options.tokenizer else None
+    return ServedModel(name, "", "", family, family.limits, "images", options, tokenizer)
+
+
+def _shown_as(model: ServedModel, media: Media) -> ServedModel:
+    """The model with the media and the frame sizes that its options name; `media` where they name none."""
+    options = model.options
     media = next((known for known in MEDIA if known == options.media), media)
     if media == "video_url" and options.image_format != "jpeg":
         raise InputError(
             f"image_format {options.image_format} with video_url, which holds jpeg; expected jpeg or images"
         )
-    limits = server_limits(family, media, options.min_pixels, options.max_pixels)
-    return ServedModel(name, served, owner, family, limits, media, options, tokenizer)
+    limits = server_limits(model.family, media, options.min_pixels, options.max_pixels)
+    return dataclasses.replace(model, media=media, limits=limits)
 
 
 def _in_a_thread(work: Callable[[], T]) -> T:

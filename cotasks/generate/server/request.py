@@ -95,11 +95,11 @@ def token_bounds(server: ServedModel, item: Item, size: Size) -> tuple[int, int]
 
     The frames' own are exact, text has no more tokens than bytes, and there is room for what a chat template adds.
     """
-    limits = server.family.limits
-    if item.clip is None or limits.fixed is not None:
+    if item.clip is None:
         return None
     frames = len(item.clip.indices)
-    steps = frames if server.media == "images" else -(-frames // limits.temporal_patch)
-    seen = steps * (size[0] // limits.multiple) * (size[1] // limits.multiple)
+    seen = server.video_tokens(frames, size)
+    if seen is None:
+        return None
     text = sum(len(p["text"].encode()) for m in item.prompt.messages for p in m["content"] if p["type"] == "text")
     return seen, seen + text + 32 * frames + 1024

@@ -102,6 +102,13 @@ def parse_rubric(content: str, place: str) -> Rubric:
     return Rubric(fields["name"], fields["version"], text.strip())
 
 
+def rubric_names() -> list[str]:
+    """`NAME VERSION` of each rubric that comes with the package."""
+    shipped = sorted((files("cotasks.judge.llm") / "rubrics").iterdir(), key=lambda file: file.name)
+    rubrics = [parse_rubric(file.read_text(encoding="utf-8"), file.name) for file in shipped]
+    return [f"{rubric.name} {rubric.version}" for rubric in rubrics]
+
+
 def load_rubric(path: Path | None = None) -> Rubric:
     """The rubric of a file, or the shipped one.
 

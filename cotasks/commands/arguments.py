@@ -1,3 +1,0 @@
-"""What several commands take."""
-
-from __future__ import annotations

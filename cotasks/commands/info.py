@@ -1,0 +1,60 @@
+"""`cotasks info`."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+
+from cotasks.commands.extras import EXTRAS, INCLUDES
+from cotasks.commands.output import print_markdown
+
+
+def info() -> None:
+    """List what there is to choose from, and which packages were found.
+
+    Configs of `build`, model families, conditions, judges, rubrics and studies; and the version of each package that an
+    extra brings. Reads and writes nothing.
+    """
+    from cotasks.pages.markdown import table
+    from cotasks.prompts.condition import CONDITION_HELP
+    from cotasks.version import VERSION
+
+    parts = [f"cotasks {VERSION}, Python {platform.python_version()}, {platform.platform(terse=True)}"]
+    parts += ["## Conditions", CONDITION_HELP]
+    for title, header, rows in _sections():
+        parts += [f"## {title}", table(header, rows, len(header))]
+    print_markdown("\n\n".join(parts))
+
+
+def _sections() -> Iterator[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
+    """(title, header, rows) of each list."""
+    from cotasks.builders.readers.catalog import CATALOG
+    from cotasks.judge.llm.rubric import rubric_names
+    from cotasks.judge.rules import RULES
+    from cotasks.models.families import FAMILIES
+    from cotasks.models.load import NOTES
+    from cotasks.studies.catalog import STUDIES
+
+    sources = [[row.config, row.description, ", ".join(row.licences)] for row in CATALOG.values()]
+    yield "Configs of `cotasks build`", ["config", "questions", "licences"], sources
+    families = [[f.name, ", ".join(f.model_types), f.coordinates, f.frame_reference] for f in FAMILIES.values()]
+    yield "Model families", ["family", "model types", "boxes", "frames by"], families
+    yield "Models that come with the package", ["model", "note"], [list(note) for note in NOTES.items()]
+    judges = [*((name, "rule") for name in RULES), ("openai:MODEL", "a model behind an OpenAI-compatible server")]
+    yield "Judges", ["judge", "is"], judges
+    yield "Rubrics", ["rubric"], [[name] for name in rubric_names()]
+    yield "Studies", ["study", "title"], [[study.name, study.title] for study in STUDIES.values()]
+    packages = [["", package, version_of(package)] for package in ("datasets", "huggingface_hub", "numpy", "pyarrow")]
+    for extra, modules in EXTRAS.items():
+        of = f"{extra} (with {', '.join(INCLUDES[extra])})" if extra in INCLUDES else extra
+        packages += [[of, package, version_of(package)] for package in modules.values()]
+    yield "Packages", ["extra", "package", "version"], packages
+
+
+def version_of(package: str) -> str:
+    """The version of a package, or `not installed`."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
