@@ -27,6 +27,7 @@ from cotasks.commands.steps import steps
 from cotasks.commands.study import study
 from cotasks.errors import CotasksError
 from cotasks.version import VERSION
+from cotasks.words.plain import printable
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if state.debug:
             raise
         message = common.message_of(error, state) if isinstance(error, usage_error) else str(error)
-        print(f"cotasks: {' '.join(message.split())}", file=sys.stderr)
+        print(f"cotasks: {printable(' '.join(message.split()))}", file=sys.stderr)
         return 2
     if code == 130:
         print("Interrupted; run the same command again to go on.", file=sys.stderr)
