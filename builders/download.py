@@ -30,6 +30,7 @@ from cotasks.builders.readers.catalog import HUB, source_of
 from cotasks.builders.readers.source import SourceFile
 from cotasks.builders.sources import BuildOptions, where
 from cotasks.errors import InputError
+from cotasks.tools.files import utf8
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 30.0
@@ -204,7 +205,7 @@ def _fault(source: SourceFile, path: Path) -> str | None:
     if source.path.endswith(".zip"):
         return None if zipfile.is_zipfile(path) else f"{found} that are no whole zip, expected a zip"
     try:
-        whole = isinstance(orjson.loads(path.read_bytes()), list)
+        whole = isinstance(orjson.loads(utf8(path.read_bytes(), path)), list)
     except orjson.JSONDecodeError:
         whole = False
     return None if whole else f"{found} that are no whole JSON list, expected a list from [ to ]"

@@ -17,6 +17,7 @@ from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Evidence, Question, VideoAnnotation
 from cotasks.records.schema import Entity, FrameLocalization, Scene, Span, SpatialRelation, TemporalRelation
 from cotasks.records.timeline import frames_in_spans, spans_of_frames
+from cotasks.tools.files import utf8
 from cotasks.words.lexicon import match_categories, match_predicates, own_phrases, words
 
 MODES = ("auto", "human", "lexical", "whole", "model")
@@ -169,7 +170,7 @@ def read_proposals(path: str) -> dict[str, Proposal]:
     """
     proposals: dict[str, Proposal] = {}
     try:
-        lines = Path(path).read_bytes().split(b"\n")
+        lines = utf8(Path(path).read_bytes(), path).split(b"\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     for number, line in enumerate(lines, 1):

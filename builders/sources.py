@@ -13,6 +13,7 @@ from cotasks.builders.readers.catalog import CATALOG, source_of
 from cotasks.builders.readers.source import SHORT_SPLIT, SPLITS, Asked, Source, page_of
 from cotasks.errors import InputError
 from cotasks.records.timeline import NUM_FRAMES
+from cotasks.tools.files import file_hash
 
 
 @dataclass(frozen=True)
@@ -123,15 +124,6 @@ def question_files(options: BuildOptions, split: str) -> list[Path]:
 def where(relative: str) -> str | None:
     """The page that offers a file, by its path below a data folder; None where none is known."""
     return page_of(relative, {start: page for source in CATALOG.values() for start, page in source.pages.items()})
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def source_files(options: BuildOptions) -> Iterator[Path]:

@@ -13,10 +13,9 @@ from datasets import Features
 
 from cotasks.builders.readers.catalog import CATALOG
 from cotasks.builders.readers.source import SPLITS
-from cotasks.builders.sources import file_hash
 from cotasks.errors import InputError, shorten
 from cotasks.records.schema import FEATURES
-from cotasks.tools.files import read_json
+from cotasks.tools.files import file_hash, read_json, read_text
 
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
 BUILD_KEYS = {"config": str, "options": dict, "sources": dict, "versions": dict, "splits": dict, "left_out": dict}
@@ -82,10 +81,7 @@ def check_folder(folder: Path) -> BuiltFolder:
         _check_features(shard.path)
     for config, build in builds.items():
         _check_skipped(folder / config / "skipped.jsonl", build)
-    try:
-        readme = (folder / "README.md").read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{folder / 'README.md'}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    readme = read_text(folder / "README.md")
     checked = BuiltFolder(folder, builds, shards, readme, ())
     known = {folder / "README.md", *checked.files()}
     others = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p not in known)

@@ -7,6 +7,7 @@ github.com/doc-doc/NExT-QA (multiple choice) and github.com/doc-doc/NExT-OE (ope
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cotasks.builders.readers.source import Annotator, Asked, Plan
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Evidence, Question, Skipped, VideoAnnotation
 from cotasks.records.schema import Span
-from cotasks.tools.files import read_json
+from cotasks.tools.files import read_json, read_text
 from cotasks.words.types import NEXTQA
 
 TYPES = tuple(NEXTQA.categories)
@@ -153,23 +154,17 @@ def _read_csv(path: str, multiple_choice: bool) -> tuple[list[str], list[tuple[i
     expected = COLUMNS + CHOICES if multiple_choice else COLUMNS
     rows: list[tuple[int, list[str]]] = []
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            # strict: a quote left open is an error, not one endless cell
-            reader = csv.reader(file, strict=True)
-            line = 0
-            for row in reader:
-                if reader.line_num > line + 1:
-                    raise InputError(
-                        f"{path}:{line + 1}: a quoted cell runs on to line {reader.line_num}; "
-                        "expected one question a line"
-                    )
-                line = reader.line_num
-                if row:
-                    rows.append((line, [cell.strip() for cell in row]))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8: {error}") from None
+        # strict: a quote left open is an error, not one endless cell
+        reader = csv.reader(io.StringIO(read_text(Path(path)), newline=""), strict=True)
+        line = 0
+        for row in reader:
+            if reader.line_num > line + 1:
+                raise InputError(
+                    f"{path}:{line + 1}: a quoted cell runs on to line {reader.line_num}; expected one question a line"
+                )
+            line = reader.line_num
+            if row:
+                rows.append((line, [cell.strip() for cell in row]))
     except csv.Error as error:
         raise InputError(f"{path}:{line + 1}: not CSV: {error}") from None
     if not rows:

@@ -19,7 +19,7 @@ from cotasks.builders.readers.source import Annotator, Asked, Plan
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Question, Skipped, VideoAnnotation
 from cotasks.records.schema import Span
-from cotasks.tools.files import read_json
+from cotasks.tools.files import read_json, read_text
 from cotasks.words.types import STAR
 
 TYPES = tuple(STAR.categories)
@@ -108,12 +108,7 @@ def read_classes(folder: str) -> StarClasses:
 
 def _read_codes(path: Path, letter: str) -> dict[str, str]:
     """Lines `x000 name` -> {"x000": "name"}; the last line may lack its line feed."""
-    try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8: {error}") from None
+    lines = read_text(path).removesuffix("\n").split("\n")
     codes: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         match = re.fullmatch(rf"({letter}[0-9]{{3}}) (\S(?:.*\S)?)\s*", line)

@@ -24,6 +24,7 @@ from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.records.annotation import VideoAnnotation
 from cotasks.records.schema import Box, Entity, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import NUM_FRAMES, grid_frames, uniform_grid
+from cotasks.tools.files import utf8
 
 # fmt: off
 OBJECTS = (
@@ -200,7 +201,7 @@ def read_video(index: VidorIndex, video_id: str) -> dict[str, Any]:
                 "two annotations of the video differ",
             )
     try:
-        raw = orjson.loads(content)
+        raw = orjson.loads(utf8(content, str(places[0])))
     except orjson.JSONDecodeError as error:
         raise InputError(f"{places[0]}: not JSON: {error}", "damaged annotation file") from None
     raw = expect_object(raw, str(places[0]), "malformed annotation")

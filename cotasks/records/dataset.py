@@ -15,8 +15,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cotasks.errors import CotasksError, InputError, shorten
+from cotasks.records import columns
+from cotasks.records.check import check, check_ids, whole
 from cotasks.records.registration import register
 from cotasks.records.schema import FEATURES, FORMER_LABELS, Record, table_to_records
+from cotasks.records.shards import check_hashes
 from cotasks.sample import DATA_DIR
 
 SAMPLE = "sample"
@@ -117,17 +120,22 @@ def load_records(
         limit: take whole videos, in the order of `Records`, until they hold at least so many questions. A smaller
             limit gives a prefix of what a larger one gives.
 
-    Raises InputError where the data set, config or split is not there, or its columns are not those of a record.
+    Every value is checked once against what the schema says (`cotasks.records.check`). Columns of other types, as
+    pandas or a script write them, are converted where they hold the same values (`cotasks.records.columns`).
+
+    Raises InputError where the data set, config or split is not there, where its columns are not those of a record, or
+    a value is not what the schema says; and where a file of a built folder was damaged since it was written.
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; expected 1 or more")
     wanted = split_name(split) if split is not None else None
     rows, config, split = _load(dataset, config, wanted)
-    rows = _with_names(rows)
-    _check_columns(dataset, rows)
-    rows = rows.select_columns(list(FEATURES))  # a copy with the videos in its rows would decode them
+    rows = _typed(dataset, _with_names(rows))
+    check_ids(rows.select_columns(["id", "video_id"]).with_format("arrow")[:], f"{dataset}: {split}")
     rows = rows.select(_order(rows))
-    fingerprint = _fingerprint(rows)
+    fingerprint = _read_through(rows, f"{dataset}: {split}")
+    if dataset != SAMPLE:
+        check_hashes(dataset, config, split)
     if limit is not None:
         rows = rows.select(range(_whole_videos(rows["video_id"], limit)))
     return Records(dataset, config, split, limit, rows, fingerprint)
@@ -136,6 +144,7 @@ def load_records(
 def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str]:
     """(rows, config name, split name)."""
     from datasets import load_dataset_builder
+    from pyarrow.dataset import ParquetFragmentScanOptions
     from datasets.exceptions import DatasetsError
 
     register()
@@ -149,6 +158,8 @@ def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str
         if dataset != SAMPLE and Path(dataset).is_dir():
             # by way of its files, or a folder that was written anew would be read from the cache of the old one
             builder = load_dataset_builder(builder.name, data_files=dict(builder.config.data_files))
+        if hasattr(builder.config, "fragment_scan_options"):  # parquet; set here, it is no part of the cache's key
+            builder.config.fragment_scan_options = ParquetFragmentScanOptions(page_checksum_verification=True)
         builder.download_and_prepare()
     except CotasksError:
         raise
@@ -190,17 +201,50 @@ def _with_names(rows: Any) -> Any:
     return rows
 
 
-def _check_columns(dataset: str, rows: Any) -> None:
-    """Raises InputError where columns of a record are missing or of another type."""
-    missing = [name for name in FEATURES if name not in rows.column_names]
+def _typed(dataset: str, rows: Any) -> Any:
+    """The rows with the columns of a record and no others, in its types; a copy with the videos in its rows would decode
+    them.
+
+    Raises InputError where a column is missing, or of a type or with a value that no record has.
+    """
+    import datasets
+
+    missing = [name for name in FEATURES if name not in rows.column_names and name not in columns.MAY_LACK]
     if missing:
         raise InputError(
             f"{dataset}: columns missing: {', '.join(missing)}; expected a folder that `cotasks build` wrote"
         )
-    for name, feature in FEATURES.items():
-        if rows.features[name] != feature:
-            found = shorten(rows.features[name])
-            raise InputError(f"{dataset}: column {name} is {found}; expected {shorten(feature)}; build it again")
+    if all(rows.features.get(name) == feature for name, feature in FEATURES.items()):
+        return rows.select_columns(list(FEATURES))
+    table = rows.select_columns([name for name in FEATURES if name in rows.column_names]).with_format("arrow")[:]
+    try:
+        arrays = [
+            columns.converted(name, table[name])
+            if name in table.column_names
+            else columns.missing_column(name, len(rows))
+            for name in FEATURES
+        ]
+    except columns.OtherType as error:
+        raise InputError(f"{dataset}: {_record_that_fails(table)}column {error}") from None
+    typed = pa.Table.from_arrays(arrays, schema=FEATURES.arrow_schema)
+    return datasets.Dataset(typed, datasets.DatasetInfo(features=FEATURES.copy(), splits=rows.info.splits))
+
+
+def _record_that_fails(table: pa.Table) -> str:
+    """`record ID: ` of the first row that cannot be converted; empty where no row can, whatever it holds."""
+
+    def fails(part: pa.Table) -> bool:
+        try:
+            for name in part.column_names:
+                columns.converted(name, part[name])
+        except columns.OtherType:
+            return True
+        return False
+
+    if fails(table.slice(0, 0)):
+        return ""
+    row = next(row for row in range(table.num_rows) if fails(table.slice(row, 1)))
+    return f"record {shorten(table['id'][row].as_py())}: "
 
 
 def _order(rows: Any) -> list[int]:
@@ -219,13 +263,15 @@ def _whole_videos(video_ids: Any, limit: int) -> int:
     return end
 
 
-def _fingerprint(rows: Any) -> str:
+def _read_through(rows: Any, place: str) -> str:
+    """Read all rows once: check what they hold, and return its hash. Raises InputError as `check` does."""
     digest = hashlib.sha256()
     for start in range(0, len(rows), FINGERPRINT_ROWS):
-        table: pa.Table = rows.with_format("arrow")[start : start + FINGERPRINT_ROWS]
+        table: pa.Table = rows.with_format("arrow")[start : start + FINGERPRINT_ROWS].combine_chunks()
+        check(table, place)
         for name in FEATURES:
             digest.update(name.encode() + b"\0")
-            _hash_array(digest, _numbered(name, table[name].combine_chunks()))
+            _hash_array(digest, _numbered(name, whole(table[name])))
     return digest.hexdigest()
 
 

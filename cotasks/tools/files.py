@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import hashlib
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -70,29 +73,94 @@ def dump_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises InputError that names the file where it is missing or damaged."""
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # ahead of UTF-16's, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Byte order marks, and the encodings that they tell."""
+
+
+def utf8(data: bytes, place: Path | str) -> bytes:
+    """The content of a text file as UTF-8 without a byte order mark: as it is where no mark tells another encoding.
+
+    Raises InputError that names `place` where it is not in the encoding of its mark.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            rest = data[len(mark) :]
+            try:
+                return rest if encoding == "utf-8" else rest.decode(encoding).encode()
+            except UnicodeDecodeError as error:
+                raise InputError(f"{place}: not {encoding}, which its byte order mark tells: {error.reason}") from None
+    return data
+
+
+def read_bytes(path: Path) -> bytes:
+    """A text file as `utf8` gives it. Raises InputError that names the file where it is missing or cannot be read."""
     try:
-        return orjson.loads(path.read_bytes())
+        return utf8(path.read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file, with a byte order mark or without, "\n" at line ends.
+
+    Raises InputError that names the file where it is missing, cannot be read, or is not UTF-8 (or what its mark tells).
+    """
+    try:
+        return io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding="utf-8").read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}: {error.reason}") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, with a byte order mark or without. Raises InputError that names the file where it is missing or
+    damaged."""
+    try:
+        return orjson.loads(read_bytes(path))
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
 
 
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file as `utf8` gives them; read one by one where it is UTF-8."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start.startswith(tuple(mark for mark, encoding in _MARKS if encoding != "utf-8")):
+            yield from io.BytesIO(utf8(start + file.read(), path))
+            return
+        file.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
+        yield from file
+
+
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSON-lines file in order. A last line without its newline is torn and ignored.
+    """Rows of a JSON-lines file in order, with a byte order mark or without. A last line without its newline is torn and
+    ignored.
 
     Raises InputError naming file and line where any other line is not a JSON object.
     """
+    for number, line in enumerate(_lines(path), 1):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise InputError(f"{path}:{number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{path}:{number}: {shorten(row)}; expected a JSON object")
+        yield row
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise InputError(f"{path}:{number}: not JSON: {error}") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}: {shorten(row)}; expected a JSON object")
-            yield row
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

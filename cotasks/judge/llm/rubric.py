@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError, shorten
+from cotasks.tools.files import read_text
 
 DEFAULT_RUBRIC = "answer-match"
 HIGHEST_RATING = 5
@@ -118,12 +119,9 @@ def load_rubric(path: Path | None = None) -> Rubric:
     default = parse_rubric(shipped.read_text(encoding="utf-8"), str(shipped))
     if path is None:
         return default
-    try:
-        rubric = parse_rubric(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected a rubric") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; expected a rubric") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected a rubric")
+    rubric = parse_rubric(read_text(path), str(path))
     if rubric.name == DEFAULT_RUBRIC and rubric != default:
         raise InputError(
             f"{path}: name {DEFAULT_RUBRIC!r} is the shipped rubric's, and the text is not; give it another"
