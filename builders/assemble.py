@@ -9,16 +9,19 @@ from __future__ import annotations
 import dataclasses
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 from cotasks.builders.localize import Proposal, localize, read_proposals
 from cotasks.builders.readers.source import Annotator
 from cotasks.builders.sources import BuildOptions, question_files
-from cotasks.errors import InputError
-from cotasks.records.annotation import Question, Skipped, VideoAnnotation
-from cotasks.records.schema import Record
+from cotasks.errors import InputError, shorten
+from cotasks.records.annotation import LeftOut, Question, Skipped, VideoAnnotation
+from cotasks.records.check import faults
+from cotasks.records.schema import Record, records_to_table
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
 
 NO_ANNOTATION = "no object annotation of the video"
@@ -66,6 +69,10 @@ class Built:
     keyframes_left_out: int
     keyframes_outside_clip: int
     unmatched_proposals: tuple[str, ...]
+    place: str
+    """Of its question, for messages."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What its video's annotation goes without; with the first record of the video alone."""
 
 
 def plan_split(options: BuildOptions, split: str) -> SplitPlan:
@@ -121,9 +128,10 @@ def build_video(task: VideoTask, lookups: Lookups) -> Iterator[Built | Skipped]:
     annotator = lookups.annotator(task)
     key: str | None = None
     annotation: VideoAnnotation | InputError | None = None
+    is_first = True  # of the records that share the annotation
     for question in task.questions:
         if annotation is None or annotator.key(question) != key:
-            key = annotator.key(question)
+            key, is_first = annotator.key(question), True
             try:
                 annotation = annotator.annotate(question)
             except InputError as error:
@@ -131,7 +139,9 @@ def build_video(task: VideoTask, lookups: Lookups) -> Iterator[Built | Skipped]:
         try:
             if isinstance(annotation, InputError):
                 raise annotation
-            yield _build(question, annotation, annotator, lookups)
+            built = _build(question, annotation, annotator, lookups)
+            yield dataclasses.replace(built, left_out=annotation.left_out) if is_first else built
+            is_first = False
         except InputError as error:
             yield Skipped(question.id, error.reason, str(error))
 
@@ -178,7 +188,29 @@ def _build(question: Question, annotation: VideoAnnotation, annotator: Annotator
         temporal_relations=temporal_relations.construct(scene, a1, annotation.fps),
         scene=scene,
     )
-    return Built(record, annotation.keyframes_left_out, annotation.keyframes_outside_clip, localized.unmatched)
+    return Built(
+        record=record,
+        keyframes_left_out=annotation.keyframes_left_out,
+        keyframes_outside_clip=annotation.keyframes_outside_clip,
+        unmatched_proposals=localized.unmatched,
+        place=question.place,
+    )
+
+
+def checked(items: Sequence[Built | Skipped]) -> tuple[list[Built | Skipped], pa.Table | None]:
+    """The items, with those records skipped that hold what the schema does not allow, and the table of the others; None
+    where there is none. So what is built can be loaded."""
+    items = list(items)
+    while built := [(place, item) for place, item in enumerate(items) if isinstance(item, Built)]:
+        table = records_to_table([item.record for _, item in built])
+        found = {fault.row: fault for fault in reversed(faults(table))}
+        if not found:
+            return items, table
+        for row, fault in found.items():
+            place, item = built[row]
+            detail = f"{item.place}: {fault.field} is {shorten(fault.value)}; expected {fault.expected}"
+            items[place] = Skipped(item.record.id, f"{fault.field} is not what a record holds", detail)
+    return items, None
 
 
 def describe_skipped(skipped: Mapping[str, int]) -> str:

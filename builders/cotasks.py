@@ -28,6 +28,7 @@ from cotasks.builders.assemble import (
     SplitPlan,
     VideoTask,
     build_video,
+    checked,
     no_record_line,
     plan_splits,
     without_gc,
@@ -38,7 +39,7 @@ from cotasks.builders.readers.source import SPLITS
 from cotasks.builders.sources import BuildOptions, fingerprint
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
-from cotasks.records.schema import FEATURES, records_to_table
+from cotasks.records.schema import FEATURES
 from cotasks.records.timeline import NUM_FRAMES
 
 logger = datasets.logging.get_logger(__name__)
@@ -60,6 +61,7 @@ class CoTasksConfig(datasets.BuilderConfig):
     grid: str = "snapped"
     num_frames: int = NUM_FRAMES
     limit: int | None = None
+    strict: bool = False
 
     @property
     def options(self) -> BuildOptions:
@@ -74,6 +76,7 @@ class CoTasksConfig(datasets.BuilderConfig):
             grid=self.grid,  # type: ignore[arg-type]  # BuildOptions checks it
             num_frames=self.num_frames,
             limit=self.limit,
+            strict=self.strict,
         )
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
@@ -144,11 +147,10 @@ class CoTasks(datasets.ArrowBasedBuilder):
         number = 0
         while chunk := list(islice(remaining, VIDEOS_A_TABLE)):
             with without_gc():
-                items = [item for task in chunk for item in build_video(task, lookups)]
-            records = [item.record for item in items if isinstance(item, Built)]
+                items, table = checked([item for task in chunk for item in build_video(task, lookups)])
             reasons.update(item.reason for item in items if isinstance(item, Skipped))
-            if records:
-                yield Key(0, number), records_to_table(records)
+            if table is not None:
+                yield Key(0, number), table
                 number += 1
         if reasons:
             logger.warning(f"cotasks/{self.config.name}: {no_record_line(reasons)}")

@@ -12,17 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from multiprocessing import connection
 from multiprocessing.context import BaseContext
 
 import pyarrow as pa
 
-from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, without_gc
+from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, checked, without_gc
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
-from cotasks.records.schema import Record, records_to_table
+from cotasks.records.schema import Record
 
 BYTES_A_JOB = 4 * 2**20
 """Annotation that a job parses, about 50 ms: so the processes end together, and little waits in memory."""
@@ -43,6 +43,8 @@ class SplitSummary:
     keyframes_left_out: int = 0
     keyframes_outside_clip: int = 0
     unmatched_proposals: int = 0
+    left_out_of_annotation: Counter[str] = field(default_factory=Counter)
+    """Odd boxes and relations that videos' annotation goes without, by reason."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Job:
     """Their records; None where there is none."""
     skipped: tuple[Skipped, ...]
     summary: SplitSummary
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Reason -> the first odd box or relation that was left out for it, in one line."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class _Packed:
             return self.job
         scenes = self.scenes.take(pa.array(self.scene_of_row, pa.int32()))
         table = self.job.table.append_column("scene", scenes)
-        return Job(table, self.job.skipped, self.job.summary)
+        return replace(self.job, table=table)
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ def _work(split: str, start: int, end: int) -> _Packed:
         return _Packed(job)
     first_rows = [row for row, scene in enumerate(scene_of_row) if not row or scene != scene_of_row[row - 1]]
     scenes = job.table["scene"].take(pa.array(first_rows, pa.int32()))
-    return _Packed(Job(job.table.drop_columns(["scene"]), job.skipped, job.summary), scenes, scene_of_row)
+    return _Packed(replace(job, table=job.table.drop_columns(["scene"])), scenes, scene_of_row)
 
 
 def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
@@ -174,9 +178,10 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
     records: list[Record] = []
     skipped: list[Skipped] = []
     scene_of_row: list[int] = []
+    left_out: dict[str, str] = {}
     summary = SplitSummary()
     with without_gc():
-        items = [item for task in tasks for item in build_video(task, plan.lookups)]
+        items, table = checked([item for task in tasks for item in build_video(task, plan.lookups)])
     for item in items:
         summary.questions += 1
         if isinstance(item, Skipped):
@@ -194,5 +199,7 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
         summary.keyframes_left_out += item.keyframes_left_out
         summary.keyframes_outside_clip += item.keyframes_outside_clip
         summary.unmatched_proposals += len(item.unmatched_proposals)
-    table = records_to_table(records) if records else None
-    return Job(table, tuple(skipped), summary), scene_of_row
+        summary.left_out_of_annotation.update(odd.reason for odd in item.left_out)
+        for odd in item.left_out:
+            left_out.setdefault(odd.reason, odd.detail)
+    return Job(table, tuple(skipped), summary, left_out), scene_of_row

@@ -38,6 +38,8 @@ class BuildOptions:
     """Frames of the grid."""
     limit: int | None = None
     """Only the first so many questions of each split, in the order of the source."""
+    strict: bool = False
+    """VidOR: skip the questions of a video for one odd box or relation in its annotation, which is else left out."""
 
     def __post_init__(self) -> None:
         source = self.source
@@ -104,6 +106,7 @@ class BuildOptions:
             num_frames=self.num_frames,
             grid=self.grid,
             pages=self.source.pages,
+            strict=self.strict,
         )
 
     def shaping(self) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from datasets import Features
 from cotasks.builders.readers.catalog import CATALOG
 from cotasks.builders.readers.source import SPLITS
 from cotasks.errors import InputError, shorten
+from cotasks.records.check import check
 from cotasks.records.schema import FEATURES
+from cotasks.records.shards import changed_files
 from cotasks.tools.files import file_hash, read_json, read_text
 
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
@@ -66,7 +68,8 @@ def check_folder(folder: Path) -> BuiltFolder:
     """Read a built folder.
 
     Raises InputError where it is not what `cotasks build` writes: README.md, and of each config build.json,
-    skipped.jsonl and parquet files with the columns of a record, as many rows and lines as build.json counts.
+    skipped.jsonl and parquet files with the columns of a record, as many rows and lines as build.json counts, with the
+    sizes and hashes that it tells, and with values that the schema allows.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one that `cotasks build` wrote")
@@ -81,6 +84,9 @@ def check_folder(folder: Path) -> BuiltFolder:
         _check_features(shard.path)
     for config, build in builds.items():
         _check_skipped(folder / config / "skipped.jsonl", build)
+        _check_files(folder / config, build)
+    for shard in shards:
+        _check_values(shard.path)
     readme = read_text(folder / "README.md")
     checked = BuiltFolder(folder, builds, shards, readme, ())
     known = {folder / "README.md", *checked.files()}
@@ -164,6 +170,22 @@ def _check_features(path: Path) -> None:
         if found.get(name) != FEATURES.get(name):
             is_now, expected = shorten(found.get(name)), shorten(FEATURES.get(name))
             raise InputError(f"{path}: column {name} is {is_now}; expected {expected}; build it again")
+
+
+def _check_files(folder: Path, build: Any) -> None:
+    for path in changed_files(folder, build):
+        raise InputError(
+            f"{path}: not the size or sha256 in build.json; expected the file that the build wrote; build it again"
+        )
+
+
+def _check_values(path: Path) -> None:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                check(file.read_row_group(group), str(path))
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); build it again") from None
 
 
 def _check_skipped(path: Path, build: Any) -> None:

@@ -119,7 +119,11 @@ def write_shards(
 
 def read_video_paths(shards: Sequence[Path]) -> list[str]:
     """The `video_path` of each row of a split, from its parquet files."""
-    return [path for shard in shards for path in pq.read_table(shard, columns=["video_path"])[0].to_pylist()]
+    return [
+        path
+        for shard in shards
+        for path in pq.read_table(shard, columns=["video_path"], page_checksum_verification=True)[0].to_pylist()
+    ]
 
 
 class Rows:
@@ -144,7 +148,7 @@ class Rows:
 
 def _row_groups(files: Sequence[Path]) -> Iterator[pa.Table]:
     for path in files:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for index in range(file.num_row_groups):
                 yield file.read_row_group(index)
 
@@ -156,6 +160,7 @@ def write_shard(out: Path, rows: Rows, groups: Sequence[Group], videos: Path, si
     """
     options: dict[str, Any] = {
         "compression": "zstd",
+        "write_page_checksum": True,
         # each video once a row group: written as a dictionary, which may be as large as the group
         "use_dictionary": ["video.bytes"],
         "dictionary_pagesize_limit": BYTES_A_GROUP + BYTES_A_VIDEO,

@@ -2,7 +2,7 @@
 
     README.md                                  dataset card with its `configs:` block
     <config>/<split>-00000-of-00001.parquet
-    <config>/build.json                        counts, options, source hashes, versions
+    <config>/build.json                        counts, options, source hashes, versions, the files' sizes and hashes
     <config>/skipped.jsonl                     {split, id, reason, detail}
 
 The same input gives the same bytes, whatever `num_proc` is.
@@ -13,9 +13,9 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ from cotasks.builders.assemble import SplitPlan, no_record_line, plan_splits
 from cotasks.builders.download import fetched
 from cotasks.builders.jobs import SplitSummary, Workers, workers
 from cotasks.builders.publish import card
+from cotasks.builders.readers.catalog import CATALOG
 from cotasks.builders.readers.source import SPLITS
 from cotasks.builders.sources import BuildOptions, file_hash, source_files
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.registration import code_hash
 from cotasks.records.schema import FEATURES
+from cotasks.records.shards import file_rows
 from cotasks.tools.files import json_bytes, writing
 from cotasks.tools.locks import locked
 
@@ -51,6 +53,30 @@ class BuildSummary:
     splits: dict[str, SplitSummary]
     left_out: dict[str, str]
     """Split -> why it has no file."""
+    examples: dict[str, SplitExamples]
+
+
+@dataclass
+class SplitExamples:
+    """Reason -> the first case of it in a split, one line with file and value."""
+
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Of questions that became no record."""
+    left_out_of_annotation: dict[str, str] = field(default_factory=dict)
+    """Of odd boxes and relations."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        reasons = [*self.skipped.items(), *self.left_out_of_annotation.items()]
+        return [f"  {reason}, for example {detail}" for reason, detail in reasons if detail]
+
+
+class NothingBuilt(InputError):
+    """No record, or none of a split that was asked for by name; only the list of what was skipped was written."""
+
+    def __init__(self, message: str, examples: Mapping[str, SplitExamples]) -> None:
+        super().__init__(message, "no record")
+        self.examples = examples
 
 
 def _add(total: SplitSummary, part: SplitSummary) -> None:
@@ -91,7 +117,9 @@ class _Writer:
         with writing(self._target / f"{self._split}-*.parquet"):
             if self._writer is None:
                 self._parts.append(self._folder / f"{self._split}-{len(self._parts):05d}.part")
-                self._writer = pq.ParquetWriter(self._parts[-1], FEATURES.arrow_schema, compression="zstd")
+                self._writer = pq.ParquetWriter(
+                    self._parts[-1], FEATURES.arrow_schema, compression="zstd", write_page_checksum=True
+                )
             self._writer.write_table(group)
         self._bytes += group.nbytes
         if self._bytes >= BYTES_A_SHARD:
@@ -128,9 +156,10 @@ def build_folder(
         num_proc: processes that read annotation.
         on_progress: called with (split, questions done, questions in all).
 
-    Raises InputError where a source is missing or unreadable, where a split asked for by name has no record (with the
-    counts by reason), where `out` holds something that no build wrote, where another build is writing there, and where
-    a file cannot be written: then what was in `out` before is there still.
+    Raises NothingBuilt where there is no record, or a split asked for by name has none (with the counts by reason): the
+    questions and reasons are then listed in `<out>/<config>/skipped.jsonl`, or beside `out` where that holds builds
+    already. Raises InputError where a source is missing or unreadable, where `out` holds something that no build wrote,
+    where another build is writing there, and where a file cannot be written. What was in `out` before is there still.
     """
     whole = out.absolute()
     with locked(whole.with_name(f".{whole.name}.lock"), f"{out}: another process is building there", remove=True):
@@ -151,29 +180,56 @@ def _build_folder(
         raise InputError(next(iter(left_out.values())), "missing file")
     target = out / options.config
     summaries: dict[str, SplitSummary] = {}
+    examples: dict[str, SplitExamples] = {}
     with _scratch(target) as part:
         with workers(plans, num_proc) as run:
             for split in plans:
-                summary = _build_split(split, run, _Writer(part, target, split), on_progress)
+                examples[split] = SplitExamples()
+                summary = _build_split(split, run, _Writer(part, target, split), examples[split], on_progress)
                 summaries[split] = summary
                 if not summary.records:
                     left_out[split] = no_record_line(summary.skipped)
         if (splits and left_out) or not any(summary.records for summary in summaries.values()):
             lines = "; ".join(f"split {split}: {reason}" for split, reason in left_out.items())
-            raise InputError(f"config {options.config}: {lines}", "no record")
-        build = _build_json(options, plans, summaries, left_out)
+            kept = _keep_skipped(part / "skipped.jsonl", out, options.config)
+            raise NothingBuilt(f"config {options.config}: {lines}; each is listed in {kept}", examples)
+        files = file_rows([*part.glob("*.parquet"), part / "skipped.jsonl"])
+        build = {**_build_json(options, plans, summaries, left_out), "files": files}
         with writing(target / "build.json"):
             (part / "build.json").write_bytes(json_bytes(build))
         with _in_place(part, target):
             card.write(out)
-    return BuildSummary(out, summaries, left_out)
+    with suppress(OSError):
+        _beside(out, options.config).unlink()  # of a build that failed before this one
+    return BuildSummary(out, summaries, left_out, examples)
+
+
+def _beside(out: Path, config: str) -> Path:
+    """Where the skipped questions of a failed build are listed, so that the folder of earlier builds stays as it is."""
+    return out.absolute().with_name(f"{out.absolute().name}.{config}.skipped.jsonl")
+
+
+def _keep_skipped(skipped: Path, out: Path, config: str) -> Path:
+    """Keep the list of skipped questions of a build that has no record: in its config's folder where no build has
+    written to `out` yet, else beside `out`."""
+    kept = _beside(out, config) if any(out.glob("*/build.json")) else out / config / "skipped.jsonl"
+    with writing(kept):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(skipped, kept)
+    return kept
+
+
+def _is_left_by_failure(folder: Path) -> bool:
+    """Whether a folder holds nothing but what `_keep_skipped` leaves."""
+    return folder.name in CATALOG and folder.is_dir() and {p.name for p in folder.iterdir()} == {"skipped.jsonl"}
 
 
 def _check_out(out: Path, config: str) -> None:
     """Raises InputError where `out` holds something that no build wrote; a first build that was killed left a folder
     with its scratch alone."""
-    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    foreign = found - {_scratch_of(out / config).name} and not any(out.glob("*/build.json"))
+    found = [path for path in out.iterdir() if not _is_left_by_failure(path)] if out.is_dir() else []
+    scratch = _scratch_of(out / config)
+    foreign = any(path.name != scratch.name for path in found) and not any(out.glob("*/build.json"))
     if foreign or (out.exists() and not out.is_dir()):
         raise InputError(f"{out}: exists and was not written by a build; name another folder")
 
@@ -220,20 +276,31 @@ def _build_split(
     split: str,
     run: Workers,
     writer: _Writer,
+    examples: SplitExamples,
     on_progress: Callable[[str, int, int], None],
 ) -> SplitSummary:
     plan = run.plans[split]
     summary = SplitSummary(questions=len(plan.skipped), skipped=Counter(s.reason for s in plan.skipped))
     total = len(plan.skipped) + sum(len(task.questions) for task in plan.tasks)
+    root = f"{plan.lookups.options.root}/"
+    _note(examples.skipped, {item.reason: item.detail for item in reversed(plan.skipped)}, root)
     writer.write_skipped(plan.skipped, plan.lookups.options.root)
     for job in run.jobs(split):
         if job.table is not None:
             writer.write(job.table)
         writer.write_skipped(job.skipped, plan.lookups.options.root)
+        _note(examples.skipped, {item.reason: item.detail for item in reversed(job.skipped)}, root)
+        _note(examples.left_out_of_annotation, job.left_out, root)
         _add(summary, job.summary)
         on_progress(split, summary.questions, total)
     writer.close()
     return summary
+
+
+def _note(examples: dict[str, str], found: Mapping[str, str], root: str) -> None:
+    """Keep the first case of each reason, as `skipped.jsonl` writes it."""
+    for reason, detail in found.items():
+        examples.setdefault(reason, detail.replace(root, ""))
 
 
 def _build_json(

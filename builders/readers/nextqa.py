@@ -38,6 +38,8 @@ class NextqaAnnotator(Annotator):
     spans: Mapping[tuple[str, str], tuple[Span, ...]]
     """See `nextgqa.read_spans`."""
     num_frames: int
+    strict: bool = False
+    """See `vidor.annotation`."""
 
     def missing(self, question: Question) -> str | None:
         """Whether VidOR has the video is known before any of its files is read."""
@@ -48,7 +50,7 @@ class NextqaAnnotator(Annotator):
     def annotate(self, question: Question) -> VideoAnnotation:
         """See `vidor.annotation`."""
         raw = vidor.read_video(self.trees, question.video_id)
-        return vidor.annotation(raw, self.trees.place(question.video_id), self.num_frames)
+        return vidor.annotation(raw, self.trees.place(question.video_id), self.num_frames, strict=self.strict)
 
     def evidence(self, question: Question, annotation: VideoAnnotation) -> Evidence | None:
         """The human spans, cut to the video. NExT-GQA's annotators marked the moments that show the answer."""
@@ -97,7 +99,7 @@ def plan(asked: Asked, tasks: Sequence[str]) -> Plan:
     if asked.localization == "human" and asked.split != "train":  # NExT-GQA has spans for val and test only
         asked.require(f"nextgqa/gsub_{asked.short}.json")
     human = nextgqa.read_spans(str(spans)) if spans.exists() else {}
-    return Plan(questions, skipped, NextqaAnnotator(trees, human, asked.num_frames))
+    return Plan(questions, skipped, NextqaAnnotator(trees, human, asked.num_frames, asked.strict))
 
 
 def read_questions(

@@ -53,6 +53,8 @@ class Asked:
     grid: Literal["snapped", "uniform"]
     pages: Mapping[str, str]
     """Start of a path below `root` -> the page that offers it."""
+    strict: bool = False
+    """Whether one odd box or relation costs the whole video, where it else costs itself."""
 
     @property
     def short(self) -> str:

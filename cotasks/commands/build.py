@@ -80,6 +80,14 @@ def build(
         int | None,
         typer.Option(help="Only the first N questions of each split.", rich_help_panel=DATA, show_default="all"),
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict",
+            help="VidOR: skip a video for one odd box or relation, which is else left out.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
 ) -> None:
     """Build CoTask records from source files into a publishable parquet folder.
 
@@ -88,12 +96,13 @@ def build(
     Charades scaled to 480p, https://prior.allenai.org/projects/charades.
 
     Writes OUT/CONFIG/*.parquet, build.json (counts, options, source
-    hashes), skipped.jsonl (every question that became no record, with the reason) and OUT/README.md (dataset card).
+    hashes), skipped.jsonl (every question that became no record, with the reason; also where no record was built) and
+    OUT/README.md (dataset card). Prints one example of each reason.
     """
     if videos is not None:
         require("video")
     from cotasks.builders.assemble import describe_skipped
-    from cotasks.builders.publish.folder import build_folder
+    from cotasks.builders.publish.folder import NothingBuilt, build_folder
     from cotasks.builders.sources import BuildOptions
     from cotasks.records.dataset import split_name
     from cotasks.tools.progress import progress_bar
@@ -108,15 +117,26 @@ def build(
         grid=grid,  # type: ignore[arg-type]  # BuildOptions checks it
         num_frames=num_frames,
         limit=limit,
+        strict=strict,
     )
     with ExitStack() as stack:
         # the bar has a thread of its own, beside which no process can be forked: it starts when they run
         bar = cache(lambda: stack.enter_context(progress_bar("questions")))
         names = [split_name(s) for s in split or ()] or None
-        summary = build_folder(options, out, names, num_proc, lambda *progress: bar()(*progress))
+        try:
+            summary = build_folder(options, out, names, num_proc, lambda *progress: bar()(*progress))
+        except NothingBuilt as error:
+            stack.close()
+            for name, examples in error.examples.items():
+                print(f"{name}: no record was written", *examples.lines(), sep="\n")
+            raise
     for name, counts in summary.splits.items():
         skipped = f"; skipped {counts.skipped.total()}: {describe_skipped(counts.skipped)}" if counts.skipped else ""
         print(f"{name}: {counts.records} records of {counts.questions} questions{skipped}")
+        if counts.left_out_of_annotation:
+            print(f"{name}: left out of the annotation: {describe_skipped(counts.left_out_of_annotation)}")
+        for line in summary.examples[name].lines():
+            print(line)
     for name, reason in summary.left_out.items():
         print(f"{name}: left out: {reason}")
     print(f"Built {summary.folder / config}")

@@ -49,6 +49,16 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A box or a relation that its source writes wrong, and that its video's annotation goes without."""
+
+    reason: str
+    """Short phrase without values, the same for all that are wrong alike."""
+    detail: str
+    """One line with file, place and value."""
+
+
+@dataclass(frozen=True)
 class VideoAnnotation:
     """The annotation of a video, or of a question's clip in it, on its grid."""
 
@@ -66,6 +76,7 @@ class VideoAnnotation:
     """Annotated frames of the clip for which the grid had no place."""
     keyframes_outside_clip: int = 0
     """Annotated frames before or after the clip, which are not used."""
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ LISTS_WITH_ITEMS = (
     *("spatial_relations[].frames", "scene.spatial_relations[].frames"),
 )
 """Lists that hold at least one item."""
+MOST_PIXELS = 2**16
+"""Of a side of a video; no codec takes more."""
 RATE_SLACK = 0.05
 """By how much of it a frame's time may differ from `index / fps`: sources round rates, 24 for 25."""
 SECONDS_SLACK = 1.0
@@ -282,9 +284,10 @@ def _single_values(table: _Table) -> None:
 def _numbers(table: _Table) -> None:
     """Rules of numbers that stand alone."""
     table.expect("fps", table["fps"] > 0, "a number > 0")
-    for name in NULLABLE:
+    for name, most in (("frame_count", np.inf), ("width", MOST_PIXELS), ("height", MOST_PIXELS)):
         known = _is_valid(table.columns[name].array)
-        table.expect(name, ~known | (table[name] >= 1), "a whole number > 0, or null")
+        sound = (table[name] >= 1) & (table[name] <= most)
+        table.expect(name, ~known | sound, "a whole number > 0, or null")
     right, choices = table["answer_index"], table.columns["choices"].lengths
     table.expect("answer_index", (right >= -1) & (right < choices.clip(min=1)), "a position among the choices, or -1")
 

@@ -144,8 +144,8 @@ def load_records(
 def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str]:
     """(rows, config name, split name)."""
     from datasets import load_dataset_builder
-    from pyarrow.dataset import ParquetFragmentScanOptions
     from datasets.exceptions import DatasetsError
+    from pyarrow.dataset import ParquetFragmentScanOptions
 
     register()
 
@@ -202,8 +202,8 @@ def _with_names(rows: Any) -> Any:
 
 
 def _typed(dataset: str, rows: Any) -> Any:
-    """The rows with the columns of a record and no others, in its types; a copy with the videos in its rows would decode
-    them.
+    """The rows with the columns of a record and no others (a copy with the videos in its rows would decode them),
+    in the types of a record.
 
     Raises InputError where a column is missing, or of a type or with a value that no record has.
     """

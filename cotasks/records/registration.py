@@ -25,7 +25,7 @@ def builders_folder() -> Path:
 
 
 SHAPES_ROWS = (
-    *(f"records/{name}.py" for name in ("schema", "annotation", "timeline", "boxes")),
+    *(f"records/{name}.py" for name in ("schema", "annotation", "timeline", "boxes", "check")),
     *("steps/frame_localization.py", "steps/entity_tracking.py"),
     *("steps/spatial_relations.py", "steps/temporal_relations.py"),
     *("words/lexicon.py", "words/types.py"),

@@ -176,7 +176,7 @@ def read_predictions(folder: str | Path) -> PredictionsFolder:
             "end: run it again to go on"
         )
     try:
-        table = pq.read_table(paths[0], columns=list(_STEPS_COLUMNS))
+        table = pq.read_table(paths[0], columns=list(_STEPS_COLUMNS), page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{paths[0]}: not predictions: {error}") from None
     schema = PREDICTION_FEATURES.arrow_schema
@@ -213,7 +213,7 @@ def write_predictions(folder: Path, split: str, rows: Iterable[Mapping[str, Any]
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     schema = PREDICTION_FEATURES.arrow_schema
-    with pq.ParquetWriter(temporary, schema) as writer:
+    with pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer:
         batch: list[Mapping[str, Any]] = []
         for row in rows:
             batch.append(row)

@@ -140,8 +140,8 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a JSON-lines file in order, with a byte order mark or without. A last line without its newline is torn and
-    ignored.
+    """Rows of a JSON-lines file in order, with a byte order mark or without. A last line without its newline is torn
+    and ignored.
 
     Raises InputError naming file and line where any other line is not a JSON object.
     """

@@ -1,0 +1,188 @@
+"""Where VidOR's annotation lies, one JSON file a video, in folders or in zips read in place; `vidor` reads it."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from cotasks.builders.readers.checks import expect_object
+from cotasks.errors import InputError, shorten, stop_at_environment_fault
+from cotasks.tools.files import utf8
+
+PARTS = ("training", "validation")
+"""The two annotated parts of VidOR: names of the folders that hold the groups."""
+
+_GROUP = re.compile("[0-9]{4}")
+_FILE = re.compile(r"([A-Za-z0-9_-]+)\.json")
+_MEMBER = re.compile(r"(?:.*/)?[0-9]{4}/([A-Za-z0-9_-]+)\.json")
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the annotation of a video lies."""
+
+    path: str
+    """The JSON file, or the zip that holds it."""
+    member: str | None = None
+    """Name inside the zip; None for a file."""
+
+    def __str__(self) -> str:
+        return self.path if self.member is None else f"{self.path}!{self.member}"
+
+
+@dataclass(frozen=True)
+class VidorIndex:
+    """Which videos are annotated, and where; `video_id in index` and `len(index)` work."""
+
+    locations: Mapping[str, tuple[Location, ...]]
+    """Video id -> the places that hold its annotation, in the order the paths were given; mostly one."""
+
+    def __contains__(self, video_id: object) -> bool:
+        return video_id in self.locations
+
+    def __len__(self) -> int:
+        return len(self.locations)
+
+    def place(self, video_id: str) -> str:
+        """The file, or `zip!member`, that `read_video` reads."""
+        return str(self.locations[video_id][0])
+
+    def size(self, video_id: str) -> int:
+        """Bytes of the JSON that `read_video` parses; 0 where that cannot be said, as of a file that has gone."""
+        location = self.locations[video_id][0]
+        try:
+            if location.member is None:
+                return os.stat(location.path).st_size
+            return _archive(location.path).getinfo(location.member).file_size
+        except (InputError, OSError, KeyError):
+            return 0
+
+    def checksum(self, video_id: str) -> int:
+        """CRC-32 of the file that `read_video` reads; a zip states it, so that nothing is unpacked.
+
+        Raises InputError where the file cannot be read.
+        """
+        location = self.locations[video_id][0]
+        if location.member is None:
+            return zlib.crc32(_read(location))
+        return _archive(location.path).getinfo(location.member).CRC
+
+
+def find_annotations(paths: Sequence[str]) -> VidorIndex:
+    """List the annotated videos under all the given folders and zips, without reading any annotation.
+
+    - A file must be a zip. Its annotations are the members `.../<group>/<id>.json`, a group being four
+      digits; other members are passed over.
+    - In a folder three things are looked for, and all that is there is taken: groups `<group>/<id>.json` in
+      the folder itself (so `training` can be given), groups in its subfolders `training` and `validation`,
+      and zips `*.zip` directly in it.
+
+    A video may lie in several places (an extracted tree beside its zip); `read_video` then checks that they
+    agree.
+
+    Raises:
+        InputError: a path is missing or holds no annotation; a zip is damaged or has a member whose name
+            leaves the archive (`..`, an absolute path).
+    """
+    locations: dict[str, tuple[Location, ...]] = {}
+    for path in paths:
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such file or folder")
+        found = _in_folder(path) if os.path.isdir(path) else _in_zip(path)
+        if not found:
+            expected = "<group>/<id>.json in it or in its training or validation folder, or zips with these"
+            raise InputError(f"{path}: no VidOR annotation; expected {expected}")
+        for video_id, location in found:
+            known = locations.get(video_id, ())
+            if location not in known:
+                locations[video_id] = (*known, location)
+    return VidorIndex(locations)
+
+
+def _in_folder(folder: str) -> list[tuple[str, Location]]:
+    found: list[tuple[str, Location]] = []
+    for tree in (folder, *(os.path.join(folder, part) for part in PARTS)):
+        if not os.path.isdir(tree):
+            continue
+        groups = (entry.path for entry in os.scandir(tree) if _GROUP.fullmatch(entry.name) and entry.is_dir())
+        for group in sorted(groups):
+            matches = (_FILE.fullmatch(name) for name in sorted(os.listdir(group)))
+            found += [(match[1], Location(os.path.join(group, match[0]))) for match in matches if match]
+    for name in sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(".zip")):
+        found += _in_zip(os.path.join(folder, name))
+    return found
+
+
+def _in_zip(path: str) -> list[tuple[str, Location]]:
+    found: list[tuple[str, Location]] = []
+    for name in _archive(path).namelist():
+        if name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/"):
+            raise InputError(f"{path}: member {shorten(name)}; expected a name that stays inside the archive")
+        match = _MEMBER.fullmatch(name)
+        if match:
+            found.append((match[1], Location(path, name)))
+    return found
+
+
+def _archive(path: str) -> zipfile.ZipFile:
+    """The open zip, kept open: listing a large one takes longer than reading a member."""
+    try:
+        state = os.stat(path)
+        return _open_archive(path, os.getpid(), state.st_mtime_ns, state.st_size)
+    except (OSError, zipfile.BadZipFile) as error:
+        stop_at_environment_fault(error, path)
+        raise InputError(f"{path}: not a readable zip: {error}", "damaged annotation file") from None
+
+
+@lru_cache(maxsize=16)
+def _open_archive(path: str, process: int, mtime: int, size: int) -> zipfile.ZipFile:
+    # keyed by process: forked workers would share one file position
+    return zipfile.ZipFile(path)
+
+
+def read_video(index: VidorIndex, video_id: str) -> dict[str, Any]:
+    """The annotation of a video as parsed JSON, unchecked but for its `video_id`.
+
+    Raises:
+        InputError: no annotation, one that cannot be read or belongs to another video, or two that differ.
+    """
+    if video_id not in index:
+        raise InputError(f"video {shorten(video_id)} has no VidOR annotation", "no annotation for the video")
+    places = index.locations[video_id]
+    content = _read(places[0])
+    for other in places[1:]:
+        if _read(other) != content:
+            raise InputError(
+                f"{places[0]} and {other}: different annotation of one video; expected one, or the same bytes",
+                "two annotations of the video differ",
+            )
+    try:
+        raw = orjson.loads(utf8(content, str(places[0])))
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{places[0]}: not JSON: {error}", "damaged annotation file") from None
+    raw = expect_object(raw, str(places[0]), "malformed annotation")
+    if raw.get("video_id") != video_id:
+        raise InputError(
+            f"{places[0]}: video_id is {shorten(raw.get('video_id'))}; expected {video_id!r}", "malformed annotation"
+        )
+    return raw
+
+
+def _read(location: Location) -> bytes:
+    try:
+        if location.member is None:
+            with open(location.path, "rb") as file:
+                return file.read()
+        return _archive(location.path).read(location.member)
+    # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compression
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        stop_at_environment_fault(error, location)
+        raise InputError(f"{location}: cannot be read: {error}", "damaged annotation file") from None
