@@ -190,10 +190,11 @@ def test_a_damaged_record_is_skipped_under_its_reason_and_the_others_are_built(
     name: str, damage: Callable[[Path], object], config: str, reason: str, sources: Path, tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole"
-    assert main(["build", config, "--data-dir", str(sources), "--split", "train", "--out", str(whole)]) == 0
+    build = ["build", config, "--data-dir", str(sources), "--split", "train", "--strict", "--out"]
+    assert main([*build, str(whole)]) == 0
     damage(sources)
     out = tmp_path / "out"
-    assert main(["build", config, "--data-dir", str(sources), "--split", "train", "--out", str(out)]) == 0
+    assert main([*build, str(out)]) == 0
     before = json.loads((whole / config / "build.json").read_text())["splits"]["train"]
     after = json.loads((out / config / "build.json").read_text())["splits"]["train"]
     skipped = [json.loads(line) for line in (out / config / "skipped.jsonl").read_text().splitlines()]

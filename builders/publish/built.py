@@ -160,12 +160,15 @@ def built_splits(build: Any) -> list[str]:
 def _row_count(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
         raise InputError(f"{path}: not a parquet file, or cut off ({str(error).splitlines()[0]})") from None
 
 
 def _check_features(path: Path) -> None:
-    found = Features.from_arrow_schema(pq.read_schema(path))
+    try:
+        found = Features.from_arrow_schema(pq.read_schema(path))
+    except (pa.ArrowException, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: its columns cannot be read ({str(error).splitlines()[0]}); build it again") from None
     for name in dict.fromkeys([*FEATURES, *found]):
         if found.get(name) != FEATURES.get(name):
             is_now, expected = shorten(found.get(name)), shorten(FEATURES.get(name))
@@ -184,7 +187,7 @@ def _check_values(path: Path) -> None:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for group in range(file.num_row_groups):
                 check(file.read_row_group(group), str(path))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
         raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); build it again") from None
 
 

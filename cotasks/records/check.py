@@ -9,7 +9,7 @@ Columns are called by the names from the outer to the inner field; what a list h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -177,6 +177,22 @@ def check_records(records: Iterable[Record], place: str) -> None:
         ids = shorten([record.id for record in records])
         raise InputError(f"{place}: records {ids}: a value of another type ({error}); expected a record") from None
     check(table, place)
+
+
+def read_rows(rows: Iterable[Mapping[str, Any]], place: str) -> list[Record]:
+    """Rows of a `datasets.Dataset` as records, checked.
+
+    Raises InputError as `check_records` does, and where a row lacks a field.
+    """
+    records = []
+    for row in rows:
+        try:
+            records.append(Record.from_row(row))
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            name = shorten(row.get("id"))
+            raise InputError(f"{place}: record {name}: not a row of a data set of records ({error})") from None
+    check_records(records, place)
+    return records
 
 
 def faults(table: pa.Table) -> list[Fault]:

@@ -163,7 +163,11 @@ def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str
         builder.download_and_prepare()
     except CotasksError:
         raise
-    except (DatasetsError, OSError, ValueError) as error:
+    # whatever a damaged description of the columns leads to is among the later ones
+    except (
+        *(DatasetsError, OSError, ValueError),
+        *(pa.ArrowException, AttributeError, KeyError, TypeError, MemoryError),
+    ) as error:
         cause = error.__cause__ if error.__cause__ is not None else error
         if isinstance(cause, CotasksError):
             raise cause from None

@@ -33,6 +33,7 @@ from cotasks.prompts.prompt import Prompt, build_prompt, question_text, step_con
 from cotasks.prompts.size import source_size
 from cotasks.prompts.view import view
 from cotasks.records.boxes import Size
+from cotasks.records.check import read_rows
 from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import NOTHING, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
@@ -171,9 +172,8 @@ def shorten_messages(
 def _records(record: Record | Mapping[str, Any]) -> list[Record]:
     if isinstance(record, Record):
         return [record]
-    if isinstance(record["id"], str):
-        return [Record.from_row(record)]
-    return [Record.from_row(row) for row in examples_of(record)]
+    rows = [record] if isinstance(record["id"], str) else [*examples_of(record)]
+    return read_rows(rows, "records to learn from")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +229,11 @@ def _view(record: Record, condition: Condition, family: Family, limits: Limits |
 
 def answer_text(record: Record) -> str:
     """The reference answer as a prompt asks for it: the letter of the right option, or the answer itself."""
-    return LETTERS[record.answer_index] if record.choices else record.answer
+    if not record.choices:
+        return record.answer
+    if record.answer_index < 0:
+        raise InputError(f"{record.id}: answer_index is {record.answer_index}; expected the right one of its choices")
+    return LETTERS[record.answer_index]
 
 
 def _has_step_1(record: Record) -> bool:
