@@ -113,6 +113,8 @@ class BuildOptions:
         """The options that shape rows and are no paths, for fingerprints and `build.json`."""
         paths = ("data_dir", "vidor", "videos")
         options = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in paths}
+        if not self.strict:
+            del options["strict"]  # so that a build without it tells what earlier versions told
         if os.path.isfile(self.localization):
             options["localization"] = "model:" + file_hash(Path(self.localization))
         return options

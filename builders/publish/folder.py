@@ -31,13 +31,13 @@ from cotasks.builders.jobs import SplitSummary, Workers, workers
 from cotasks.builders.publish import card
 from cotasks.builders.readers.catalog import CATALOG
 from cotasks.builders.readers.source import SPLITS
-from cotasks.builders.sources import BuildOptions, file_hash, source_files
+from cotasks.builders.sources import BuildOptions, source_files
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.registration import code_hash
 from cotasks.records.schema import FEATURES
 from cotasks.records.shards import file_rows
-from cotasks.tools.files import json_bytes, writing
+from cotasks.tools.files import file_hash, json_bytes, writing
 from cotasks.tools.locks import locked
 
 ROWS_A_GROUP = 256

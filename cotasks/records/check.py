@@ -118,7 +118,7 @@ class _Table:
             owner = np.repeat(np.arange(len(array)), column.lengths)
             self._add(feature.feature, array.flatten(), f"{path}[]", rows[owner], owner)
         elif isinstance(feature, List) and array.flatten().null_count:
-            sound = _is_valid(array.flatten()).reshape(-1, feature.length).all(axis=1)
+            sound: Bools = np.logical_and.reduce(_is_valid(array.flatten()).reshape(-1, feature.length), axis=1)
             self.expect(path, sound, f"{feature.length} numbers")
 
     def __getitem__(self, path: str) -> Any:
