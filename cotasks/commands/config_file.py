@@ -20,6 +20,7 @@ import yaml  # type: ignore[import-untyped]
 
 from cotasks.commands.repeat import is_run, options_of_run
 from cotasks.errors import InputError, shorten
+from cotasks.tools.files import read_text
 
 NOT_IN_A_FILE = ("config_file", "verbose", "quiet", "debug", "help")
 """Parameters that say how a command speaks, not what it does."""
@@ -62,8 +63,8 @@ def _read(path: Path, name: str) -> dict[Any, Any]:
             f"--config {path}: no such file; expected a YAML or JSON file of options of `cotasks {name}` (a config of "
             "DATASET is named with --dataset-config)"
         )
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: neither YAML nor JSON: {error}") from None

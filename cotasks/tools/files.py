@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from cotasks.errors import InputError, shorten
+from cotasks.errors import InputError, shorten, stop_at_environment_fault
 
 
 @contextmanager
@@ -105,6 +105,7 @@ def read_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
+        stop_at_environment_fault(error, path)
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
