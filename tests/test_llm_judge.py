@@ -909,11 +909,12 @@ def test_verdicts_are_read_without_the_client_library(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['openai'] = sys.modules['pydantic'] = None; from pathlib import Path\n"
         "from cotasks.judge import judge_run, read_run, verdicts_of\n"
+        "from cotasks.errors import CotasksError\n"
         "from cotasks.judge.judges import judges_of\n"
         f"folder = Path({str(folder)!r}); run = read_run(folder)\n"
         "assert [v.score for j in judges_of(folder) for v in verdicts_of(run, j).values() if v.score] == [20, 20]\n"
         "try: judge_run(folder, 'openai:m', base_url='http://127.0.0.1:9/v1')\n"
-        "except ValueError as error: assert \"pip install 'cotasks[judge]'\" in str(error), error\n"
+        "except CotasksError as error: assert \"pip install 'cotasks[judge]'\" in str(error), error\n"
         "else: assert False"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
