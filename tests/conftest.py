@@ -34,6 +34,17 @@ def realdata() -> Path:
     return REALDATA
 
 
+CASES = Path(__file__).parents[2] / "shared" / "cases" / "public"
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of small inputs that once failed; tests that need it are skipped where it is absent."""
+    if not CASES.is_dir():
+        pytest.skip("no cases here")
+    return CASES
+
+
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """The folder that `make` fills, once for all processes of this run: read it, or change a copy."""
     from filelock import FileLock

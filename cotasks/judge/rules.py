@@ -11,15 +11,15 @@ import orjson
 
 from cotasks.judge.verdicts import NO_GENERATION, UNKNOWN_ID, Verdict
 from cotasks.judge.wups import THRESHOLDS, wups
-from cotasks.words.answers import is_blank, is_refusal, normalise, open_answer, read_choice
+from cotasks.words.answers import is_blank, is_refusal, normalise, open_answers, read_choice
 
-RULES = {"exact": 1, "f1": 1, "wups0": 1, "wups0.9": 1}
+RULES = {"exact": 2, "f1": 2, "wups0": 2, "wups0.9": 2}
 """The local judges and the version of each one's rule: raise it with every change that could move a verdict,
 in `cotasks.words.answers` too.
 
-- `exact`: 100 where the answer equals a reference in normal form (`answers.normalise`), else 0. Multiple
-  choice: 100 where the option that the answer names (`answers.read_choice`) has the right option's text,
-  else 0.
+- `exact`: 100 where one of the answer's forms without packaging (`answers.open_answers`) equals a reference in normal
+  form (`answers.normalise`), else 0. Multiple choice: 100 where the option that the answer names
+  (`answers.read_choice`) has the right option's text, else 0.
 - `f1`: 100 times the F1 of the answer's words against a reference's, each counted as often as it occurs
   (Rajpurkar et al. 2016), the best over the references. Multiple choice is judged as by `exact`.
 - `wups0`, `wups0.9`: 100 times NExT-QA's WUPS with that threshold, see `cotasks.judge.wups`; needs WordNet.
@@ -60,8 +60,9 @@ def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) ->
     references = [normalise(text) for text in references_of(question)]
     if not references:
         return Verdict(None, None, False, "no reference answer")
-    prediction = open_answer(answer)
-    correct = prediction in references or normalise(answer) in references
+    prediction, *others = [*open_answers(answer), normalise(answer)]
+    matching = next((form for form in (prediction, *others) if form in references), None)
+    correct = matching is not None
     if correct and judge not in THRESHOLDS:
         return Verdict(100.0, True, False, EQUAL)
     if not correct and is_blank(answer):
@@ -69,8 +70,7 @@ def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) ->
     if not correct and is_refusal(answer):
         return Verdict(0.0, False, True, "refusal")
     if judge in THRESHOLDS:
-        said = normalise(answer) if correct and prediction not in references else prediction
-        score = 100 * wups(said, references, question["question_type"], THRESHOLDS[judge])
+        score = 100 * wups(matching or prediction, references, question["question_type"], THRESHOLDS[judge])
         return Verdict(score, correct, False, "words like a reference's" if score else "no word like a reference's")
     if judge == "f1":
         score = 100 * max(token_f1(prediction, reference) for reference in references)

@@ -1,4 +1,7 @@
-"""Reading what a model answered: normal form, unreadable answers, open-ended answers, and the option that one names."""
+"""Reading what a model answered: normal form, unreadable answers, open-ended answers, and the option that one names.
+
+Pure functions on text. Nothing is decided by chance.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 
 from cotasks.words.choices import Choice, read_choice
 from cotasks.words.normal import normalise
-from cotasks.words.packaging import clean
+from cotasks.words.packaging import clean, unlabelled
 from cotasks.words.silence import REFUSALS, is_blank, is_refusal, is_unreadable
 
 __all__ = [
@@ -18,15 +21,46 @@ __all__ = [
     "is_unreadable",
     "normalise",
     "open_answer",
+    "open_answers",
     "read_choice",
 ]
 
-_LABEL = re.compile(r"\W*(?:the\s+)?(?:final\s+|correct\s+|right\s+)?answer\s*(?:\bis\b\s*:?|[:=])", re.IGNORECASE)
+_YES_NO = re.compile(r"\s*(yes|no|yeah|nope)\b\s*(?:[,.;:!(\u2013\u2014-]|\n|$)(.*)", re.IGNORECASE | re.DOTALL)
+_HEADS = {"yes": "yes", "yeah": "yes", "no": "no", "nope": "no"}
+_LEAD_IN = re.compile(
+    r"\W*(?:there(?:['\u2019]s|\s+(?:is|are|was|were))|(?:it|that|this)(?:['\u2019]s|\s+(?:is|was))|(?:they|these|those)(?:['\u2019]re|\s+(?:are|were))"
+    r"|(?:he|she)(?:['\u2019]s|\s+(?:is|was)))(?:\s+(?:about|exactly|only|likely|probably))?\s+",
+    re.IGNORECASE,
+)
+"""What makes a sentence of an answer of a word or two: "There are two." """
+_GLOSS = re.compile(r"(.+?)\s*[(\[]([^()\[\]]+)[)\]]\W*", re.DOTALL)
 
 
 def open_answer(answer: str) -> str:
-    """Normal form of an open-ended answer, without a label such as "Answer:" or "The answer is" before it."""
+    """Normal form of an open-ended answer without its packaging: a label such as "Answer:" or "The answer is" before
+    it, a box, a heading, a JSON object, an explanation that follows."""
     text = clean(answer)
-    label = _LABEL.match(text)
-    bare = normalise(text[label.end() :]) if label else ""
-    return bare or normalise(text)
+    return normalise(unlabelled(text)) or normalise(text)
+
+
+def open_answers(answer: str) -> tuple[str, ...]:
+    """The normal forms of what an open-ended answer says, each once; the first is `open_answer`.
+
+    Further ones are the whole answer; its first paragraph; the answer without what makes a sentence of it ("There are",
+    "It is"); without a repetition in brackets ("2 (two)"); and the "yes" or "no" that it begins with, unless it goes on
+    with the other, or with a refusal.
+    """
+    text = clean(answer)
+    said = unlabelled(text)
+    forms = [open_answer(answer), normalise(text), normalise(said.partition("\n\n")[0])]
+    first = re.split(r"(?<=[.!?])\s|\n", said.strip())[0]
+    if lead := _LEAD_IN.match(first):
+        forms.append(normalise(first[lead.end() :] if first.strip() == said.strip() else ""))
+    gloss = _GLOSS.fullmatch(said)
+    if gloss and normalise(gloss[1]) == normalise(gloss[2]):
+        forms.append(normalise(gloss[1]))
+    if head := _YES_NO.match(said):
+        kept, rest = _HEADS[head[1].lower()], normalise(head[2]).split()
+        if not ({"yes", "no", "not", "sure"} - {kept}) & set(rest[:2]) and not is_refusal(head[2]):
+            forms.append(kept)
+    return tuple(dict.fromkeys(form for form in forms if form)) or ("",)

@@ -3,7 +3,7 @@ r"""The option that a free answer names, or why it names none."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Literal
@@ -17,6 +17,10 @@ from cotasks.words.silence import is_blank, is_refusal
 How = Literal["letter", "text", "ambiguous", "refusal", "blank", "none"]
 SHORT = 60
 """Words. In a longer text, options that are merely named count in its last sentence only."""
+MOST = 400
+"""Mentions that are weighed."""
+LONGEST = 20_000
+"""Characters of an answer that are read."""
 NEAR = 4
 """Two declarations with fewer words between them contradict each other, unless a word says that the second is the
 result ("so", "wait")."""
@@ -38,38 +42,43 @@ def read_choice(answer: str, choices: Sequence[str]) -> Choice:
     Options are named by letter or by text. Texts are compared in normal form (`normalise`).
 
     1. Packaging comes off first (`packaging.clean`, `packaging.plain`): special tokens, thoughts, tags, turns that the
-       model went on to invent, Markdown, LaTeX, full-width letters. In JSON or a Python dictionary the answer's value
-       is read.
+       model went on to invent, Markdown, LaTeX, full-width letters. Of JSON or a Python dictionary, the value of
+       "answer" or the like is read.
     2. An answer that is an option as it is written, but for case, blanks and a final stop, names that option; a letter
        and nothing else is the letter, for the prompt asks for letters.
     3. What is declared last decides: "the answer is B", "I'd go with (B)", "so B", "B because", "B is correct",
-       \boxed{B}, "答案是B", "La respuesta es B", a letter alone in its line, a letter with its option's text, an option's
-       text alone in its line or after "the answer is". A small letter counts alone in its line and after "answer:" only.
-       Two declarations contradict each other where nothing but a few words stands between them, where the first is all
-       that the first line says, unless the model says that it was wrong, and where two options are called correct.
+       \boxed{B}, "答案是 B", "La respuesta es B", a letter alone in its line, a letter with its option's text, an
+       option's text alone in its line or after "the answer is". A small letter counts alone in its line, and after
+       "answer:". Two declarations contradict each other where only a few words stand between them; where the first is
+       all that the first line says, and nothing says that it was wrong; and where both options are called correct.
     4. A list of the options declares nothing, unless it calls all wrong but one.
-    5. An option that is negated, ruled out or called wrong is none; where all but one are, that one is meant.
+    5. An option that is negated, ruled out or called wrong is not meant; where all but one are, that one is.
     6. A refusal names no option.
     7. Then an option that is pointed to ("this matches B"), that is merely named ("option B", "(B)", "maybe B"), or
        whose text occurs and is not denied: if there is but one. In long texts the last sentence must name it.
 
     Questions ("Is it B?"), conditions ("if ..., it would be B") and what others might choose declare nothing. Options
-    with one text count as the first of them, unless a letter tells which. Where a letter and the option's text beside it
-    do not belong together, the answer is `ambiguous`, as where two options with different texts are named.
+    with one text count as the first of them, unless a letter tells which. Where a letter and the option's text beside
+    it do not belong together, the answer is `ambiguous`, as where two options with different texts are named.
 
     Args:
         answer: What the model said.
         choices: The options' texts in the order of their letters, at most 26.
     """
     options = [normalise(choice) for choice in choices]
-    text = clean(answer)
+    text = _shortened(clean(answer))
     found, declared = _read(text, choices, options)
     if declared:
         return found
-    whole = clean(answer, whole=True)
+    whole = _shortened(clean(answer, whole=True))
     rest = f" {normalise(whole[len(text) :])} "
     repeats = sum(f" {option} " in rest for option in set(options) if option) >= 2
     return _read(whole, choices, options)[0] if repeats else found  # it repeats the question before it answers
+
+
+def _shortened(text: str) -> str:
+    """The beginning and the end of a text that is longer than anyone answers, such as one that repeats itself."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 4]}\n{text[-LONGEST // 4 * 3 :]}"
 
 
 def _read(text: str, choices: Sequence[str], options: Sequence[str]) -> tuple[Choice, bool]:
@@ -84,7 +93,10 @@ def _read(text: str, choices: Sequence[str], options: Sequence[str]) -> tuple[Ch
     if as_written(text) in written and not (letter and ascii_uppercase.index(letter[1].upper()) < len(options)):
         return Choice(written.index(as_written(text)), "text"), True
     found = mentions(flat, options)
-    found = sorted([*_unlisted(found, flat, options), *_texts_declared(flat, options, found)], key=lambda mention: mention.start)
+    found = found if len(found) <= MOST else [*found[: MOST // 4], *found[-MOST // 4 * 3 :]]
+    found = sorted(
+        [*_unlisted(found, flat, options), *_texts_declared(flat, options, found)], key=lambda mention: mention.start
+    )
     unfinished = cues.UNFINISHED.search(flat) is not None
     if any(mention.role == "declared" and not (mention.weighed and unfinished) for mention in found):
         return _last(found, flat, options), True
@@ -100,18 +112,31 @@ def _read(text: str, choices: Sequence[str], options: Sequence[str]) -> tuple[Ch
 def _merely_named(found: Sequence[Mention], flat: str, options: Sequence[str], rejected: frozenset[int]) -> Choice:
     """The one option that an answer names without declaring it."""
     short = len(flat.split()) <= SHORT
-    last = list(sentences(flat))[-1:]
-    sentence = 0 if short or not last else last[0].start
+    parts = list(sentences(flat))
+    sentence = 0 if short or not parts else parts[-1].start
     paragraph = 0 if short else flat.rstrip().rfind("\n") + 1
+    first = parts[0].start + len(parts[0].text) if parts else 0
     likely = [_with_texts(mention, options) for mention in found if mention.role == "likely"]
-    doubted = [_with_texts(m, options) for m in found if m.role == "doubted" and not cues.GIVES_UP.search(flat[m.end :].lower())]
+    doubted = [
+        _with_texts(m, options)
+        for m in found
+        if m.role == "doubted" and not cues.GIVES_UP.search(flat[m.end :].lower())
+    ]
     listed = [mention for mention in found if mention.role == "listed"]
     for named, since in ((likely, paragraph), (doubted, sentence), (listed, sentence)):
-        left = _all_of(named) - rejected if any(mention.end > since for mention in named) else frozenset()
+        where = any(mention.end > since or (mention.role == "likely" and mention.end <= first) for mention in named)
+        left = _all_of(named) - rejected if where else frozenset()
         if left:
             return _decide(left, "letter", options)
-    by_text = _named_by_text(flat[sentence:], options)
-    if by_text and (short or cues.CONCLUDES.search(flat[sentence:].lower())):
+    result = flat[sentence:].lower()
+    by_text = _named_by_text(flat[sentence:], options) - rejected
+    if by_text and (short or (cues.CONCLUDES.search(result) and not cues.ITEM_WRONG.search(result))):
+        return _decide(by_text, "text", options)
+    if (
+        not listed
+        and len(by_text := _named_by_text(flat, options)) == 1
+        and by_text == _named_by_text(flat[:first], options)
+    ):
         return _decide(by_text, "text", options)
     return Choice(None, "ambiguous" if listed else "none")
 
@@ -175,35 +200,37 @@ def _single(mention: Mention, flat: str, options: Sequence[str]) -> Mention:
     """A label that stands for itself: an answer in the first line, or with its option's text and no more."""
     own = options[min(mention.options)]
     if _is_first(mention, flat) or (own and normalise(mention.beside[0]) == own):
-        return replace(mention, role="declared")
-    if verdict := _verdict_on(flat[mention.start : mention.end], mention, options):
+        return replace(mention, role="declared", alone=begins(normalise(mention.beside[0]), own))
+    if verdict := _verdict_on(mention, mention.end, flat, options):
         return replace(mention, role="rejected" if verdict == "wrong" else "likely", beside=())
-    return replace(mention, role="likely" if mention.alone and not flat[mention.end :].strip() else "doubted")
+    last = mention.alone and "\n" not in flat[mention.end :].strip() and not flat[mention.end :].startswith("\n")
+    return replace(mention, role="likely" if last or not flat[mention.end :].strip() else "doubted")
 
 
 def _items(run: Sequence[Mention], flat: str, options: Sequence[str]) -> list[Mention]:
     """What a list says of its items: all are wrong but one, or one alone is right; else no more than their names."""
     ends = [*(mention.start for mention in run[1:]), len(flat)]
-    items = [flat[mention.start : end].split("\n\n")[0] for mention, end in zip(run, ends, strict=True)]
-    run = [replace(mention, end=mention.start + len(item)) for mention, item in zip(run, items, strict=True)]
-    said = [_verdict_on(item, mention, options) for mention, item in zip(run, items, strict=True)]
-    found = [replace(mention, role="rejected") if verdict == "wrong" else mention for mention, verdict in zip(run, said, strict=True)]
+    ends = [
+        mention.start + len(flat[mention.start : end].split("\n\n")[0]) for mention, end in zip(run, ends, strict=True)
+    ]
+    said = [_verdict_on(mention, end, flat, options) for mention, end in zip(run, ends, strict=True)]
+    found = [replace(mention, end=end) for mention, end in zip(run, ends, strict=True)]
+    found = [replace(m, role="rejected") if verdict == "wrong" else m for m, verdict in zip(found, said, strict=True)]
     whole = len(_all_of(run)) == len(options)
     if said.count("wrong") == len(run) - 1 and ("right" in said or whole):
         at = next(i for i, verdict in enumerate(said) if verdict != "wrong")
-        found[at] = replace(run[at], role="declared", beside=(), alone=False, weighed=True)
+        found[at] = replace(found[at], role="declared", beside=(), alone=False, weighed=True)
     elif said.count("right") == 1 and "wrong" in said:
         at = said.index("right")
-        found[at] = replace(run[at], role="likely", beside=())
+        found[at] = replace(found[at], role="likely", beside=())
     return found
 
 
-def _verdict_on(item: str, mention: Mention, options: Sequence[str]) -> Literal["right", "wrong", ""]:
-    """What an item of a list calls its option; nothing where it calls it both, or neither."""
-    text = item.lower()
-    if own := options[min(mention.options)].split():
-        words = r"[\W_]+(?:(?:a|an|the)[\W_]+)?".join(map(re.escape, own))
-        text = re.sub(rf"(?<!\w){words}(?!\w)", " ", text, count=1)
+def _verdict_on(mention: Mention, end: int, flat: str, options: Sequence[str]) -> Literal["right", "wrong", ""]:
+    """What a label's item, which ends there, calls its option; nothing where it calls it both, or neither."""
+    text = flat[mention.end - len(mention.beside[0]) : end]
+    mark = flat[mention.start : mention.end - len(mention.beside[0])]
+    text = f"{mark} {text[end_of(text, options[min(mention.options)]) :]}".lower()
     last = cues.ITEM_VERDICT.search(text)
     if last:
         return "wrong" if cues.ITEM_WRONG.search(last[0]) else "right"
@@ -223,7 +250,14 @@ def _texts_declared(flat: str, options: Sequence[str], found: Sequence[Mention])
         if any(mention.role in ("listed", "declared") and not mention.by_text for mention in inside):
             continue
         if whole in options and part.opens and part.closes and not inside:
-            yield Mention(part.start, part.start + len(part.text), frozenset({options.index(whole)}), "declared", alone=True, by_text=True)
+            yield Mention(
+                part.start,
+                part.start + len(part.text),
+                frozenset({options.index(whole)}),
+                "declared",
+                alone=True,
+                by_text=True,
+            )
             continue
         if part.text.rstrip().endswith("?"):
             continue
@@ -261,7 +295,11 @@ def _named_by_text(flat: str, options: Sequence[str]) -> set[int]:
         for option in dict.fromkeys(options):
             row = option.split()
             for start in range(len(words) - len(row) + 1):
-                if row and words[start : start + len(row)] == row and not cues.DENIED.search(" ".join(words[max(0, start - 4) : start])):
+                if (
+                    row
+                    and words[start : start + len(row)] == row
+                    and not cues.DENIED.search(" ".join(words[max(0, start - 4) : start]))
+                ):
                     found.append((start, start + len(row), options.index(option)))
         named |= {
             position

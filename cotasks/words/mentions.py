@@ -1,4 +1,4 @@
-"""Where a text names options by their letters, and what it says of each: declared, pointed to, doubted, rejected, listed.
+"""Where a text names options by their letters, and what it says of each.
 
 Works on a text from `packaging.plain`. What follows from the mentions, `choices.read_choice` says.
 """
@@ -15,6 +15,10 @@ from cotasks.words import cues
 from cotasks.words.normal import begins, end_of, normalise
 
 Role = Literal["declared", "likely", "doubted", "rejected", "listed"]
+CONTEXT = 300
+"""Characters before and after a letter that may say something of it."""
+MOST = 100
+"""Letters that are looked at in one sentence; more are a model's repetition."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class Mention:
     end: int
     """Exclusive."""
     options: frozenset[int]
-    """Positions of the options, from 0; more than one where they are named together: "B and C"; none where the letter is
-    no option's."""
+    """Positions of the options, from 0; more than one where they are named together: "B and C"; none where the letter
+    is no option's."""
     role: Role
     """`declared` as the answer; `likely`: pointed to ("this matches C"); `doubted`: named with a doubt, or named and no
     more; `rejected`; `listed`: the label of an item in a list of options."""
@@ -59,7 +63,7 @@ class Sentence:
 _STOP = re.compile(r"[.!?]+[)\"']*(?=\s)|;(?=\s)")
 _LABEL_ONLY = re.compile(r"\W*(?:option\s+)?[(\[]?[A-Za-z][)\]]?\.\s*", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|ans|no|fig|cf|etc|mr|mrs|dr)\.$", re.IGNORECASE)
-_INLINE_LABEL = re.compile(r"(?<=\s)[(\[]?([B-Z])[).\]:]+(?=\s)")
+_INLINE_LABEL = re.compile(r"(?<=\s)[(\[]?([B-Z])(?:[).\]:]+(?=\s)|(?<=[,;]\s.)\s*(?:[=(]|[–—-]\s))")
 
 
 def sentences(text: str) -> Iterator[Sentence]:
@@ -85,22 +89,28 @@ def sentences(text: str) -> Iterator[Sentence]:
 def _follows_a_label(line: str, label: re.Match[str]) -> bool:
     """Whether the label of the letter before this one stands before it in the line."""
     before = chr(ord(label[1]) - 1)
-    return re.search(rf"(?<!\w)[(\[]?{before}[).\]:]+\s", line[: label.start()]) is not None
+    pattern = rf"(?<!\w)[(\[]?{before}(?:[).\]:]+\s|\s*(?:[=(]|[–—-]\s))"
+    return re.search(pattern, line[: label.start()]) is not None
 
 
 # -- letters
 
 _ALONE = r"(?![\w'’&]|-\w|/\w\w|\.\w)"  # after a letter: "B-side", "D's", "A/C unit", "e.g."
 _LETTER = rf"(?<![\w'’.\-/&])(?:[(\[]\s?[A-Z]\s?[)\]]|[(\[]?[A-Z][)\]]?{_ALONE})"
-_JOIN = r"\s*(?:,\s*(?:(?:and|or|nor|y|et|und)\s|&)?|/|&|\b(?:and|or|nor|y|o|et|ou|und|oder|e)\b|和|或者?|と|か|및|또는)\s*(?:also\s+)?(?:(?:option|choice|answer)s?\s+)?"
-_GROUP = re.compile(rf"{_LETTER}(?:{_JOIN}(?:[(\[][A-Z][)\]]|[(\[]?[A-Z][)\]]?{_ALONE}))*")
+_JOIN = (
+    r"\s*(?:,\s*(?:(?:and|or|nor|y|et|und)\s|&)?|/|&|\b(?:and|or|nor|y|o|et|ou|und|oder|e)\b|和|或者?|と|か|및|또는)\s*"
+    r"(?:also\s+)?(?:(?:option|choice|answer)s?\s+)?"
+)
+_GROUP = re.compile(rf"{_LETTER}(?:{_JOIN}(?:[(\[][A-Z][)\]]|[(\[]?[A-Z][)\]]?{_ALONE})){{0,25}}")
 _SMALL = re.compile(rf"(?<![\w'’.\-/&])[(\[]?([a-z])[)\]]?{_ALONE}")
 _LETTERS_ONLY = re.compile(r"\s*[(\[]?[A-Z][)\].,;:]*(?:\s+[(\[]?[A-Z][)\].,;:]*)+\s*")
 _CAPITAL = re.compile(r"(?<![\w'’])[A-Z](?![\w'’])")
 _ARTICLE = re.compile(
-    r"[ \t]+(?!(?:is|was|are|were|does|do|did|has|because|since|as|and|or|nor|but|so|over|rather|instead|not|seems?|looks?|appears?|fits?|matches|makes|describes|corresponds"
-    r"|would|could|might|may|must|should|isn['’]t|doesn['’]t|wasn['’]t|can['’]t|cannot|can be|which|although|though|while|due|based|says|said|suggests|states|then|it|if|when"
-    r"|here|given that|in|es|est|ist|é|è|to|on|for|at|too|also|only|more|best|ruled|out)\b)[a-z]"
+    r"[ \t]+(?!(?:is|was|are|were|does|do|did|has|would|could|might|may|must|should|isn['’]t|doesn['’]t|wasn['’]t"
+    r"|can['’]t|cannot|can be|and|or|nor|but|so|because|since|as|which|although|though|while|then|if|when"
+    r"|due|based|given that|over|rather|instead|not|in|to|on|for|at|too|also|only|more|best|it|here|out|seems?"
+    r"|looks?|appears?|fits?|matches|makes|describes|corresponds|comes|happens|happened|occurs|works|stands|wins|remains"
+    r"|says|said|suggests|states|ruled|es|est|ist|é|è)\b)[a-z]"
 )
 """After the article "A"; after the letter stands a verb or a conjunction."""
 
@@ -116,26 +126,28 @@ def _groups(text: str, count: int) -> Iterator[tuple[int, int, frozenset[int]]]:
     at = 0
     while match := _GROUP.search(text, at):
         letters = list(_CAPITAL.finditer(text, match.start(), match.end()))
-        known: list[str] = []
+        known: list[re.Match[str]] = []
         for letter in letters:
-            if letter[0] in known:
+            word = known and letter[0] in "AI" and not _is_letter(text, letter.start(), letter.end())
+            if word or letter[0] in [other[0] for other in known]:
                 break
-            known.append(letter[0])
-        end = match.end() if len(known) == len(letters) else text.rindex(known[-1], 0, letters[len(known)].start()) + 1
+            known.append(letter)
+        end = match.end() if len(known) == len(letters) else known[-1].end()
         at = max(end, match.start() + 1)
-        options = frozenset(p for p in (_position(letter, count) for letter in known) if p is not None)
-        stranger = not options and len(known) == 1 and known != ["I"]
-        if stranger or (_position(known[0], count) is not None and (len(known) > 1 or _is_letter(text, match.start(), end))):
+        first = _position(known[0][0], count)
+        options = frozenset(p for p in (_position(letter[0], count) for letter in known) if p is not None)
+        stranger = not options and len(known) == 1 and known[0][0] != "I"
+        if stranger or (first is not None and (len(known) > 1 or _is_letter(text, match.start(), end))):
             yield match.start(), end, options
 
 
 def _is_letter(text: str, start: int, end: int) -> bool:
     """Whether what looks like a letter is none of the words "A" and "I"."""
-    named, after = text[start:end].strip(), text[end:]
-    if cues.OPTION_BEFORE.search(text[:start].lower()):
+    named, after = text[start:end].strip(), text[end : end + 20]
+    if cues.OPTION_BEFORE.search(text[max(0, start - 20) : start].lower()):
         return True
     if named == "I":
-        return not re.match(r"[ \t]+(?!(?:is|because|since|as)\b)\w|,", after)
+        return not re.match(r"[ \t]+(?!(?:is|because|since|as|and|or)\b)\w|['’]|,", after)
     return named != "A" or not _ARTICLE.match(after)
 
 
@@ -143,19 +155,27 @@ def _is_letter(text: str, start: int, end: int) -> bool:
 
 _LABEL = re.compile(
     r"[\s✓✗→:]*(?:(?:option|choice|answer choice|選択肢|选项|選項)\s+)?"
-    r"(?:[(\[](?P<closed>[A-Za-z])[)\]]\s*[.:,–—-]?|(?P<open>[A-Za-z])(?:\s?[.):\]|→/]+|,|\s[–—=-]+(?=\s)|(?=\s*\()|(?=\s)))(?P<text>.*)",
+    r"(?:[(\[](?P<closed>[A-Za-z])[)\]]\s*[.:,–—-]?"
+    r"|(?P<open>[A-Za-z])(?:\s?[.):\]|→/]+|,|\s[–—=-]+(?=\s)|(?=\s*\()|(?=\s)))(?P<text>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _JOINED = re.compile(r"\s*(?:[,/&]|and\b|or\b|nor\b)\s*(?:option\s+|choice\s+)?[(\[]?[A-Z]?\b", re.IGNORECASE)
 _SHORT_ANSWER = re.compile(r"^\s*[Aa]\s*:\s*(?=[(\[]?[A-Za-z][)\]]?\s*(?:$|[.,]))")  # "A: C"
 _OPENING = re.compile(
-    r"[\s✓→]*(?:(?:so|thus|hence|therefore|then|and|yes|ok|okay|sure|clearly|probably|definitely|likely|most likely|finally|final|maybe|perhaps|option|choice|letter|the|is"
-    r"|by elimination|that|only|correct|opción|letra|alternativa|l['’]option|选项|選項|因此|所以|故|选|選)(?!\w)[\s,:→]*)*",
+    r"[\s✓→]*(?:(?:so|thus|hence|therefore|then|and|yes|ok|okay|sure|clearly|probably|definitely|likely|most likely"
+    r"|finally|final|maybe|perhaps|option|choice|letter|the|is|that|only|correct|by elimination|opción|letra"
+    r"|alternativa|l['’]option|选项|選項|因此|所以|故|选|選)(?!\w)[\s,:→]*)*",
     re.IGNORECASE,
 )
-_TAIL = re.compile(r"[\s.!?,:;)\]✓→]*(?:\(?(?:confidence|certainty|high|medium)\b.*)?", re.IGNORECASE | re.DOTALL)
+"""What may stand before a letter that is all that a sentence says."""
+_TAIL = re.compile(
+    r"[\s.!?,:;)\]✓→]*(?:\(?(?:confidence|certainty|high|medium)\b.*|(?:i (?:think|believe|guess|suppose|would say)"
+    r"|i['’]d say|(?:most )?probably|most likely|definitely|certainly|clearly|obviously|surely|of course|for sure"
+    r"|no doubt|without (?:a|any) doubt)[\s.!]*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What may stand after it."""
 _CLOSING = re.compile(r"[)\]]?[ \t]*(?:\([^()]{2,80}\))?")
-_FROM_THE_OPTIONS = re.compile(r"\b(?:from|in|of|among|amongst|out of|with)\s+(?:all\s+)?(?:(?:the|these|those)\s+)?(?:[\w-]+\s+){0,3}(?:options|choices|answers|candidates)\b,?")
 
 
 def mentions(text: str, options: Sequence[str]) -> list[Mention]:
@@ -181,10 +201,16 @@ def _labelled(part: Sentence, options: Sequence[str]) -> Mention | None:
         return None
     mark = part.text[: match.start("text")].rpartition(letter)[2]
     own = begins(normalise(text), options[position])
-    if not mark.strip() and not text.startswith("(") and not (letter.isupper() and normalise(text) == options[position]):
+    if (
+        not mark.strip()
+        and not text.startswith("(")
+        and not (letter.isupper() and normalise(text) == options[position])
+    ):
         return None  # "B walk" with the whole of its text only
     if not own:
-        if mark.strip() in (",", "=", "/") or (mark == mark.rstrip() and not match["closed"] and text[:1].isalnum() and mark[-1:] not in ")]"):
+        if mark.strip() in (",", "=", "/") or (
+            mark == mark.rstrip() and not match["closed"] and text[:1].isalnum() and mark[-1:] not in ")]"
+        ):
             return None  # "e.g. the boy", "A.M."; but "D.yellow"
         if letter.islower() and not (part.opens and mark.strip().startswith((".", ")"))):
             return None
@@ -204,8 +230,9 @@ def _said(part: Sentence, options: Sequence[str], only: bool, previous: str, fol
             yield Mention(part.start, part.start + len(text), named, "declared", alone=True)
         return
     groups = list(_groups(text, count))
+    groups = groups if len(groups) <= MOST else [*groups[: MOST // 4], *groups[-MOST // 4 * 3 :]]
     for n, (start, end, named) in enumerate(groups):
-        before, after = text[:start], text[end:]
+        before, after = text[max(0, start - CONTEXT) : start], text[end : end + CONTEXT]
         mention = Mention(part.start + start, part.start + end, named, "doubted")
         if _OPENING.fullmatch(before) and _TAIL.fullmatch(after) and (only or not question):
             yield replace(mention, role="declared", alone=part.opens and part.closes, beside=(previous, following))
@@ -219,9 +246,13 @@ def _said(part: Sentence, options: Sequence[str], only: bool, previous: str, fol
             rest = after[gap.end() + own :] if gap and own else after
             role = _role(before, rest, re.search(r"[(\[]", text[start:end]) is not None, bool(own))
             if role == "declared" and (head := cues.DECLARES_BEFORE.search(before.lower())):
-                mention = replace(mention, start=part.start + head.start())
+                mention = replace(mention, start=mention.start - len(before) + head.start())
             if role:
-                weighed = role == "declared" and not head and cues.WEIGHS_AFTER.match(_CLOSING.sub("", rest.lower(), count=1)) is not None
+                weighed = (
+                    role == "declared"
+                    and not head
+                    and cues.WEIGHS_AFTER.match(_CLOSING.sub("", rest.lower(), count=1)) is not None
+                )
                 yield replace(mention, role=role, beside=(before, *_beside(after[:upto], following)), weighed=weighed)
     if not groups:
         yield from _small(part, text, count, question and not only)
@@ -231,7 +262,7 @@ def _small(part: Sentence, text: str, count: int, question: bool) -> Iterator[Me
     """Mentions by a small letter: alone in its line, or right after "answer:" or "option"."""
     for match in _SMALL.finditer(text):
         position = _position(match[1], count)
-        before, after = text[: match.start()], text[match.end() :]
+        before, after = text[max(0, match.start() - CONTEXT) : match.start()], text[match.end() :][:CONTEXT]
         if position is None or question:
             continue
         lone = _OPENING.fullmatch(before) and _TAIL.fullmatch(after) and part.opens and part.closes
@@ -255,7 +286,7 @@ def _role(before: str, after: str, bracketed: bool, closed: bool) -> Role | None
 
     `bracketed`: the letters stand in brackets; `closed`: their option's text stood after them, and is left out.
     """
-    cased, before, after = after, _FROM_THE_OPTIONS.sub(" ", before[-300:].lower()), after[:300].lower()
+    cased, before, after = after, cues.FROM_THE_OPTIONS.sub(" ", before.lower()), after.lower()
     rest = _CLOSING.sub("", after, count=1)
     clause = cues.CLAUSE.split(before)[-1]
     stops = bracketed or closed or cues.CLAUSE_ENDS.match(after) or cues.LABELLED_BEFORE.search(before)
@@ -266,10 +297,14 @@ def _role(before: str, after: str, bracketed: bool, closed: bool) -> Role | None
         return "rejected"
     if cues.REJECTS_BEFORE.search(before):
         return "rejected"
-    if cues.CONDITION.search(before) or cues.OTHERS.search(before) or (cues.IF_AFTER.search(after) and cues.WOULD.search(before[-60:] + rest[:30])):
+    if (
+        cues.CONDITION.search(before)
+        or cues.OTHERS.search(before)
+        or (cues.IF_AFTER.search(after) and cues.WOULD.search(before[-60:] + rest[:30]))
+    ):
         return None
     doubted = bool(cues.DOUBTS.search(clause) or cues.AT_FIRST.search(before) or cues.DOUBTS_AFTER.match(rest))
-    if right:
+    if right or (cues.ONLY_BEFORE.search(before) and cues.ONLY_AFTER.match(rest)):
         return "doubted" if doubted else "declared"
     if cues.NEUTRAL_BEFORE.search(re.split(r"[,;—]|\b(?:so|but|therefore|thus|hence)\b", before)[-1]):
         return None
@@ -284,4 +319,6 @@ def _role(before: str, after: str, bracketed: bool, closed: bool) -> Role | None
         return "likely"
     if bracketed and re.fullmatch(r"[\s.!]*", after) and cues.DECLARES.search(before):  # "The answer is a walk (B)."
         return "doubted" if doubted else "declared"
+    if bracketed and closed:  # "this refers to (C) a walk"
+        return "doubted" if doubted else "likely"
     return "doubted" if bracketed or cues.OPTION_BEFORE.search(before) else None

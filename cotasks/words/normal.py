@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 ARTICLES = frozenset({"a", "an", "the"})
 _NUMBER_WORDS = (
@@ -35,6 +36,7 @@ def words_of(text: str) -> list[str]:
     return [word for word in map(_strip, _APART.sub(" ", _fold(text)).split()) if word]
 
 
+@lru_cache(maxsize=8192)  # options and single words come again and again
 def normalise(text: str) -> str:
     """The form in which answers and references are compared.
 

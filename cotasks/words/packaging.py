@@ -28,7 +28,9 @@ _SPECIAL = re.compile(
 """Tokens of chat templates and tokenizers that can be left over when an answer is decoded."""
 _FINAL_CHANNEL = "<|channel|>final<|message|>"
 """Begins the answer proper in the format of gpt-oss."""
-_THOUGHT = r"(?:(?:seed:)?think(?:ing)?|thoughts?|reason(?:ing)?|rationale|analysis|reflection|scratchpad|caption|summary)"
+_THOUGHT = (
+    r"(?:(?:seed:)?think(?:ing)?|thoughts?|reason(?:ing)?|rationale|analysis|reflection|scratchpad|caption|summary)"
+)
 _THOUGHT_OPEN = rf"(?:<{_THOUGHT}>|\u25c1think\u25b7|\[THINK\])"
 _THOUGHT_CLOSE = rf"(?:</{_THOUGHT}>|\u25c1/think\u25b7|\[/THINK\])"
 _THOUGHTS = re.compile(rf"{_THOUGHT_OPEN}.*?{_THOUGHT_CLOSE}", _FLAGS)
@@ -40,10 +42,12 @@ _TAGGED = re.compile(
 )
 _TAG_OPEN = re.compile(rf"<{_TAG}>", re.IGNORECASE)
 
-_ROLE = r"(?:human|user|question(?:[ \t]*\d+)?|q[ \t]*\d*|instructions?|\u7528\u6237|\u95ee\u9898|\u554f\u984c|\u8cea\u554f)"
+_ROLE = r"(?:human|user|question(?:[ \t]*\d+)?|q[ \t]*\d*|instructions?|用户|问题|問題|質問)"
 _TURN = re.compile(
     rf"^[ \t#*>]*(?:(?:next|new|follow-?up)[ \t]+)?{_ROLE}[ \t*]*[:\uff1a]"  # "Human:", "### Question 2:"
-    r"|^[ \t#]*(?:user|human|assistant|system)[ \t]*$|^[ \t#*>]*(?:assistant|system)[ \t*]*[:\uff1a]"
+    r"|^[ \t#]*(?:user|human|assistant|system)[ \t]*$|^[ \t]*#+[ \t]*(?:question|instruction)s?[ \t]*\d*[ \t]*$"
+    r"|^[ \t#*>]*(?:assistant|system)[ \t*]*[:\uff1a]"
+    r"|(?<=[.!?])[ \t]+(?:human|user|question|q)[ \t]*\d*:"
     r"|^[^\n]{8,}\?[ \t]*\n\s*(?:(?:options?|choices?)[ \t]*:?\s*)?\(?A[).:][ \t]",  # another question and its options
     re.IGNORECASE | re.MULTILINE,
 )
@@ -58,7 +62,7 @@ def _says_something(text: str) -> bool:
 def _without_thought(text: str) -> str:
     """The text without thoughts. One that was never opened ends at its tag; one that was never closed leaves nothing
     after it."""
-    text = _THOUGHTS.sub(" ", text)
+    text = _THOUGHTS.sub(" ", text) if _CLOSE.search(text) else text
     closed = [match.end() for match in _CLOSE.finditer(text)]
     text = text[closed[-1] :] if closed else text
     opened = _OPEN.search(text)
@@ -119,22 +123,31 @@ _SET = re.compile(
 )
 _SPACES = re.compile(r"\\(?:q?quad|[,;:! \\()\[\]])|~(?=\s)|[\u200b-\u200f\u2060\ufeff\xad]")
 _BLOCK = re.compile(r"<\s*(?:br|hr)\s*/?>|</?(?:p|div|li|ul|ol|h[1-6]|tr|table)(?:\s[^<>]*)?>", re.IGNORECASE)
-_INLINE = re.compile(r"<([A-Za-z][\w-]*)(?:\s[^<>]*)?>(.*?)</\1\s*>", _FLAGS)
-_LONE_TAG = re.compile(r"</?[A-Za-z][\w-]+(?:\s[^<>]*)?/?>")
+_TAG_OF_TEXT = re.compile(r"<([A-Z])>|</?(?:([a-z]|em|strong|code|mark|span|[A-Z])|[A-Za-z][\w-]+)(?:\s[^<>]*)?/?>")
+"""An option's letter in angle brackets, unless a tag of that letter is closed; a tag, of a part of a word or other."""
+_TABLE = re.compile(r"^[ \t]*\|(?:[ \t:|-]*\|[ \t]*$|[ \t]*(?=[^\n|]))|[ \t]*\|[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[\w+-]*[ \t]*$|```", re.MULTILINE)
-_BULLET = re.compile(r"^[ \t]*(?:(?:[-*+\u2022\u25cf\u25aa\u25e6\u2023\u2013\u2014>#]+|\d{1,2}[.)])[ \t]+|[#>]+)+", re.MULTILINE)
+_BULLET = re.compile(
+    r"^[ \t]*(?:(?:[-*+\u2022\u25cf\u25aa\u25e6\u2023\u2013\u2014>#]+|\d{1,2}[.)])[ \t]+|[#>]+)+", re.MULTILINE
+)
 _QUOTES = re.compile(
     r"[*`\"\u201c\u201d\u201e\u00ab\u00bb\u300c\u300d\u300e\u300f\u3010\u3011{}$\\]|(?<![A-Za-z0-9])_+|_+(?![A-Za-z0-9])"
     r"|(?<!\w)['\u2018\u2019]|['\u2018\u2019](?!\w)"
 )
 _EAST = (
-    "\u0590-\u06ff\u0900-\u0e7f\u1100-\u11ff\u3000-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\u0590-\u06ff\u0900-\u0e7f\u1100-\u11ff\u3000-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7af"
 )
+"""Scripts that set no blanks between their words and a Latin letter."""
 _JOINT = re.compile(rf"(?<=[{_EAST}])(?=[A-Za-z(\[])|(?<=[A-Za-z)\]])(?=[{_EAST}])")
 _RIGHT_MARKS = re.compile("[\u2705\u2714\u2611\u2713\U0001f197]\ufe0f?")
 _WRONG_MARKS = re.compile("[\u274c\u2717\u2718\u2716\U0001f6ab]\ufe0f?")
-_ARROWS = re.compile("[\u2192\u21d2\u27a1\u2794\u27f6\U0001f449\U0001f836]\ufe0f?|=>|->|\\\\(?:Right|right|Longright|longright)arrow")
-_MARKS = str.maketrans({"\u3002": ". ", "\u3001": ", ", "\uff61": ". ", "\u061f": "?", "\u060c": ", ", "\u0964": ". ", "\u00a0": " "})
+_ARROWS = re.compile(
+    "[\u2192\u21d2\u27a1\u2794\u27f6\U0001f449\U0001f836]\ufe0f?|=>|->|\\\\(?:Right|right|Longright|longright)arrow"
+)
+_MARKS = str.maketrans(
+    {"\u3002": ". ", "\u3001": ", ", "\uff61": ". ", "\u061f": "?", "\u060c": ", ", "\u0964": ". ", "\u00a0": " "}
+)
 _SQUARED = {0x1F150 + i: chr(65 + i) for i in range(26)} | {0x1F170 + i: chr(65 + i) for i in range(26)}
 """White letters in black circles and squares; NFKC knows the other sorts."""
 
@@ -163,10 +176,8 @@ def plain(text: str) -> str:
     text = _ARROWS.sub(" \u2192 ", _RIGHT_MARKS.sub(" \u2713 ", _WRONG_MARKS.sub(" \u2717 ", text)))
     text = _SPACES.sub(" ", _SET.sub("", text))
     text = _BLOCK.sub("\n", text)
-    for _ in range(3):  # tags inside tags
-        text = _INLINE.sub(r"\2", text)
-    text = re.sub(r"<([A-Z])>", r"\1", _LONE_TAG.sub(" ", text))
-    text = _FENCE.sub("", text)
+    text = _TAG_OF_TEXT.sub(lambda tag: tag[1] if tag[1] and f"</{tag[1]}>" not in text else " " * (not tag[2]), text)
+    text = _TABLE.sub("", _FENCE.sub("", text))
     text = _QUOTES.sub("", _BULLET.sub("", text))
     return _JOINT.sub(" ", text)
 
@@ -199,3 +210,39 @@ def fields(text: str) -> list[tuple[int, int, str]]:
             value = ", ".join(part.strip().strip("\"'") for part in value.split(","))
         found.append((match.start(), match.end(), value))
     return found
+
+
+# -- open-ended answers
+
+_SAID = r"(?:the\s+|my\s+)?(?:(?:final|short|correct|right|best)\s+){0,2}(?:answer|response|ans\.?)"
+_SAID_ELSEWHERE = (
+    r"(?:(?:la |le |die |das |a |o |het )?(?:respuesta|réponse|antwort|resposta|risposta|antwoord|ответ)\s*"
+    r"(?:es|est|ist|lautet|é|è|is|:)"
+    r"|(?:正确|正確|最终|最終|我的)?(?:答案|回答|答え|正解|정답|답)\s*(?:应该是|應該是|是|为|為|は|은|:))"
+)
+_HEADING = re.compile(rf"^[ \t]*{_SAID}[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_LABEL = re.compile(
+    rf"(?:^|[,.;:!?]\s+|\b(?:so|thus|hence|therefore)\s+)\W*(?:(?:so|thus|hence|therefore),?\s+)?(?:{_SAID}(?:\s+(?:to|for)\s+(?:this|the|your)\s+question)?\s*(?:\b(?:is|would\s+be)\b\s*:?|[:=])|a\s*:|{_SAID_ELSEWHERE})",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EXPLAINED = re.compile(
+    r"^[ \t]*(?:explanation|reason(?:ing)?|rationale|justification|note|confidence|evidence|context|why)\b"
+    r"[^\n]{0,20}?[:\uff1a]",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def unlabelled(text: str) -> str:
+    """An open-ended answer without the packaging of its text: what a JSON field, a box, or the last label such as
+    "Answer:" or "The answer is" holds, up to an explanation; the whole where there is none."""
+    told = [value for _, _, value in fields(text) if _says_something(value)]
+    boxed = [content for _, _, content in unboxed(text) if _says_something(content)]
+    text = plain(told[-1] if told else boxed[-1] if boxed else text).strip()
+    for pattern, ends in ((_HEADING, False), (_LABEL, True)):
+        for match in reversed(list(pattern.finditer(text))):
+            rest = text[match.end() :].strip()
+            if _says_something(rest):
+                text = rest.partition("\n")[0] if ends and match.start() else rest
+                break
+    explained = _EXPLAINED.search(text)
+    return text[: explained.start()].strip() if explained and _says_something(text[: explained.start()]) else text
