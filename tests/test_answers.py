@@ -319,7 +319,7 @@ def test_an_option_inside_another() -> None:
 
 
 WORDS = (
-    "A a I an the An The boy girl dog is was as at be see eats and or but because on B-side C3PO D's E's "
+    "A_boy A_dog a I an the An The boy girl dog is was as at be see eats and or but because on B-side C3PO D's E's "
     "e.g. i.e. x-ray it's b/w he she they walks. runs, then; (see) (b) [d] \u00e9t\u00e9 \u72ac c'est"
 )
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.judge.rules import judge_answer
-from cotasks.words.answers import clean, is_refusal, normalise, open_answer, open_answers, read_choice
-from cotasks.words.packaging import plain, unlabelled
+from cotasks.words.answers import is_refusal, normalise, open_answer, open_answers, read_choice
+from cotasks.words.packaging import clean, own_turn, unformatted, unlabelled
 
 
 def asked(reference: str) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def asked(reference: str) -> dict[str, Any]:
     ["Answer: skiing.", "**skiing**", "The answer is skiing", "```\nskiing\n```",
      '```json\n{"answer": "skiing"}\n```',
      "<thinking>hm</thinking>skiing", "\\boxed{skiing}", "$\\boxed{\\text{skiing}}$", "### Answer\nskiing",
-     "### Final Answer\n**Skiing**", '{"answer": "skiing"}', "{'answer': 'skiing'}", '{"answer": ["skiing"]}', "A: skiing",
+     "### Final Answer\n**Skiing**", '{"answer": "skiing"}', "{'answer': 'skiing'}", '{"answer": ["skiing"]}',
+     "A: skiing",
      "skiing\nQuestion: what is next", "skiing<|im_end|>", "skiing\n\nHuman: what", "It's skiing.", "They are skiing.",
      "The man is on the snow, so the answer is skiing.", "skiing\n\nExplanation: he is on the snow.", "skiing (skiing)",
      "The answer to the question is: skiing", "Step 1: snow.\nAnswer: skiing", "答案：skiing", "La respuesta es skiing",
@@ -74,8 +75,8 @@ def test_the_forms_of_an_open_answer_are_in_normal_form(answer: str) -> None:
 @given(st.text(alphabet="aB .:\n*#{}\"'\\\\<>/|()[]", max_size=60))
 def test_packaging_comes_off_any_text_without_an_error(text: str) -> None:
     for answer in (text, f"<answer>{text}", f"\\boxed{{{text}", f'{{"answer": "{text}', f"<think>{text}</think>{text}"):
-        assert isinstance(plain(clean(answer)) + unlabelled(answer), str)
-        assert clean(clean(answer)) == clean(clean(clean(answer)))
+        assert isinstance(unformatted(clean(answer)) + unlabelled(answer), str)
+        assert own_turn(answer) in own_turn(answer, whole=True)
 
 
 def test_the_cases_of_open_answers(cases: Path) -> None:
@@ -89,8 +90,10 @@ def test_the_cases_of_open_answers(cases: Path) -> None:
     "answer",
     ["It's unclear", "It is unclear what he does.", "Not mentioned", "Not mentioned.", "N/A", "n/a", "Unknown",
      "Answer: N/A",
-     "Based on the video, it is unclear.", "**Not mentioned**", '{"answer": "N/A"}', "Cannot tell", "The answer is unknown",
-     "无法确定。", "わかりません", "No se puede determinar.", "I'm not sure", "The video does not show this."],
+     "Based on the video, it is unclear.", "**Not mentioned**", '{"answer": "N/A"}', "Cannot tell",
+     "The answer is unknown",
+     "无法确定。", "わかりません", "No se puede determinar.",
+     "I'm not sure", "The video does not show this."],
 )  # fmt: skip
 def test_an_answer_that_says_that_it_does_not_know(answer: str) -> None:
     assert is_refusal(answer)

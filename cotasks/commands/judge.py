@@ -62,6 +62,14 @@ def judge(
     retry_unscored: Annotated[
         bool, typer.Option("--retry-unscored", help="Ask again where an earlier call ended without a score.")
     ] = False,
+    choices_by: Annotated[
+        str | None,
+        typer.Option(
+            help="openai:MODEL: reads the options of multiple choice that a rule cannot; rules: none does.",
+            rich_help_panel=SERVER,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score the answers of a run.
 
@@ -69,7 +77,9 @@ def judge(
     verdicts to RUN/verdicts; what is there already is not judged again. What cannot be measured stays unscored and is
     never counted as 0. WUPS needs WordNet: NLTK's data, /usr/share/wordnet, or the folder that COTASKS_WORDNET names.
     The judge sees question, references and answer; never context, condition or model. A model is not asked about an
-    answer that equals a reference. Ends with exit code 1 if verdicts are left or their calls failed.
+    answer that equals a reference. With --choices-by, a model is told the question, its options and an answer that names
+    no option by the rules, and says which option it chooses; what it read is kept in RUN/options, flagged in the
+    verdicts, and counted in the report. Ends with exit code 1 if verdicts are left or their calls failed.
     """
     given = dict(locals()) | {"max_new_tokens": max_tokens or max_new_tokens, "max_tokens": None}
     require(*judge_extras(judge))
@@ -87,7 +97,9 @@ def judge(
         print(_command(given))
         raise typer.Exit(1) from None
     spent = "" if counts.cost is None else f", {counts.cost:.2f} US dollars"
-    print(f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored{spent}: {counts.path}")
+    read = f", {counts.read_by_model} options read by a model" if counts.read_by_model else ""
+    said = f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored{read}{spent}"
+    print(f"{said}: {counts.path}")
     if counts.left:
         command = "the same command with more" if counts.stopped.startswith("max_cost") else "the same command"
         print(f"{counts.left} answers are left: {counts.stopped}; {command} goes on")

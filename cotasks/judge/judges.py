@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
-from cotasks.judge.rules import RULES, verdict_key
+from cotasks.judge.options import read_readings
+from cotasks.judge.rules import READ_BY_MODEL, RULES, verdict_key
 from cotasks.judge.verdicts import NO_GENERATION, NOT_JUDGED, Verdict, combined, read_verdicts
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Row, Run
@@ -37,6 +38,8 @@ class JudgeCounts:
     """Answers that are still to be judged."""
     stopped: str = ""
     """Why some are left; empty where none is."""
+    read_by_model: int = 0
+    """Answers whose option a language model read, see `judge.options`."""
     calls: int = 0
     """Completions asked for by this call of `judge_run`, and failed calls that may be billed."""
     prompt_tokens: int = 0
@@ -79,6 +82,7 @@ def count(run: Run, judge: str, **known: Any) -> JudgeCounts:
         scored=len(verdicts) - unscored - left,
         unscored=unscored,
         unreadable=sum(verdict.unreadable for verdict in verdicts),
+        read_by_model=sum(verdict.reason == READ_BY_MODEL for verdict in verdicts),
         missing=len(run.wanted) - len(verdicts),
         left=left,
         **known,
@@ -110,7 +114,8 @@ def repeats_of(run: Run, judge: str) -> dict[Key, list[Verdict]]:
     known = {(key, hashed): verdict for key, hashed, verdict, _ in read_verdicts(verdict_path(run.folder, judge))}
     keys_of: Callable[[Any, Mapping[str, Any] | None], Sequence[str]]
     if judge in RULES:
-        keys_of = lambda answer, question: [verdict_key(judge, answer, question)]  # noqa: E731
+        readings = read_readings(run.folder)
+        keys_of = lambda answer, question: [verdict_key(judge, answer, question, readings.of(answer, question))]  # noqa: E731
     else:
         from cotasks.judge.llm.settings import read_llm_judge
 

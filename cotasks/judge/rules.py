@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from cotasks.judge.options import Reading
 from cotasks.judge.verdicts import NO_GENERATION, UNKNOWN_ID, Verdict
 from cotasks.judge.wups import THRESHOLDS, wups
 from cotasks.words.answers import is_blank, is_refusal, normalise, open_answers, read_choice
@@ -41,13 +42,16 @@ def token_f1(prediction: str, reference: str) -> float:
     return 2 * common / (ours.total() + theirs.total()) if common else 0.0
 
 
-def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) -> Verdict:
+def judge_answer(
+    judge: str, answer: Any, question: Mapping[str, Any] | None, reading: Reading | None = None
+) -> Verdict:
     """The verdict of a local judge.
 
     Args:
         judge: A key of `RULES`.
         answer: What the model said; anything but a text is unscored.
         question: Row of `questions.jsonl`; None where the run has no such question.
+        reading: What a language model read where the rules cannot read an option; see `judge.options`.
 
     Raises InputError where the judge needs WordNet and there is none.
     """
@@ -56,7 +60,7 @@ def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) ->
     if not isinstance(answer, str):
         return Verdict(None, None, False, NO_GENERATION)
     if question["choices"]:
-        return _judge_choice(answer, question)
+        return _judge_choice(answer, question, reading)
     references = [normalise(text) for text in references_of(question)]
     if not references:
         return Verdict(None, None, False, "no reference answer")
@@ -78,6 +82,7 @@ def judge_answer(judge: str, answer: Any, question: Mapping[str, Any] | None) ->
     return Verdict(0.0, False, False, "equals no reference")
 
 
+READ_BY_MODEL = "option read by a language model"
 _CHOICE_REASONS = {
     "ambiguous": "names two options",
     "none": "names no option",
@@ -88,20 +93,22 @@ _CHOICE_REASONS = {
 }
 
 
-def _judge_choice(answer: str, question: Mapping[str, Any]) -> Verdict:
+def _judge_choice(answer: str, question: Mapping[str, Any], reading: Reading | None) -> Verdict:
     """The letter rule. An option with the right option's text is right, for nothing tells the two apart."""
     choices, right = question["choices"], question["answer_index"]
     if not 0 <= right < len(choices):
         return Verdict(None, None, False, "no right option")
     choice = read_choice(answer, choices)
-    reason = _CHOICE_REASONS[choice.how]
-    if choice.index is None:
+    index, reason = choice.index, _CHOICE_REASONS[choice.how]
+    if reading is not None and reading.option is not None:
+        index, reason = reading.option, READ_BY_MODEL
+    if index is None:
         return Verdict(0.0, False, True, reason)
-    correct = normalise(choices[choice.index]) == normalise(choices[right])
+    correct = normalise(choices[index]) == normalise(choices[right])
     return Verdict(100.0 if correct else 0.0, correct, False, reason)
 
 
-def verdict_key(judge: str, answer: Any, question: Mapping[str, Any] | None) -> str:
+def verdict_key(judge: str, answer: Any, question: Mapping[str, Any] | None, reading: Reading | None = None) -> str:
     """SHA-256, in hex, of all that could change a local judge's verdict."""
     question = question or {}
     parts = {
@@ -112,5 +119,6 @@ def verdict_key(judge: str, answer: Any, question: Mapping[str, Any] | None) -> 
         "choices": question.get("choices"),
         "answer_index": question.get("answer_index"),
         "prediction": answer,
+        **({} if reading is None else {"reading": [reading.key, reading.option, reading.pending]}),
     }
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()

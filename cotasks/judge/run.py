@@ -3,7 +3,8 @@
 A verdict is a score from 0 to 100, or none where the measurement failed (`unscored`). An answer that is
 empty, refuses or cannot be read is still an answer: it scores 0 and is flagged `unreadable`.
 
-    verdicts/<judge>.jsonl   {key, id, condition, sample, score, correct, unreadable, reason}, append-only
+    verdicts/<judge>.jsonl   {key, id, condition, sample, score, correct, unreadable, reason}, append-only; `choice_by`
+                             too where a language model was asked which option an answer names, see `judge.options`
 
 `key` is a hash of all that could change the verdict. A row counts as long as its key is the one that the
 answer has now; a changed answer, reference or rule is judged again, and nothing is judged twice.
@@ -18,11 +19,12 @@ from pathlib import Path
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.judge.judges import JudgeCounts, count, verdict_path
+from cotasks.judge.options import Readings, read_readings, reader_path
 from cotasks.judge.rules import RULES, judge_answer, verdict_key
 from cotasks.judge.verdicts import read_verdicts, verdict_row
 from cotasks.judge.wups import THRESHOLDS, load_wordnet
 from cotasks.runs import folder as runs
-from cotasks.runs.run import run_with_answers
+from cotasks.runs.run import Run, run_with_answers
 
 
 def judge_run(
@@ -42,6 +44,7 @@ def judge_run(
     batch: bool = False,
     retry_unscored: bool = False,
     progress: bool = True,
+    choices_by: str | None = None,
 ) -> JudgeCounts:
     """Judge all answers of a run that have no verdict yet; appends to `verdicts/<judge>.jsonl`.
 
@@ -69,6 +72,9 @@ def judge_run(
             `cotasks.judge.llm.ledger`.
         batch: Use OpenAI's Batch API: half the price, within 24 hours.
         retry_unscored: Ask again where an earlier call ended without a score.
+        choices_by: `openai:MODEL`: a model that reads the options of multiple choice which the rules cannot read, with
+            base_url, temperature, max_tokens, concurrency and timeout as above; "rules": no model any longer; by
+            default as the run's last call said. For judges of `RULES`.
         progress: Show estimate, progress and cost of a model's judging on standard error.
 
     Raises InputError where the judge is unknown, the folder no run folder or without any answer, a file of it
@@ -79,12 +85,21 @@ def judge_run(
     if judge not in RULES:
         if find_spec("openai") is None:
             raise MissingExtra("openai", "judge")
+        if choices_by:
+            raise InputError(f"choices_by with judge {judge}; expected a rule beside it: {', '.join(RULES)}")
         from cotasks.judge.llm import loop
 
         settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens, "repeats": repeats}
         limits = loop.Limits(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
         return loop.judge_by_model(folder, judge, rubric, structured, settings, limits)
-    extra = {"base_url": base_url, "rubric": rubric, "price": price, "max_cost": max_cost, "batch": batch}
+    asks = choices_by not in (None, "rules")
+    extra = {
+        "base_url": None if asks else base_url,
+        "rubric": rubric,
+        "price": price,
+        "max_cost": max_cost,
+        "batch": batch,
+    }
     for name, value in {**extra, "repeats": repeats > 1, "retry_unscored": retry_unscored}.items():
         if value:
             raise InputError(f"{name} with judge {judge}, which is a rule; expected openai:MODEL beside it")
@@ -93,14 +108,44 @@ def judge_run(
         load_wordnet()  # an error before anything is written
     judged = kept = 0
     with runs.locked(folder, "judge"):
+        reader = (base_url, temperature, max_tokens)
+        readings, stopped = _read_options(run, choices_by, reader, concurrency, timeout, progress)
         known = {(key, hashed) for key, hashed, _, _ in read_verdicts(path)}
         with runs.Appender(path) as file:
             for key, row in run.generations.items():
                 answer, question = row.get("answer"), run.questions.get(key[0])
-                hashed = verdict_key(judge, answer, question)
+                reading = readings.of(answer, question)
+                if reading is not None and reading.pending:
+                    continue
+                hashed = verdict_key(judge, answer, question, reading)
                 if (key, hashed) in known:
                     kept += 1
                 else:
                     judged += 1
-                    file.append(verdict_row(hashed, key, judge_answer(judge, answer, question)))
-        return count(run, judge, judged=judged, kept=kept)
+                    verdict = judge_answer(judge, answer, question, reading)
+                    by = {"choice_by": reading.by} if reading is not None else {}
+                    file.append({**verdict_row(hashed, key, verdict), **by})
+        return count(run, judge, judged=judged, kept=kept, stopped=stopped)
+
+
+def _read_options(
+    run: Run,
+    choices_by: str | None,
+    reader: tuple[str | None, float | None, int],
+    concurrency: int,
+    timeout: float,
+    progress: bool,
+) -> tuple[Readings, str]:
+    """The readings of a run that count, those that a model is asked for now included, and why some are missing."""
+    if choices_by == "rules":
+        reader_path(run.folder).unlink(missing_ok=True)
+    if choices_by is None or choices_by == "rules":
+        readings = read_readings(run.folder)
+        name = readings.reader.name if readings.reader else ""
+        return readings, f"{name} has not read their options; ask it with --choices-by {name}, or --choices-by rules"
+    if find_spec("openai") is None:
+        raise MissingExtra("openai", "judge")
+    from cotasks.judge.llm.options import ask, option_reader
+
+    readings, asked = ask(run, option_reader(choices_by, *reader), concurrency, timeout, progress)
+    return readings, f"{choices_by} did not read their options: {asked.reason}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from cotasks.judge.rules import RULES
+from cotasks.judge.options import read_reader
+from cotasks.judge.rules import READ_BY_MODEL, RULES
 from cotasks.judge.verdicts import Verdict
 from cotasks.report.tables import NOTHING, Line, Table, number
 from cotasks.runs.folder import Key
@@ -55,6 +57,21 @@ def of_models(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -> tuple[
             versions = ", ".join(f"{model} ({count})" for model, count in served.most_common())
             warnings.append(f"judge {judge}: its server says that different models gave the verdicts: {versions}.")
     return agreement, spread, warnings
+
+
+def options_read(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -> list[str]:
+    """Warnings of the options that a language model read, where the rules could not; by condition."""
+    reader = read_reader(run.folder)
+    warnings = []
+    for judge, given in verdicts.items():
+        found = Counter(key[1] for key, verdict in given.items() if verdict.reason == READ_BY_MODEL)
+        if found and reader is not None:
+            counts = ", ".join(f"{condition} {found[condition]}" for condition in run.conditions if found[condition])
+            what = (
+                f"{found.total()} options of multiple choice, which the rules cannot read, were read by {reader.name}"
+            )
+            warnings.append(f"judge {judge}: {what}: {counts}.")
+    return warnings
 
 
 def agreement_table(summary: Mapping[str, Any]) -> Table | None:

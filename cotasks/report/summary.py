@@ -122,7 +122,7 @@ def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], 
         agreement, spread, changes = judges.of_models(one.run, one.verdicts)
         parts["agreement"] += [{**label, **row} for row in agreement]
         parts["spread"] += [{**label, **row} for row in spread]
-        warnings += [f"{one.name}, {text}" for text in changes]
+        warnings += [f"{one.name}, {text}" for text in [*changes, *judges.options_read(one.run, one.verdicts)]]
         said: dict[str, list[str]] = {}
         for judge, verdicts in one.verdicts.items():
             label = {**label, "judge": judge}

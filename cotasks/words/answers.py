@@ -9,7 +9,7 @@ import re
 
 from cotasks.words.choices import Choice, read_choice
 from cotasks.words.normal import normalise
-from cotasks.words.packaging import clean, unlabelled
+from cotasks.words.packaging import clean, own_turn, unlabelled
 from cotasks.words.silence import REFUSALS, is_blank, is_refusal, is_unreadable
 
 __all__ = [
@@ -39,7 +39,7 @@ _GLOSS = re.compile(r"(.+?)\s*[(\[]([^()\[\]]+)[)\]]\W*", re.DOTALL)
 def open_answer(answer: str) -> str:
     """Normal form of an open-ended answer without its packaging: a label such as "Answer:" or "The answer is" before
     it, a box, a heading, a JSON object, an explanation that follows."""
-    text = clean(answer)
+    text = own_turn(answer)
     return normalise(unlabelled(text)) or normalise(text)
 
 
@@ -50,7 +50,7 @@ def open_answers(answer: str) -> tuple[str, ...]:
     "It is"); without a repetition in brackets ("2 (two)"); and the "yes" or "no" that it begins with, unless it goes on
     with the other, or with a refusal.
     """
-    text = clean(answer)
+    text = own_turn(answer)
     said = unlabelled(text)
     forms = [open_answer(answer), normalise(text), normalise(said.partition("\n\n")[0])]
     first = re.split(r"(?<=[.!?])\s|\n", said.strip())[0]

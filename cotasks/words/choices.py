@@ -11,7 +11,7 @@ from typing import Literal
 from cotasks.words import cues
 from cotasks.words.mentions import Mention, mentions, sentences
 from cotasks.words.normal import as_written, begins, end_of, normalise
-from cotasks.words.packaging import clean, fields, plain
+from cotasks.words.packaging import fields, own_turn, unformatted
 from cotasks.words.silence import is_blank, is_refusal
 
 How = Literal["letter", "text", "ambiguous", "refusal", "blank", "none"]
@@ -41,9 +41,9 @@ def read_choice(answer: str, choices: Sequence[str]) -> Choice:
 
     Options are named by letter or by text. Texts are compared in normal form (`normalise`).
 
-    1. Packaging comes off first (`packaging.clean`, `packaging.plain`): special tokens, thoughts, tags, turns that the
-       model went on to invent, Markdown, LaTeX, full-width letters. Of JSON or a Python dictionary, the value of
-       "answer" or the like is read.
+    1. Packaging comes off first (`packaging.own_turn`, `packaging.unformatted`): special tokens, thoughts, tags, turns
+       that the model went on to invent, Markdown, LaTeX, full-width letters. Of JSON or a Python dictionary, the value
+       of "answer" or the like is read.
     2. An answer that is an option as it is written, but for case, blanks and a final stop, names that option; a letter
        and nothing else is the letter, for the prompt asks for letters.
     3. What is declared last decides: "the answer is B", "I'd go with (B)", "so B", "B because", "B is correct",
@@ -66,11 +66,11 @@ def read_choice(answer: str, choices: Sequence[str]) -> Choice:
         choices: The options' texts in the order of their letters, at most 26.
     """
     options = [normalise(choice) for choice in choices]
-    text = _shortened(clean(answer))
+    text = _shortened(own_turn(answer))
     found, declared = _read(text, choices, options)
     if declared:
         return found
-    whole = _shortened(clean(answer, whole=True))
+    whole = _shortened(own_turn(answer, whole=True))
     rest = f" {normalise(whole[len(text) :])} "
     repeats = sum(f" {option} " in rest for option in set(options) if option) >= 2
     return _read(whole, choices, options)[0] if repeats else found  # it repeats the question before it answers
@@ -87,7 +87,7 @@ def _read(text: str, choices: Sequence[str], options: Sequence[str]) -> tuple[Ch
         return Choice(None, "blank"), False
     if told := _read_fields(text, choices, options):
         return told, True
-    flat = _letters_for_ordinals(plain(text), len(options))
+    flat = _letters_for_ordinals(unformatted(text), len(options))
     letter = re.fullmatch(r"\W*([A-Za-z])\W*", flat)
     written = [as_written(choice) for choice in choices]
     if as_written(text) in written and not (letter and ascii_uppercase.index(letter[1].upper()) < len(options)):
@@ -128,6 +128,8 @@ def _merely_named(found: Sequence[Mention], flat: str, options: Sequence[str], r
         left = _all_of(named) - rejected if where else frozenset()
         if left:
             return _decide(left, "letter", options)
+    if parts and (alone := normalise(parts[-1].text)) in options and not parts[-1].text.rstrip().endswith("?"):
+        return Choice(options.index(alone), "text")
     result = flat[sentence:].lower()
     by_text = _named_by_text(flat[sentence:], options) - rejected
     if by_text and (short or (cues.CONCLUDES.search(result) and not cues.ITEM_WRONG.search(result))):

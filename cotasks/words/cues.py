@@ -124,8 +124,12 @@ ALL_BUT_BEFORE = _before(
     rf"(?: for)?{FILL}"
 )
 """What the sentence goes on to say, it says of the others."""
+_NEW_CLAUSE = (
+    r"(?:because|since|as|for|so|but|and|which|while|although|though|if|when|where|he|she|they|it|his|her|their|its|there"
+    r"|the|no)\b"
+)
 REJECTS_AFTER = _after(
-    r"(?:[,(–—:-][ \t]*)?(?:[\w'’-]+[ \t]+){0,3}?(?:"
+    rf"(?:[,(–—:-][ \t]*)?(?:(?!{_NEW_CLAUSE})[\w'’-]+[ \t]+){{0,3}}?(?:"
     r"(?:is|are|was|were|do|does|did|has|have|had|can|could|would|should)n['’]t|(?<!if )not\b(?![ \t]+(?:only|just))"
     r"|cannot|can['’]t|never|"
     + _any(
@@ -369,7 +373,11 @@ TEXT_ENDS = re.compile(
 )
 """After an option of one word: "white, because"; but not "strong, negative" nor "red car"."""
 CONTRACTED = re.compile(r"\b(he|she|it|that|there|this|who|what|where)['’]s\b", re.IGNORECASE)
-DENIED = re.compile(r"\b(?:not|n t|\w*n t|never|no|cannot|without)(?: \w+){0,3}$")
+DENIED = re.compile(
+    r"\b(?:not|n t|\w*n t|never|no|cannot|without)(?: \w+){0,3}$"
+    r"|\b(?:(?:more|less|fewer|other|rather) than|at least|at most|up to|almost|nearly|instead of|unlike)$"
+)
+"""Right before an option's text in normal form."""
 CONCLUDES = re.compile(
     r"^\W*"
     + _any(

@@ -1,6 +1,6 @@
 """Where a text names options by their letters, and what it says of each.
 
-Works on a text from `packaging.plain`. What follows from the mentions, `choices.read_choice` says.
+Works on a text from `packaging.unformatted`. What follows from the mentions, `choices.read_choice` says.
 """
 
 from __future__ import annotations

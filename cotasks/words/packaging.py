@@ -1,7 +1,8 @@
 r"""What models wrap their answers in, and how it is taken off.
 
-`clean` takes off what is no answer: tokens of chat templates, thoughts, tags, and turns that a model went on to invent.
-`plain` takes off how an answer is set: Markdown, HTML, LaTeX, full-width letters.
+`clean` takes off what is no answer: tokens of chat templates, thoughts, tags. `own_turn` also takes off the turns that
+a model goes on to invent.
+`unformatted` takes off how an answer is set: Markdown, HTML, LaTeX, full-width letters.
 `fields` finds the answers in JSON and in Python dictionaries, whole or broken.
 """
 
@@ -22,12 +23,14 @@ _TURN_END = re.compile(
 )
 """Tokens that end a model's turn; what follows the first turn that says something is not its answer."""
 _SPECIAL = re.compile(
-    r"<\|[^<>|]{1,40}\|>|<\uff5c[^<>\uff5c]{1,40}\uff5c>|</?s>|\[/?INST\]|<(?:pad|unk|bos|eos|end_of_turn|start_of_turn|image|video)>",
+    r"<\|[^<>|]{1,40}\|>|</?s>|\[/?INST\]|<(?:pad|unk|bos|eos|end_of_turn|start_of_turn|image|video)>",
     re.IGNORECASE,
 )
 """Tokens of chat templates and tokenizers that can be left over when an answer is decoded."""
-_FINAL_CHANNEL = "<|channel|>final<|message|>"
-"""Begins the answer proper in the format of gpt-oss."""
+_BARRED = re.compile(r"<\uff5c[^<>\uff5c]{1,40}\uff5c>")
+"""Such tokens of DeepSeek's."""
+_FINAL_CHANNEL, _ANALYSIS_CHANNEL = "<|channel|>final<|message|>", "<|channel|>analysis<|message|>"
+"""Begin the answer proper, and a thought, in the format of gpt-oss."""
 _THOUGHT = (
     r"(?:(?:seed:)?think(?:ing)?|thoughts?|reason(?:ing)?|rationale|analysis|reflection|scratchpad|caption|summary)"
 )
@@ -86,21 +89,28 @@ def turns(text: str) -> Iterator[str]:
     yield text
 
 
-def clean(answer: str, whole: bool = False) -> str:
+def clean(answer: str) -> str:
     """The answer proper, without special tokens, thoughts and outer blanks.
 
     What precedes the last `</think>` is thought, not answer; a thought that was never closed leaves nothing.
-    Where there is `<answer>...</answer>`, the last of these is the answer. What a model goes on with after its answer,
-    another "Question:" or the next speaker's turn, is not its answer; `whole` keeps it, for an answer may repeat the
-    question first.
+    Where there is `<answer>...</answer>`, the last of these is the answer.
     """
-    text = answer.rpartition(_FINAL_CHANNEL)[2]
-    begun = (_without_thought(part) for part in _parts(text))
-    text = _tagged(next((part for part in begun if _says_something(_SPECIAL.sub(" ", part))), ""))
-    text = _SPECIAL.sub(" ", text)
+    return _SPECIAL.sub(" ", _tagged(_without_thought(_final(answer)))).strip()
+
+
+def own_turn(answer: str, whole: bool = False) -> str:
+    """`clean`, up to where the model's turn ends: another "Question:" or the next speaker's turn is not its answer.
+    `whole` goes on to the token that ends the turn, for an answer may repeat the question first."""
+    begun = (_without_thought(part) for part in _parts(_final(answer)))
+    text = next((part for part in begun if _says_something(_SPECIAL.sub(" ", part))), "")
+    text = _BARRED.sub(" ", _SPECIAL.sub(" ", _tagged(text)))
     own = _OWN_TURN.match(text)
     text = text[own.end() :] if own and _says_something(text[own.end() :]) else text
     return (text if whole else next(turns(text))).strip()
+
+
+def _final(answer: str) -> str:
+    return answer.rpartition(_FINAL_CHANNEL)[2].partition(_ANALYSIS_CHANNEL)[0]
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -115,7 +125,7 @@ def _parts(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-# -- plain
+# -- unformatted
 
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _SET = re.compile(
@@ -165,7 +175,7 @@ def unboxed(text: str) -> Iterator[tuple[int, int, str]]:
         yield match.start(), end, text[match.end() : end - (not depth)]
 
 
-def plain(text: str) -> str:
+def unformatted(text: str) -> str:
     r"""The text without Markdown, HTML, LaTeX, quotes and list marks; letters and punctuation in their plain forms.
 
     `\boxed{...}` becomes a line "Answer: ..."; ticks and crosses become U+2713 and U+2717, arrows U+2192.
@@ -237,7 +247,7 @@ def unlabelled(text: str) -> str:
     "Answer:" or "The answer is" holds, up to an explanation; the whole where there is none."""
     told = [value for _, _, value in fields(text) if _says_something(value)]
     boxed = [content for _, _, content in unboxed(text) if _says_something(content)]
-    text = plain(told[-1] if told else boxed[-1] if boxed else text).strip()
+    text = unformatted(told[-1] if told else boxed[-1] if boxed else text).strip()
     for pattern, ends in ((_HEADING, False), (_LABEL, True)):
         for match in reversed(list(pattern.finditer(text))):
             rest = text[match.end() :].strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cotasks.words.normal import normalise, words_of
-from cotasks.words.packaging import clean, unlabelled
+from cotasks.words.packaging import own_turn, unlabelled
 
 REFUSALS = (
     "I cannot",
@@ -150,13 +150,13 @@ _SOURCE = re.compile(
 
 def is_blank(answer: str) -> bool:
     """True where no letter and no digit is left: nothing, punctuation, special tokens, undecodable bytes."""
-    return not words_of(clean(answer))
+    return not words_of(own_turn(answer))
 
 
 def is_refusal(answer: str) -> bool:
     """True where the answer, with or without a label such as "Answer:", begins with one of `REFUSALS` or is one of
     `WHOLE_REFUSALS`, compared in normal form, or a refusal in another language."""
-    text = clean(answer)
+    text = own_turn(answer)
     for said in (text, unlabelled(text)):
         form = normalise(_SOURCE.sub("", said, count=1))
         if (form + " ").startswith(_PREFIXES) or form in _WHOLE or form.startswith(EASTERN_REFUSALS):

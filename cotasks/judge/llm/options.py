@@ -1,0 +1,160 @@
+"""Asking a language model which options answers name, where the rules cannot tell: see `judge.options`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cotasks.errors import InputError, shorten
+from cotasks.judge.llm.loop import _in_a_loop
+from cotasks.judge.options import (
+    PREFIX,
+    OptionReader,
+    Readings,
+    read_readings,
+    read_reply,
+    reader_path,
+    reader_row,
+    readings_path,
+)
+from cotasks.runs.folder import Appender
+from cotasks.runs.run import Row, Run
+from cotasks.servers.address import OPENAI_URL, api_key, server_url
+from cotasks.servers.calls import Client, Completion, Held, Trouble, clean, read_payload
+from cotasks.tools.files import dump_json
+from cotasks.tools.progress import progress_bar
+
+REPLY_CHARACTERS = 2000
+"""What is kept of a reply."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a call of `ask` did."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    left: int
+    """Requests without a completion."""
+    reason: str
+    """Why, of the first of them; empty where there is none."""
+
+
+def option_reader(
+    name: str, base_url: str | None, temperature: float | None = 0.0, max_tokens: int = 1024
+) -> OptionReader:
+    """The reader `openai:MODEL` from what a user gives; without an address the environment's OPENAI_BASE_URL, else
+    OpenAI's own.
+
+    Raises InputError for a value outside its range, and an address that is none or holds a secret.
+    """
+    model = name.removeprefix(PREFIX)
+    if not name.startswith(PREFIX) or not model or any(character.isspace() for character in model):
+        raise InputError(f"choices_by {shorten(name)}; expected openai:MODEL, the model without blanks, or rules")
+    if temperature is not None and not 0 <= temperature <= 2:
+        raise InputError(f"temperature {temperature}; expected 0 to 2, or none")
+    if max_tokens < 1:
+        raise InputError(f"max_tokens {max_tokens}; expected 1 or more")
+    url = server_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    return OptionReader(model, url, None if temperature is None else float(temperature), max_tokens)
+
+
+def ask(run: Run, reader: OptionReader, concurrency: int, timeout: float, progress: bool) -> tuple[Readings, Asked]:
+    """Make `reader` the run's, and ask it about every answer that it has not read. A reading is written as it comes;
+    a request without a completion is left, and asked again by the next call.
+
+    Raises InputError where a file of the run is damaged, an argument is out of range, or the server lets nothing be
+    asked.
+    """
+    if not 1 <= concurrency <= 1000:
+        raise InputError(f"concurrency {concurrency}; expected 1 to 1000")
+    if not 0 < timeout < float("inf"):
+        raise InputError(f"timeout {timeout}; expected seconds")
+    secret = api_key(reader.base_url)
+    dump_json(reader_path(run.folder), reader_row(reader))
+    known = read_readings(run.folder)
+    jobs: dict[str, tuple[Row, int]] = {}
+    for (id_, _, _), row in run.generations.items():
+        question, answer = run.questions.get(id_), row.get("answer")
+        reading = known.of(answer, question)
+        if reading is not None and reading.pending and question is not None and isinstance(answer, str):
+            jobs[reading.key] = reader.request(question, answer), len(question["choices"])
+    work = _Work(jobs)
+    with Appender(readings_path(run.folder)) as file, progress_bar("answers") as update:
+
+        def write(row: Row) -> None:
+            file.append(row)
+            if progress:
+                update("read options", work.done, len(jobs))
+
+        if jobs:
+            _in_a_loop(_ask_all(work, reader, secret, min(concurrency, len(jobs)), timeout, write))
+    asked = Asked(work.calls, work.prompt_tokens, work.completion_tokens, len(work.failed), next(iter(work.failed), ""))
+    return read_readings(run.folder), asked
+
+
+@dataclass
+class _Work:
+    """What the workers of one call share."""
+
+    jobs: dict[str, tuple[Row, int]]
+    """{key: (request, number of options)}"""
+    done: int = 0
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Why, of each request without a completion."""
+    error: InputError | None = None
+    """What ends the asking."""
+
+
+async def _ask_all(
+    work: _Work, reader: OptionReader, secret: str, at_once: int, timeout: float, write: Callable[[Row], None]
+) -> None:
+    """Ask for all. Where nothing more can be asked, calls under way end first, and what they bring is written."""
+    client: Client[Completion] = Client(reader.base_url, secret, at_once, timeout, read_payload)
+    held: Held[str] = Held(client, "readings")
+    jobs = iter(work.jobs.items())
+
+    async def work_off() -> None:
+        for key, (request, count) in jobs:
+            if work.error is not None:
+                return
+            try:
+                outcome, lost = await client.ask(request)
+                work.calls += lost + (not isinstance(outcome, Trouble))
+                if isinstance(outcome, Trouble):
+                    held.add(key, outcome)
+                    continue
+            except InputError as error:
+                work.error = work.error or error
+                return
+            work.failed += [trouble.reason for _, trouble in held.release()]
+            work.done += 1
+            work.prompt_tokens += outcome.prompt_tokens or 0
+            work.completion_tokens += outcome.completion_tokens or 0
+            write(_row(key, outcome, count, secret))
+
+    async with client.api:
+        await asyncio.gather(*(work_off() for _ in range(at_once)))
+        if work.error is not None:
+            raise work.error
+        work.failed += [trouble.reason for _, trouble in held.finish()]
+
+
+def _row(key: str, completion: Completion, count: int, secret: str) -> Row:
+    """A row of `readings.jsonl`; the reply is kept where it is more than a letter."""
+    option = read_reply(completion.content, count)
+    return {
+        "key": key,
+        "option": option if isinstance(option, int) else None,
+        "problem": option if isinstance(option, str) else "",
+        "reply": clean(completion.content, secret)[:REPLY_CHARACTERS],
+        "served_model": completion.served_model,
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.completion_tokens,
+    }
