@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -16,9 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
-from cotasks.judge import run as judge
 from cotasks.judge.judges import verdicts_of
-from cotasks.judge.rules import judge_answer, token_f1, verdict_key
+from cotasks.judge.rules import RULES, judge_answer, token_f1, verdict_key
 from cotasks.judge.run import judge_run
 from cotasks.judge.verdicts import Verdict
 from cotasks.runs import folder as runs
@@ -195,7 +195,7 @@ def test_the_key_changes_with_all_that_could_change_the_verdict(field: str) -> N
 
 def test_a_new_rule_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = verdict_key("exact", "yes", question())
-    monkeypatch.setitem(judge.RULES, "exact", 10**6)
+    monkeypatch.setitem(RULES, "exact", dataclasses.replace(RULES["exact"], version=10**6))
     assert verdict_key("exact", "yes", question()) != before
 
 
@@ -222,7 +222,7 @@ def test_judge_run_writes_each_verdict_once(tmp_path: Path, monkeypatch: pytest.
     add_answers(folder, {("q1", "cotasks", 0): "to catch the ball"}, name="00001")
     assert (judge_run(folder).judged, len(rows_of(folder))) == (1, 4)
 
-    monkeypatch.setitem(judge.RULES, "exact", 10**6)
+    monkeypatch.setitem(RULES, "exact", dataclasses.replace(RULES["exact"], version=10**6))
     assert (judge_run(folder).judged, len(rows_of(folder))) == (4, 8)
     assert judge_run(folder).judged == 0
 

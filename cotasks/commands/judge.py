@@ -77,8 +77,8 @@ def judge(
     verdicts to RUN/verdicts; what is there already is not judged again. What cannot be measured stays unscored and is
     never counted as 0. WUPS needs WordNet: NLTK's data, /usr/share/wordnet, or the folder that COTASKS_WORDNET names.
     The judge sees question, references and answer; never context, condition or model. A model is not asked about an
-    answer that equals a reference. With --choices-by, a model is told the question, its options and an answer that names
-    no option by the rules, and says which option it chooses; what it read is kept in RUN/options, flagged in the
+    answer that equals a reference. With --choices-by, a model is told the question, its options and an answer that
+    names no option by the rules, and says which option it chooses; what it read is kept in RUN/options, flagged in the
     verdicts, and counted in the report. Ends with exit code 1 if verdicts are left or their calls failed.
     """
     given = dict(locals()) | {"max_new_tokens": max_tokens or max_new_tokens, "max_tokens": None}

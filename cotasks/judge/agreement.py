@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Literal
 
 from cotasks.errors import InputError
-from cotasks.judge.judges import judges_of, repeats_of, verdicts_of
+from cotasks.judge.judges import judge_named, judges_of, repeats_of, verdicts_of
 from cotasks.judge.llm.settings import local_verdict
-from cotasks.judge.rules import EQUAL, RULES
+from cotasks.judge.rules import EQUAL
 from cotasks.judge.verdicts import Verdict
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Run, read_run
@@ -149,7 +149,7 @@ def agreement_between(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -
     open_ended = [key for key, verdict in local.items() if verdict is None or verdict.reason == EQUAL]
     found = []
     for first, second in combinations(verdicts, 2):
-        keys = list(run.generations) if {first, second} <= RULES.keys() else open_ended
+        keys = list(run.generations) if judge_named(first).is_rule and judge_named(second).is_rule else open_ended
         pairs = [(verdicts[first][key], verdicts[second][key]) for key in keys]
         both = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
         scores = [[float(v.score or 0) for v in side] for side in zip(*both, strict=True)] or [[], []]

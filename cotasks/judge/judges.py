@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
+from cotasks.judge.llm.settings import PREFIX, file_stem, judge_name, read_llm_judge
 from cotasks.judge.options import read_readings
 from cotasks.judge.rules import READ_BY_MODEL, RULES, verdict_key
 from cotasks.judge.verdicts import NO_GENERATION, NOT_JUDGED, Verdict, combined, read_verdicts
@@ -52,24 +54,45 @@ class JudgeCounts:
     """The most frequent reason of these."""
 
 
-def rule_of(folder: Path, judge: str) -> int | str:
-    """The version of the rule that a run's verdicts follow: a language model's is its rubric."""
-    if judge in RULES:
-        return RULES[judge]
-    from cotasks.judge.llm.settings import read_llm_judge
+@dataclass(frozen=True)
+class Judge:
+    """One row: what is to be known of a judge to find its verdicts and tell which of them count."""
 
-    return read_llm_judge(folder, judge).rule
+    name: str
+    stem: str
+    """Its verdicts are `verdicts/<stem>.jsonl`."""
+    is_rule: bool
+    """Whether it is a row of `rules.RULES`; else a language model."""
+    rule: Callable[[Path], int | str]
+    """The version of the rule that a run's verdicts follow: a language model's is its rubric."""
+    keys: Callable[[Path], Callable[[Any, Mapping[str, Any] | None], Sequence[str]]]
+    """Run folder -> (answer, question) -> the keys of its verdicts: one, of a language model one for each repeat, under
+    its last settings there."""
+
+
+def judge_named(name: str) -> Judge:
+    """Raises InputError where there can be no such judge."""
+    if name in RULES:
+        return Judge(name, name, True, lambda folder: RULES[name].version, partial(_rule_keys, name))
+    if name.startswith(PREFIX):
+        read = partial(read_llm_judge, judge=name)
+        return Judge(name, file_stem(name), False, lambda folder: read(folder).rule, lambda folder: read(folder).keys)
+    raise InputError(f"unknown judge {name!r}; known: {', '.join(RULES)}, openai:MODEL")
+
+
+def _rule_keys(name: str, folder: Path) -> Callable[[Any, Mapping[str, Any] | None], Sequence[str]]:
+    readings = read_readings(folder)
+    return lambda answer, question: [verdict_key(name, answer, question, readings.of(answer, question))]
+
+
+def rule_of(folder: Path, judge: str) -> int | str:
+    """See `Judge.rule`."""
+    return judge_named(judge).rule(folder)
 
 
 def verdict_path(folder: Path, judge: str) -> Path:
     """The verdict file of a judge. Raises InputError where there can be no such judge."""
-    if judge in RULES:
-        return folder / "verdicts" / f"{judge}.jsonl"
-    if not judge.startswith("openai:"):
-        raise InputError(f"unknown judge {judge!r}; known: {', '.join(RULES)}, openai:MODEL")
-    from cotasks.judge.llm.settings import file_stem
-
-    return folder / "verdicts" / f"{file_stem(judge)}.jsonl"
+    return folder / "verdicts" / f"{judge_named(judge).stem}.jsonl"
 
 
 def count(run: Run, judge: str, **known: Any) -> JudgeCounts:
@@ -92,12 +115,8 @@ def count(run: Run, judge: str, **known: Any) -> JudgeCounts:
 def judges_of(folder: Path) -> list[str]:
     """The judges that a run has verdicts of: those of `RULES` in that order, then language models by file name."""
     found = [judge for judge in RULES if (folder / "verdicts" / f"{judge}.jsonl").exists()]
-    models = sorted((folder / "verdicts").glob("openai-*.jsonl"))
-    if models:
-        from cotasks.judge.llm.settings import judge_name
-
-        found += [judge for judge in (judge_name(path.stem) for path in models) if judge]
-    return found
+    models = (judge_name(path.stem) for path in sorted((folder / "verdicts").glob("openai-*.jsonl")))
+    return [*found, *(judge for judge in models if judge)]
 
 
 def strange_verdicts(folder: Path) -> list[str]:
@@ -112,14 +131,7 @@ def repeats_of(run: Run, judge: str) -> dict[Key, list[Verdict]]:
     Of a language model, those count that were given under its last settings.
     """
     known = {(key, hashed): verdict for key, hashed, verdict, _ in read_verdicts(verdict_path(run.folder, judge))}
-    keys_of: Callable[[Any, Mapping[str, Any] | None], Sequence[str]]
-    if judge in RULES:
-        readings = read_readings(run.folder)
-        keys_of = lambda answer, question: [verdict_key(judge, answer, question, readings.of(answer, question))]  # noqa: E731
-    else:
-        from cotasks.judge.llm.settings import read_llm_judge
-
-        keys_of = read_llm_judge(run.folder, judge).keys
+    keys_of = judge_named(judge).keys(run.folder)
     found = {}
     for key, row in run.generations.items():
         hashes = keys_of(row.get("answer"), run.questions.get(key[0]))
@@ -148,13 +160,11 @@ def verdicts_of(run: Run, judge: str) -> dict[Key, Verdict]:
 def rows_that_count(run: Run, judge: str) -> list[Row]:
     """The rows of a language model's verdict file that count: of each answer and repeat the last one, given under the
     settings of now."""
-    from cotasks.judge.llm.settings import read_llm_judge
-
-    settings = read_llm_judge(run.folder, judge)
+    keys_of = judge_named(judge).keys(run.folder)
     current = {
         (key, hashed)
         for key, row in run.generations.items()
-        for hashed in settings.keys(row.get("answer"), run.questions.get(key[0]))
+        for hashed in keys_of(row.get("answer"), run.questions.get(key[0]))
     }
     rows = {(key, hashed): row for key, hashed, _, row in read_verdicts(verdict_path(run.folder, judge))}
     return [row for at, row in rows.items() if at in current]

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
 
 from cotasks.judge.options import Reading
 from cotasks.judge.verdicts import NO_GENERATION, UNKNOWN_ID, Verdict
-from cotasks.judge.wups import THRESHOLDS, wups
+from cotasks.judge.wups import THRESHOLDS, load_wordnet, wups
 from cotasks.words.answers import is_blank, is_refusal, normalise, open_answers, read_choice
-
-RULES = {"exact": 2, "f1": 2, "wups0": 2, "wups0.9": 2}
-"""The local judges and the version of each one's rule: raise it with every change that could move a verdict,
-in `cotasks.words.answers` too.
-
-- `exact`: 100 where one of the answer's forms without packaging (`answers.open_answers`) equals a reference in normal
-  form (`answers.normalise`), else 0. Multiple choice: 100 where the option that the answer names
-  (`answers.read_choice`) has the right option's text, else 0.
-- `f1`: 100 times the F1 of the answer's words against a reference's, each counted as often as it occurs
-  (Rajpurkar et al. 2016), the best over the references. Multiple choice is judged as by `exact`.
-- `wups0`, `wups0.9`: 100 times NExT-QA's WUPS with that threshold, see `cotasks.judge.wups`; needs WordNet.
-  Multiple choice is judged as by `exact`.
-"""
 
 EQUAL = "equals a reference"
 
@@ -40,6 +29,63 @@ def token_f1(prediction: str, reference: str) -> float:
     ours, theirs = Counter(prediction.split()), Counter(reference.split())
     common = (ours & theirs).total()
     return 2 * common / (ours.total() + theirs.total()) if common else 0.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """An open-ended answer that says something. Texts are in normal form (`answers.normalise`)."""
+
+    text: str
+    """Without its packaging (`answers.open_answers`); the form that equals a reference, where one does."""
+    references: list[str]
+    """At least one."""
+    equal: bool
+    """Whether the text equals a reference."""
+    question_type: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A judge that is a rule: how it scores what an open-ended answer says. Everything else is the same for all:
+    options, blank answers, refusals, and whatever cannot be judged."""
+
+    version: int
+    """Raise it with every change that could move a verdict, in `cotasks.words.answers` too."""
+    score: Callable[[Said], Verdict]
+    equal_is_right: bool = True
+    """Whether an answer that equals a reference has full marks without being scored."""
+    prepare: Callable[[], object] = lambda: None
+    """Raises InputError or MissingExtra, before anything is written, where the rule lacks what it needs."""
+
+
+def _exact(said: Said) -> Verdict:
+    """0, for what does not equal a reference."""
+    return Verdict(0.0, False, False, "equals no reference")
+
+
+def _f1(said: Said) -> Verdict:
+    """100 times the F1 of the answer's words against a reference's, each counted as often as it occurs (Rajpurkar et
+    al. 2016), the best over the references."""
+    score = 100 * max(token_f1(said.text, reference) for reference in said.references)
+    return Verdict(score, False, False, "shares words with a reference" if score else "shares no word")
+
+
+def _wups(said: Said, threshold: float) -> Verdict:
+    """100 times NExT-QA's WUPS with a threshold, see `cotasks.judge.wups`; needs WordNet."""
+    score = 100 * wups(said.text, said.references, said.question_type, threshold)
+    return Verdict(score, said.equal, False, "words like a reference's" if score else "no word like a reference's")
+
+
+RULES: dict[str, Rule] = {
+    "exact": Rule(2, _exact),
+    "f1": Rule(2, _f1),
+    **{
+        name: Rule(2, partial(_wups, threshold=threshold), equal_is_right=False, prepare=load_wordnet)
+        for name, threshold in THRESHOLDS.items()
+    },
+}
+"""Name of a judge -> its rule. Multiple choice is judged alike by all: 100 where the option that the answer names
+(`answers.read_choice`) has the right option's text, else 0."""
 
 
 def judge_answer(
@@ -66,20 +112,14 @@ def judge_answer(
         return Verdict(None, None, False, "no reference answer")
     prediction, *others = [*open_answers(answer), normalise(answer)]
     matching = next((form for form in (prediction, *others) if form in references), None)
-    correct = matching is not None
-    if correct and judge not in THRESHOLDS:
+    rule = RULES[judge]
+    if matching is not None and rule.equal_is_right:
         return Verdict(100.0, True, False, EQUAL)
-    if not correct and is_blank(answer):
+    if matching is None and is_blank(answer):
         return Verdict(0.0, False, True, "blank")
-    if not correct and is_refusal(answer):
+    if matching is None and is_refusal(answer):
         return Verdict(0.0, False, True, "refusal")
-    if judge in THRESHOLDS:
-        score = 100 * wups(matching or prediction, references, question["question_type"], THRESHOLDS[judge])
-        return Verdict(score, correct, False, "words like a reference's" if score else "no word like a reference's")
-    if judge == "f1":
-        score = 100 * max(token_f1(prediction, reference) for reference in references)
-        return Verdict(score, False, False, "shares words with a reference" if score else "shares no word")
-    return Verdict(0.0, False, False, "equals no reference")
+    return rule.score(Said(matching or prediction, references, matching is not None, question["question_type"]))
 
 
 READ_BY_MODEL = "option read by a language model"
@@ -112,7 +152,7 @@ def verdict_key(judge: str, answer: Any, question: Mapping[str, Any] | None, rea
     """SHA-256, in hex, of all that could change a local judge's verdict."""
     question = question or {}
     parts = {
-        "rule": f"{judge}/{RULES[judge]}",
+        "rule": f"{judge}/{RULES[judge].version}",
         "question": question.get("question"),
         "category": question.get("category"),
         "references": [question.get("answer"), *question.get("additional_answers", ())],

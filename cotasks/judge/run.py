@@ -18,11 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.judge.judges import JudgeCounts, count, verdict_path
+from cotasks.judge.judges import JudgeCounts, count, judge_named, verdict_path
 from cotasks.judge.options import Readings, read_readings, reader_path
 from cotasks.judge.rules import RULES, judge_answer, verdict_key
 from cotasks.judge.verdicts import read_verdicts, verdict_row
-from cotasks.judge.wups import THRESHOLDS, load_wordnet
 from cotasks.runs import folder as runs
 from cotasks.runs.run import Run, run_with_answers
 
@@ -82,7 +81,7 @@ def judge_run(
     server lets nothing be asked.
     """
     path = verdict_path(folder, judge)
-    if judge not in RULES:
+    if not judge_named(judge).is_rule:
         if find_spec("openai") is None:
             raise MissingExtra("openai", "judge")
         if choices_by:
@@ -104,8 +103,7 @@ def judge_run(
         if value:
             raise InputError(f"{name} with judge {judge}, which is a rule; expected openai:MODEL beside it")
     run = run_with_answers(folder)
-    if judge in THRESHOLDS:
-        load_wordnet()  # an error before anything is written
+    RULES[judge].prepare()
     judged = kept = 0
     with runs.locked(folder, "judge"):
         reader = (base_url, temperature, max_tokens)

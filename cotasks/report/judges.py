@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from cotasks.judge.judges import judge_named
 from cotasks.judge.options import read_reader
-from cotasks.judge.rules import READ_BY_MODEL, RULES
+from cotasks.judge.rules import READ_BY_MODEL
 from cotasks.judge.verdicts import Verdict
 from cotasks.report.tables import NOTHING, Line, Table, number
 from cotasks.runs.folder import Key
@@ -33,7 +34,7 @@ SPREAD_NOTE = (
 def of_models(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -> tuple[list[Row], list[Row], list[str]]:
     """(agreement of the language models with each other and with `exact`, their spread over repeats, warnings of those
     that were not one model all the while)."""
-    models = [judge for judge in verdicts if judge not in RULES]
+    models = [judge for judge in verdicts if not judge_named(judge).is_rule]
     if not models:
         return [], [], []
     from cotasks.judge.agreement import agreement_between, spread_in
