@@ -23,7 +23,9 @@ from cotasks.models.families import (
     guess_family,
     limits_of,
 )
+from cotasks.prompts import build_prompt, parse_condition
 from cotasks.records.boxes import CoordinateFormat
+from tests.synthetic import make_record
 
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
@@ -266,6 +268,19 @@ def test_rows() -> None:
             assert family_of(model_type) is family
         size = (8, 8) if family.coordinates == "pixels" else None
         CoordinateFormat(family.coordinates, size)
+
+
+def test_a_new_family_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up row is found by type and by name, gives sizes, prompts and limits; nothing else knows of it."""
+    row = replace(FAMILIES["qwen2_vl"], name="fable", model_types=("fable_vl",), names=r"fable[-_]?vl?")
+    monkeypatch.setitem(FAMILIES, "fable", row)
+    assert family_of("fable_vl") is guess_family("Some-Lab/Fable-VL-2B") is row
+    size = frame_size(row, 640, 480, num_frames=8)
+    assert size == frame_size(FAMILIES["qwen2_vl"], 640, 480, num_frames=8)
+    prompt = build_prompt(make_record("v", 1), parse_condition("cotasks"), row, size, (64, 48))
+    assert prompt.context.count("dog") > 1
+    with pytest.raises(InputError, match="known: .*fable_vl"):
+        family_of("blip_2")
 
 
 def test_unknown_family_lists_the_known_ones() -> None:

@@ -13,12 +13,14 @@ import pytest
 from cotasks.cli import main
 from cotasks.errors import InputError
 from cotasks.generate import Sampling
+from cotasks.metrics.contrasts import Scores
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.studies import STUDIES, ablation, error_propagation, frames, oracle_gap, run_study, write_study
 from cotasks.studies import bias as bias_study
+from cotasks.studies.rows import means
 from cotasks.studies.run import study_named
-from cotasks.studies.study import Setup, common_grid
+from cotasks.studies.study import Setup, Study, common_grid
 from tests.test_contrasts import scores_of
 
 VIDEOS = [f"v{n // 2}" for n in range(8)]
@@ -169,6 +171,32 @@ def test_missing_answers_are_said_and_count_in_no_mean(records: Records, tmp_pat
     summary = json.loads(paths.summary.read_bytes())
     assert any(warning.startswith("1 of 8 answers are unscored") for warning in summary["warnings"])
     assert sorted(row["questions"] for row in rows_of(summary["tables"]["means"], group="all")) == [1, 2, 2, 2]
+
+
+def test_a_new_study_is_one_row(records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up study, entered in the table, runs to its page; nothing else knows of it."""
+
+    def tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[dict[str, Any]]]:
+        return {"means": means(scores, ["baseline", "cotasks-1"], scores.groups())}
+
+    def draw(figure: Any, tables: Any) -> None:
+        figure.subplots().plot([row["mean"] or 0.0 for row in tables["means"]])
+
+    row = Study(
+        name="when",
+        title="Does it help to know when?",
+        reading="`cotasks-1` is told step 1 alone.",
+        conditions=lambda setup: ["baseline", "cotasks-1"],
+        tables=tables,
+        pictures=lambda tables: [("when", draw)],
+    )
+    monkeypatch.setitem(STUDIES, "when", row)
+    paths, complete = run_study("when", records, "tiny", tmp_path, sampling=Sampling(max_new_tokens=2), progress=False)
+    assert complete
+    page = paths.markdown.read_text(encoding="utf-8")
+    assert page.startswith("# Does it help to know when?")
+    assert "(when.png)" in page
+    assert json.loads(paths.summary.read_bytes())["conditions"] == ["baseline", "cotasks-1"]
 
 
 @pytest.mark.parametrize("levels", [(0.5, 0.25), (0.0, 1.5), (0.25, 0.25)])
