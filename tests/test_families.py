@@ -279,7 +279,7 @@ def test_a_new_family_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert size == frame_size(FAMILIES["qwen2_vl"], 640, 480, num_frames=8)
     prompt = build_prompt(make_record("v", 1), parse_condition("cotasks"), row, size, (64, 48))
     assert prompt.context.count("dog") > 1
-    with pytest.raises(InputError, match="known: .*fable_vl"):
+    with pytest.raises(InputError, match=r"known: .*fable_vl"):
         family_of("blip_2")
 
 
