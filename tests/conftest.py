@@ -97,6 +97,14 @@ def session_cache(sample_cache: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Tests kill processes, not machines: what the kernel was given it keeps, and no file waits for its disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which raises as it does where the file is closed
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_cache(
     request: pytest.FixtureRequest, sample_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

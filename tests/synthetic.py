@@ -28,6 +28,7 @@ from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
 
 WIDTH, HEIGHT, FPS = 128, 96, 25
 BITS = 8
+_encoded: dict[str, bytes] = {}
 
 
 def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray[Any, Any]:
@@ -62,7 +63,16 @@ def write_video(
     rotation: int = 0,
     pixel_format: str = "yuv420p",
 ) -> Path:
-    """Write `picture(0)`, `picture(1)`, ... as a video of 25 frames a second, or shown at `times` in milliseconds."""
+    """Write `picture(0)`, `picture(1)`, ... as a video of 25 frames a second, or shown at `times` in milliseconds.
+
+    What was encoded once is only copied afterwards.
+    """
+    how = repr(
+        (path.suffix, frame_count, codec, gop, b_frames, options, container_options, times, rotation, pixel_format)
+    )
+    if how in _encoded:
+        path.write_bytes(_encoded[how])
+        return path
     with av.open(str(path), "w", options=container_options or {}) as container:
         stream: Any = container.add_stream(codec, rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixel_format
@@ -77,6 +87,7 @@ def write_video(
             frame.pts, frame.time_base = times[number] if times else number, base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    _encoded[how] = path.read_bytes()
     return path
 
 

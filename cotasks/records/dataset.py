@@ -196,8 +196,9 @@ def _with_names(rows: Any) -> Any:
     """The rows with names in the columns that were class labels when an older version wrote them."""
     from datasets import ClassLabel
 
+    features = rows.features
     for name in FORMER_LABELS:
-        label = rows.features.get(name)
+        label = features.get(name)
         if isinstance(label, ClassLabel):
             numbers = rows.select_columns([name]).with_format("arrow")[:][name].combine_chunks()
             named = pa.array(label.names, pa.string()).take(numbers)
@@ -218,7 +219,8 @@ def _typed(dataset: str, rows: Any) -> Any:
         raise InputError(
             f"{dataset}: columns missing: {', '.join(missing)}; expected a folder that `cotasks build` wrote"
         )
-    if all(rows.features.get(name) == feature for name, feature in FEATURES.items()):
+    found = rows.features  # a deep copy each time
+    if all(found.get(name) == feature for name, feature in FEATURES.items()):
         return rows.select_columns(list(FEATURES))
     table = rows.select_columns([name for name in FEATURES if name in rows.column_names]).with_format("arrow")[:]
     try:
