@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +138,26 @@ def test_a_refused_key_ends_it_and_keeps_what_came(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="refuses the API key"):
             judge_run(folder, base_url=server.url, choices_by=READER, concurrency=1, progress=False)
         assert len(read_readings(folder).options) == 3
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_ended_and_called_again_it_asks_no_answer_twice(tmp_path: Path, ending: signal.Signals) -> None:
+    folder = make_run(tmp_path / "run", {(f"q{i}", "baseline", 0): f"{UNREAD} {i}" for i in range(24)})
+    with JudgeServer(says("C"), latency=0.1) as server:
+        command = [sys.executable, "-m", "cotasks", "judge", str(folder), "--choices-by", READER]
+        command += ["--base-url", server.url, "--concurrency", "2"]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        path = readings_path(folder)
+        while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < 4):
+            time.sleep(0.01)
+        process.send_signal(ending)
+        assert process.wait(60) != 0
+        written, asked = path.read_bytes().count(b"\n"), len(server.completions)
+        assert 4 <= written < 24
+        assert ending == signal.SIGKILL or written == asked  # what was under way was waited for, and written
+        counts = judge_run(folder, base_url=server.url, choices_by=READER, progress=False)
+        assert (counts.scored, counts.left) == (24, 0)
+        assert len(server.completions) - asked == 24 - written
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cotasks.errors import InputError, shorten
+from cotasks.judge.llm.asker import LOOK_SECONDS
 from cotasks.judge.llm.loop import _in_a_loop
 from cotasks.judge.options import (
     PREFIX,
@@ -22,9 +23,10 @@ from cotasks.judge.options import (
 from cotasks.runs.folder import Appender
 from cotasks.runs.run import Row, Run
 from cotasks.servers.address import OPENAI_URL, api_key, server_url
-from cotasks.servers.calls import Client, Completion, Held, Trouble, clean, read_payload
+from cotasks.servers.calls import Client, Closed, Completion, Fatal, Held, Trouble, clean, read_payload
 from cotasks.tools.files import dump_json
 from cotasks.tools.progress import progress_bar
+from cotasks.tools.stopping import stop_signal
 
 REPLY_CHARACTERS = 2000
 """What is kept of a reply."""
@@ -66,6 +68,8 @@ def ask(run: Run, reader: OptionReader, concurrency: int, timeout: float, progre
     """Make `reader` the run's, and ask it about every answer that it has not read. A reading is written as it comes;
     a request without a completion is left, and asked again by the next call.
 
+    SIGINT and SIGTERM end it with KeyboardInterrupt, after the calls under way.
+
     Raises InputError where a file of the run is damaged, an argument is out of range, or the server lets nothing be
     asked.
     """
@@ -83,7 +87,11 @@ def ask(run: Run, reader: OptionReader, concurrency: int, timeout: float, progre
         if reading is not None and reading.pending and question is not None and isinstance(answer, str):
             jobs[reading.key] = reader.request(question, answer), len(question["choices"])
     work = _Work(jobs)
-    with Appender(readings_path(run.folder)) as file, progress_bar("answers") as update:
+    with (
+        stop_signal(True) as stopped,
+        Appender(readings_path(run.folder)) as file,
+        progress_bar("answers") as update,
+    ):
 
         def write(row: Row) -> None:
             file.append(row)
@@ -91,7 +99,10 @@ def ask(run: Run, reader: OptionReader, concurrency: int, timeout: float, progre
                 update("read options", work.done, len(jobs))
 
         if jobs:
-            _in_a_loop(_ask_all(work, reader, secret, min(concurrency, len(jobs)), timeout, write))
+            client: Client[Completion] = Client(reader.base_url, secret, concurrency, timeout, read_payload)
+            _in_a_loop(_ask_all(work, client, min(concurrency, len(jobs)), write, stopped))
+        if stopped():
+            raise KeyboardInterrupt
     asked = Asked(work.calls, work.prompt_tokens, work.completion_tokens, len(work.failed), next(iter(work.failed), ""))
     return read_readings(run.folder), asked
 
@@ -108,42 +119,59 @@ class _Work:
     completion_tokens: int = 0
     failed: list[str] = field(default_factory=list)
     """Why, of each request without a completion."""
-    error: InputError | None = None
+    error: Fatal | None = None
     """What ends the asking."""
 
 
 async def _ask_all(
-    work: _Work, reader: OptionReader, secret: str, at_once: int, timeout: float, write: Callable[[Row], None]
+    work: _Work,
+    client: Client[Completion],
+    at_once: int,
+    write: Callable[[Row], None],
+    stopped: Callable[[], bool],
 ) -> None:
-    """Ask for all. Where nothing more can be asked, calls under way end first, and what they bring is written."""
-    client: Client[Completion] = Client(reader.base_url, secret, at_once, timeout, read_payload)
+    """Ask for all. Where nothing more can or shall be asked, calls under way end first, and what they bring is written.
+
+    Raises Fatal where nothing more can be asked.
+    """
     held: Held[str] = Held(client, "readings")
     jobs = iter(work.jobs.items())
 
     async def work_off() -> None:
         for key, (request, count) in jobs:
-            if work.error is not None:
-                return
             try:
                 outcome, lost = await client.ask(request)
                 work.calls += lost + (not isinstance(outcome, Trouble))
                 if isinstance(outcome, Trouble):
                     held.add(key, outcome)
                     continue
-            except InputError as error:
+            except Closed:
+                return
+            except Fatal as error:
                 work.error = work.error or error
+                client.close()
                 return
             work.failed += [trouble.reason for _, trouble in held.release()]
             work.done += 1
             work.prompt_tokens += outcome.prompt_tokens or 0
             work.completion_tokens += outcome.completion_tokens or 0
-            write(_row(key, outcome, count, secret))
+            write(_row(key, outcome, count, client.secret))
+
+    async def watch() -> None:
+        while not stopped():
+            await asyncio.sleep(LOOK_SECONDS)
+        client.close()
 
     async with client.api:
-        await asyncio.gather(*(work_off() for _ in range(at_once)))
-        if work.error is not None:
-            raise work.error
-        work.failed += [trouble.reason for _, trouble in held.finish()]
+        watching = asyncio.create_task(watch())
+        try:
+            await asyncio.gather(*(work_off() for _ in range(at_once)))
+        finally:
+            watching.cancel()
+    if work.error is not None:
+        work.error.begun = work.done > 0
+        raise work.error
+    work.failed += [] if client.closed else [trouble.reason for _, trouble in held.finish()]
 
 
 def _row(key: str, completion: Completion, count: int, secret: str) -> Row:
