@@ -68,6 +68,7 @@ class Built:
     record: Record
     keyframes_left_out: int
     keyframes_outside_clip: int
+    boxes_rescaled: bool
     unmatched_proposals: tuple[str, ...]
     place: str
     """Of its question, for messages."""
@@ -192,6 +193,7 @@ def _build(question: Question, annotation: VideoAnnotation, annotator: Annotator
         record=record,
         keyframes_left_out=annotation.keyframes_left_out,
         keyframes_outside_clip=annotation.keyframes_outside_clip,
+        boxes_rescaled=annotation.boxes_rescaled,
         unmatched_proposals=localized.unmatched,
         place=question.place,
     )

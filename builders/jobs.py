@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from multiprocessing import connection
-from multiprocessing.context import BaseContext
 
 import pyarrow as pa
 
@@ -23,6 +18,7 @@ from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, checked
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.schema import Record
+from cotasks.tools.processes import end_with_parent, start_method
 
 BYTES_A_JOB = 4 * 2**20
 """Annotation that a job parses, about 50 ms: so the processes end together, and little waits in memory."""
@@ -42,6 +38,8 @@ class SplitSummary:
     entity_origins: Counter[str] = field(default_factory=Counter)
     keyframes_left_out: int = 0
     keyframes_outside_clip: int = 0
+    boxes_rescaled: int = 0
+    """Records whose boxes were scaled to the size of their video file."""
     unmatched_proposals: int = 0
     left_out_of_annotation: Counter[str] = field(default_factory=Counter)
     """Odd boxes and relations that videos' annotation goes without, by reason."""
@@ -120,18 +118,6 @@ def workers(plans: Mapping[str, SplitPlan], num_proc: int) -> Iterator[Workers]:
         yield Workers(plans, pool, num_proc)
 
 
-def start_method() -> BaseContext:
-    """How processes are started: by fork on Linux while this process has one Python thread, else anew.
-
-    A fork starts at once and shares modules and plans, where a new interpreter imports for about a second, more than
-    it then saves. It copies locks in the state that they are in, so it is safe only where no other thread could hold
-    one. The threads that OpenBLAS and Arrow keep are no such danger: both libraries see to them at a fork, and the
-    workers use neither's. Elsewhere than on Linux system libraries may not survive a fork.
-    """
-    can_fork = sys.platform == "linux" and threading.active_count() == 1
-    return multiprocessing.get_context("fork" if can_fork else "spawn")
-
-
 def share_out(plan: SplitPlan) -> Iterator[tuple[int, int]]:
     """(start, end) of the tasks of each job: consecutive videos with about BYTES_A_JOB of annotation."""
     start, size = 0, 0
@@ -151,15 +137,7 @@ def _start_worker(plans: Mapping[str, SplitPlan]) -> None:
     global _plans
     _plans = plans
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; this process's parent answers it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A pool's worker would wait for jobs for ever where its parent was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _work(split: str, start: int, end: int) -> _Packed:
@@ -198,6 +176,7 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
         summary.entity_origins[record.frame_localization.entity_origin] += 1
         summary.keyframes_left_out += item.keyframes_left_out
         summary.keyframes_outside_clip += item.keyframes_outside_clip
+        summary.boxes_rescaled += item.boxes_rescaled
         summary.unmatched_proposals += len(item.unmatched_proposals)
         summary.left_out_of_annotation.update(odd.reason for odd in item.left_out)
         for odd in item.left_out:

@@ -41,11 +41,11 @@ def instructions(record: Record | Mapping[str, Any], **options: Any) -> dict[str
     return make_instructions(record, **options)
 
 
-def draw(record: Record, videos: str | Path | None = None) -> Image:
+def draw(record: Record, videos: str | Path | None = None, video_check: str = "fail") -> Image:
     """The picture of a record: grid frames with boxes; see `cotasks.look.record.draw`."""
     from cotasks.look.record import draw as draw_record
 
-    return draw_record(record, videos)
+    return draw_record(record, videos, video_check)
 
 
 def _to_html(record: Record) -> str:

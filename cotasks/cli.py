@@ -15,6 +15,7 @@ import typer
 from cotasks.commands import common
 from cotasks.commands.audit import audit
 from cotasks.commands.build import build
+from cotasks.commands.check import check
 from cotasks.commands.demo import demo
 from cotasks.commands.generate import generate
 from cotasks.commands.info import info
@@ -31,7 +32,7 @@ from cotasks.words.plain import printable
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
-    "Data": (build, show, audit, push),
+    "Data": (build, check, show, audit, push),
     "Models": (generate, predict, study),
     "Scores": (judge, report, steps),
 }

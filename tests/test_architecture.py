@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     ("errors", "version"),
-    ("sample", "servers", "tools", "words"),
-    ("pages", "records", "video"),
+    ("sample", "servers", "tools", "video", "words"),
+    ("pages", "records"),
     ("builders.readers", "models", "steps"),
     ("builders", "look", "prompts"),
     ("runs", "training"),

@@ -12,11 +12,13 @@ from PIL import Image
 
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES, frame_size
+from cotasks.records.schema import Span
+from cotasks.records.timeline import grid_frames
 from cotasks.training import export
 from cotasks.training.examples import TASKS, examples_of, instructions
 from cotasks.training.export import write_llama_factory, write_ms_swift
 from cotasks.video.reading import read_frames
-from tests.synthetic import make_record, write_video
+from tests.synthetic import FPS, make_record, write_video
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +119,7 @@ def test_what_needs_its_frames(
 
 
 def test_part_of_a_video_needs_its_frames(tmp_path: Path, videos: Path) -> None:
-    rows = rows_of(("baseline",), frame_count=30)  # of 60
+    rows = rows_of(("baseline",), clip=Span(0.0, 1.2), frames=grid_frames([0, 10, 20, 29], FPS))  # 30 of 60 frames
     with pytest.raises(InputError, match=r"no example can be written; nextqa/validation/b/0: the clip is only a part"):
         write_ms_swift(rows, tmp_path / "out.jsonl", videos, report=lambda event: None)
     assert list(tmp_path.iterdir()) == []

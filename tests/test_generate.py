@@ -459,6 +459,7 @@ def test_more_frames_than_the_grid(world: Path, tmp_path: Path) -> None:
         run(world, tmp_path, num_frames=7)
     # a grid of every frame there is of a short video is shown whole
     rows = [make_record("v0", 0), make_record("v1", 0, frame_count=3)]
+    write_video(world / "videos" / "v1.mp4", 3)
     records = load_records(str(write_folder(world / "changed", rows)))
     assert run(world, tmp_path, "baseline", records=records, num_frames=6).complete
 

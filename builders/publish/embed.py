@@ -14,9 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, Video
 
-from cotasks.errors import InputError, shorten
+from cotasks.errors import InputError
+from cotasks.records.checking import check_videos, expectation_tables, expected_videos
 from cotasks.records.schema import FEATURES
 from cotasks.tools.files import writing
+from cotasks.video.check import check_mode
+from cotasks.video.files import video_file
 
 SUFFIX = "_videos"
 """Config -> the name of its copy with videos."""
@@ -46,9 +49,7 @@ def find_videos(paths: Sequence[str], videos: Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
     missing: list[str] = []
     for path in dict.fromkeys(paths):
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise InputError(f"video_path {shorten(path)}: expected a path below the video folder")
-        file = videos / path
+        file = video_file(videos, path)
         sizes[path] = file.stat().st_size if file.is_file() else 0
         if not sizes[path]:
             missing.append(path)
@@ -60,6 +61,23 @@ def find_videos(paths: Sequence[str], videos: Path) -> dict[str, int]:
             "video file missing",
         )
     return sizes
+
+
+def check_videos_of(shards: Sequence[Path], videos: Path, mode: str) -> None:
+    """Look at every video that rows name, see `cotasks.video.check`.
+
+    Raises InputError that counts the files that are no video, or with mode `fail` not the annotated one, and names the
+    first.
+    """
+    check_mode(mode)
+    tables = (group for shard in shards for group in expectation_tables(pq.ParquetFile(shard)))
+    wrong = [found for found in check_videos(expected_videos(tables), videos, mode=mode) if found.reason]
+    if wrong:
+        raise InputError(
+            f"{videos}: {len(wrong)} videos are not what their records say, the first: {wrong[0].detail}; "
+            "`cotasks check` lists them all",
+            wrong[0].reason,
+        )
 
 
 def plan_shards(paths: Sequence[str], sizes: Mapping[str, int]) -> list[list[Group]]:

@@ -106,6 +106,7 @@ def push(
     tag: str | None = None,
     private: bool = False,
     embed_videos: Path | None = None,
+    video_check: str = "fail",
     dry_run: bool = False,
     endpoint: str | None = None,
     on_shard: Callable[[str, int, int], None] = lambda config, done, total: None,
@@ -122,6 +123,8 @@ def push(
         private: make a new repository private.
         embed_videos: folder that `video_path` is relative to. Each config gets a copy with the videos in its rows. One
             shard of about 0.5 GB at a time is written to the folder for temporary files.
+        video_check: what is done where one of these is not the annotated one, of `cotasks.video.check.MODES`; what is
+            no video is never sent.
         dry_run: ask the Hub what it has and send nothing. Shards with videos are written and compared too.
         endpoint: another Hub than the one that huggingface_hub is set to.
         on_shard: called with (config, shards done, shards in all) for copies with videos.
@@ -129,9 +132,9 @@ def push(
     The token is looked for where huggingface_hub keeps it, and is never printed.
 
     Raises InputError, before anything is sent, where the folder is not one that a build wrote, no token is there, the
-    tag exists, the repository is public and should be private, or a video is missing; and where the Hub refuses or
-    the connection breaks for good: then the old version stands untouched, or, if the commit was made already, the new
-    one without its tag.
+    tag exists, the repository is public and should be private, or a video is missing, none, or not the annotated one;
+    and where the Hub refuses or the connection breaks for good: then the old version stands untouched, or, if the
+    commit was made already, the new one without its tag.
     """
     from cotasks.builders.publish.built import check_folder
 
@@ -140,6 +143,8 @@ def push(
     checked = check_folder(Path(folder))
     video_paths = embed.read_video_paths([shard.path for shard in checked.shards]) if embed_videos else []
     sizes = embed.find_videos(video_paths, Path(embed_videos)) if embed_videos else {}
+    if embed_videos:
+        embed.check_videos_of([shard.path for shard in checked.shards], Path(embed_videos), video_check)
     copies = {config + embed.SUFFIX: config for config in checked.builds} if embed_videos else {}
     token = _token()
     with _hub_errors(repo_id, token), tempfile.TemporaryDirectory(prefix="cotasks-push-") as scratch:

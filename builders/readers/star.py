@@ -16,6 +16,7 @@ from cotasks.builders.readers.checks import expect_list, expect_object, is_numbe
 from cotasks.builders.readers.plain_pickle import read_plain_pickle
 from cotasks.builders.readers.situations import StarClasses, StarItem, annotation
 from cotasks.builders.readers.source import Annotator, Asked, Plan
+from cotasks.builders.readers.star_video import fit_to_file
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Question, Skipped, VideoAnnotation
 from cotasks.records.schema import Span
@@ -47,21 +48,19 @@ class StarAnnotator(Annotator):
         return question.id
 
     def annotate(self, question: Question) -> VideoAnnotation:
-        """See `situations.annotation`; the size comes from the video's header where the videos are at hand, else from
-        `sizes`."""
+        """See `situations.annotation`; where the videos are at hand, size and boxes are those of the file, see
+        `fit_to_file`; else the size comes from `sizes`."""
         assert self.classes is not None  # read with the questions
         if question.video_id not in self.fps:
             fault = f"{question.place}: video {question.video_id} is not in video_fps"
             raise InputError(fault, "fps of the video unknown")
-        size = self.sizes.get(question.video_id)
+        (clip, situations), fps = question.own_annotation, self.fps[question.video_id]
+        size, rescaled = self.sizes.get(question.video_id), False
         if self.videos is not None:
-            from cotasks.video.reading import probe
-
-            info = probe(str(Path(self.videos, question.video_path)))
-            size = (info.frame_count, info.width, info.height)
-        clip, situations = question.own_annotation
-        item, fps = StarItem(question, clip, situations), self.fps[question.video_id]
-        return annotation(item, self.classes, fps, size=size, num_frames=self.num_frames, grid=self.grid)
+            situations, size, rescaled = fit_to_file(situations, clip, fps, size, self.videos, question.video_path)
+        item = StarItem(question, clip, situations)
+        found = annotation(item, self.classes, fps, size=size, num_frames=self.num_frames, grid=self.grid)
+        return replace(found, boxes_rescaled=rescaled)
 
 
 def plan(asked: Asked) -> Plan:

@@ -102,6 +102,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The content of `audit.json`; arguments and errors as of `audit`."""
     from cotasks.audit import chance, counts
+    from cotasks.records.dataset import load_splits
 
     loaded = load_splits(dataset, config)
     config = loaded[0].config
@@ -132,21 +133,6 @@ def summarise(
         "splits": {r.split: {"fingerprint": r.fingerprint, **_split_summary(found[r.split], kinds)} for r in loaded},
         "leakage": leakage.rows(),
     }
-
-
-def load_splits(dataset: str, config: str | None) -> list[Records]:
-    """Every split of a config. Raises InputError as `load_records` does."""
-    from cotasks.records.dataset import SPLITS, load_records
-
-    try:
-        first = load_records(dataset, None, config)
-    except InputError as error:
-        try:
-            first = load_records(dataset, "train", config)  # train and test, and no validation
-        except InputError:
-            raise error from None
-    names = [name for name in SPLITS if name in first.rows.info.splits]
-    return [first if name == first.split else load_records(dataset, name, config) for name in names]
 
 
 def measure_leakage(

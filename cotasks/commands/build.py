@@ -131,8 +131,9 @@ def build(
                 print(f"{name}: no record was written", *examples.lines(), sep="\n")
             raise
     for name, counts in summary.splits.items():
+        rescaled = f"; boxes of {counts.boxes_rescaled} scaled to their videos" if counts.boxes_rescaled else ""
         skipped = f"; skipped {counts.skipped.total()}: {describe_skipped(counts.skipped)}" if counts.skipped else ""
-        print(f"{name}: {counts.records} records of {counts.questions} questions{skipped}")
+        print(f"{name}: {counts.records} records of {counts.questions} questions{rescaled}{skipped}")
         if counts.left_out_of_annotation:
             print(f"{name}: left out of the annotation: {describe_skipped(counts.left_out_of_annotation)}")
         for line in summary.examples[name].lines():

@@ -77,6 +77,19 @@ def default_folder(kind: str, *names: str | None) -> Path:
     return folder
 
 
+VideoCheck = Annotated[
+    str,
+    typer.Option(
+        help="What is done about a video that is not the annotated one, see `cotasks check`: fail, warn or off.",
+        rich_help_panel=DATA,
+    ),
+]
+RunVideoCheck = Annotated[
+    str | None,
+    typer.Option(help="fail, warn or off, as of `cotasks generate`; by default as the run did.", rich_help_panel=DATA),
+]
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """How a model is asked; the fields are the command line's options."""
@@ -127,6 +140,7 @@ class ModelOptions:
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try again what failed before.", rich_help_panel=OUTPUT)
     ] = False
+    video_check: VideoCheck = "fail"
     backend: Annotated[
         str,
         typer.Option(
@@ -184,7 +198,7 @@ class ModelOptions:
         return ("judge" if self.backend == "server" else "models", *(["video"] if video else []))
 
     def arguments(self) -> dict[str, Any]:
-        """What `cotasks.generate` takes as loading, batching, server and retry_failures.
+        """What `cotasks.generate` takes as loading, batching, server, retry_failures and video_check.
 
         Raises InputError where options contradict one another.
         """
@@ -196,8 +210,9 @@ class ModelOptions:
 
         loading, batching = of(Loading), of(Batching)
         here = {field.name for group in (loading, batching) for field in dataclasses.fields(group)}
-        server = self._server(here | {"retry_failures", "backend"})
-        return {"loading": loading, "batching": batching, "server": server, "retry_failures": self.retry_failures}
+        server = self._server(here | {"retry_failures", "video_check", "backend"})
+        others = {"retry_failures": self.retry_failures, "video_check": self.video_check}
+        return {"loading": loading, "batching": batching, "server": server, **others}
 
     def _server(self, others: Set[str]) -> ServerOptions | None:
         """What the options but `others` say of a server; None for the other backend. Raises InputError where they

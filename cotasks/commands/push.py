@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cotasks.commands.extras import require
+from cotasks.commands.options import VideoCheck
 
 
 def push(
@@ -22,6 +23,7 @@ def push(
     embed_videos: Annotated[
         Path | None, typer.Option(help="Folder of the videos: add a copy of each config with them in its rows.")
     ] = None,
+    video_check: VideoCheck = "fail",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would change; send nothing.")] = False,
 ) -> None:
     """Publish a built folder on the Hub as one commit, and tag it.
@@ -36,7 +38,14 @@ def push(
 
     with progress_bar("shards") as update:
         result = push_folder(
-            folder, repo, tag=tag, private=private, embed_videos=embed_videos, dry_run=dry_run, on_shard=update
+            folder,
+            repo,
+            tag=tag,
+            private=private,
+            embed_videos=embed_videos,
+            video_check=video_check,
+            dry_run=dry_run,
+            on_shard=update,
         )
     print("\n".join(result.lines()))
     if result.dry_run:

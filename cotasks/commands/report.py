@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cotasks.commands.extras import require
-from cotasks.commands.options import DATA, OUTPUT, Videos
+from cotasks.commands.options import DATA, OUTPUT, RunVideoCheck, Videos
 from cotasks.commands.output import print_markdown
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def report(
         str | None, typer.Option(help="The records, where they are not where run.json says.", rich_help_panel=DATA)
     ] = None,
     videos: Videos = None,
+    video_check: RunVideoCheck = None,
     frames: Annotated[bool, typer.Option(help="Show frames on the page.", rich_help_panel=OUTPUT)] = True,
 ) -> None:
     """Write the tables of one or several runs, and a page to read their answers on.
@@ -36,7 +37,16 @@ def report(
     require("report")
     from cotasks.report import write_report
 
-    paths = write_report(runs, baseline=baseline, judge=judge, out=out, dataset=dataset, videos=videos, frames=frames)
+    paths = write_report(
+        runs,
+        baseline=baseline,
+        judge=judge,
+        out=out,
+        dataset=dataset,
+        videos=videos,
+        video_check=video_check,
+        frames=frames,
+    )
     print_tables(paths)
     print(f"Report {paths.html}")
 

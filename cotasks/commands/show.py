@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cotasks.commands.extras import require
-from cotasks.commands.options import OUTPUT, Config, Dataset, Split, Videos
+from cotasks.commands.options import OUTPUT, Config, Dataset, Split, VideoCheck, Videos
 from cotasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def show(
     id: Annotated[str | None, typer.Option(help="The record with this id.")] = None,
     index: Annotated[int | None, typer.Option(help="The record at this position of the split, from 0.", min=0)] = None,
     videos: Videos = None,
+    video_check: VideoCheck = "fail",
     out: Annotated[
         Path | None, typer.Option(help="PNG: a contact sheet; MP4 or GIF: moving boxes.", rich_help_panel=OUTPUT)
     ] = None,
@@ -43,7 +44,7 @@ def show(
     records, record = _find(dataset, config, split, id, index)
     print(printable(describe(record)))
     if out is not None:
-        write(record, out, records.video_folder(videos))
+        write(record, out, records.video_folder(videos), video_check)
         print(f"Drew {out}")
 
 

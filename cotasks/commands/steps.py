@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cotasks.commands.extras import judge_extras, require
-from cotasks.commands.options import DATA, JUDGE, OUTPUT, Videos
+from cotasks.commands.options import DATA, JUDGE, OUTPUT, RunVideoCheck, Videos
 from cotasks.commands.output import print_markdown
 
 
@@ -29,6 +29,7 @@ def steps(
     base_url: Annotated[str | None, typer.Option(help="Of the judge's server.", rich_help_panel=JUDGE)] = None,
     judge_url: Annotated[str | None, typer.Option(hidden=True)] = None,
     videos: Videos = None,
+    video_check: RunVideoCheck = None,
     all_scores: Annotated[
         bool, typer.Option("--all", help="Print every score, not the main ones only.", rich_help_panel=OUTPUT)
     ] = False,
@@ -40,6 +41,8 @@ def steps(
     require("report", *judge_extras(judge))
     from cotasks.step_scores.report import render, write_step_report
 
-    paths, summary = write_step_report(predictions, out, dataset, judge, videos, base_url=base_url or judge_url)
+    paths, summary = write_step_report(
+        predictions, out, dataset, judge, videos, video_check, base_url=base_url or judge_url
+    )
     print_markdown(render(summary, main_only=not all_scores))
     print(f"Step table {paths.markdown}")

@@ -1,7 +1,8 @@
 """What a run would ask, without asking: prompts as they would be sent, and counts of tokens, videos and faults.
 
 A model in this process is built without its weights (`load_without_weights`), a server is not called. Nothing is
-written. Frames are decoded for the shown prompts to a server only; of every other video the header is read at most.
+written. Frames are decoded for the shown prompts to a server only; of other videos no more is read than it takes to check
+them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ from cotasks.prompts.view import Predictions, shown_frames
 from cotasks.records.boxes import Size
 from cotasks.records.dataset import Records
 from cotasks.records.schema import Record
+from cotasks.records.videos import Videos, videos_of
 from cotasks.tools.progress import progress_bar
-from cotasks.video.reading import probe
 
 SHOWN = 2
 """Prompts shown of each condition."""
@@ -128,6 +128,7 @@ def dry_run(
     sampling: Sampling = GREEDY,
     loading: Loading = DEFAULT_LOADING,
     server: ServerOptions | None = None,
+    video_check: str = "fail",
 ) -> DryRun:
     """Write every prompt of a run and count. Arguments as of `cotasks.generate.generate`.
 
@@ -137,6 +138,7 @@ def dry_run(
     conditions = [dataclasses.replace(c, num_frames=c.num_frames or num_frames) for c in conditions]
     folder = records.video_folder(videos)
     check_work(records, conditions, folder)
+    at = videos_of(folder, video_check)
     check_processes(1, 1, conditions, loading, DEFAULT_BATCHING, server)
     told = open_predictions(predictions, records, conditions)
     model: Model | ServedModel
@@ -154,7 +156,7 @@ def dry_run(
     # every prompt, video by video
     with progress_bar("videos") as update:
         for number, (_, rows) in enumerate(groupby(records, key=lambda record: record.video_id), 1):
-            _count_video(found, list(rows), conditions, model, folder, told, count, sampling)
+            _count_video(found, list(rows), conditions, model, at, told, count, sampling)
             update("dry run", number, len(work.videos))
     return found
 
@@ -164,26 +166,24 @@ def _count_video(
     records: Sequence[Record],
     conditions: Sequence[Condition],
     model: Model | ServedModel,
-    folder: Path | None,
+    videos: Videos | None,
     told: Predictions | None,
     count: Counter,
     sampling: Sampling,
 ) -> None:
     """Add the prompts about one video."""
-    look = cache(probe)
     indices: set[tuple[str, int]] = set()
     for condition in conditions:
         counts = found.conditions[condition.name]
         for record in records:
-            path = folder / record.video_path if folder is not None else None
             try:
-                source = shown_size(record, condition, path, look)
+                source = shown_size(record, condition, videos)
                 shown = shown_frames(record, condition)
                 size = frame_size(model.family, *source, num_frames=len(shown), limits=model.limits)
                 prompt = build_prompt(record, condition, model.family, size, source, model.count_tokens, told)
                 text, video = count(record, prompt, size)
                 if counts.prompts < SHOWN:
-                    sent = _sent(model, record, condition, prompt, size, folder, told, sampling)
+                    sent = _sent(model, record, condition, prompt, size, videos, told, sampling)
                     found.shown.append(Shown(condition.name, record.id, sent))
             except Exception as error:  # as in a run, one odd record does not stop the others
                 stop_at_environment_fault(error, record.id)
@@ -262,7 +262,7 @@ def _sent(
     condition: Condition,
     prompt: Prompt,
     size: Size,
-    folder: Path | None,
+    videos: Videos | None,
     told: Predictions | None,
     sampling: Sampling,
 ) -> str:
@@ -275,7 +275,8 @@ def _sent(
         frames = f"{len(prompt.frames)} frames of {size[0]}x{size[1]}, {first:.2f} s to {last:.2f} s of the file"
         return f"{text}\n[{model.processor.video_token}: {frames}]"
     key = (record.id, condition.name, 0)
-    item = next(prepare_video([record], [condition], {key}, model, folder, 1, told))
+    folder, check = (videos.folder, videos.check) if videos is not None else (None, "fail")
+    item = next(prepare_video([record], [condition], {key}, model, folder, 1, told, check))
     if not isinstance(item, Item):
         raise InputError(item["detail"], item["reason"])
     parts = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +21,11 @@ from cotasks.prompts.view import Predictions, shown_frames
 from cotasks.records.boxes import Size
 from cotasks.records.dataset import Records
 from cotasks.records.schema import Record
+from cotasks.records.videos import Videos, videos_of
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Row
-from cotasks.video.packets import Image, VideoInfo
-from cotasks.video.reading import probe, read_frames
+from cotasks.video.packets import Image
+from cotasks.video.reading import read_frames
 
 Outcome = tuple[list[Row], list[Row]]
 """Lines for the generations file, and for the failures file."""
@@ -72,6 +72,8 @@ class Asking:
     """Threads that prepare videos."""
     predictions: Predictions | None = None
     """Needed where a condition's steps are predicted."""
+    video_check: str = "fail"
+    """What is done about a video that is not the annotated one, of `cotasks.video.check.MODES`."""
     waited: Waited = field(default_factory=Waited)
     """Time that the model spent waiting for videos: with a server, that a call could have gone out."""
     stopped: str = ""
@@ -87,6 +89,7 @@ class Asking:
             self.video_folder,
             self.sampling.num_samples,
             self.predictions,
+            self.video_check,
         )
 
 
@@ -116,6 +119,7 @@ def prepare_video(
     video_folder: Path | None,
     num_samples: int = 1,
     predictions: Predictions | None = None,
+    video_check: str = "fail",
 ) -> Iterator[Item | Row]:
     """Prompts with their frames, and failure rows: one or the other for each pending key of these records.
 
@@ -130,9 +134,10 @@ def prepare_video(
         video_folder: needed where a condition shows the video.
         num_samples: answers a prompt; their keys differ in the last place.
         predictions: needed where a condition's steps are predicted.
+        video_check: what is done about a video that is not the annotated one, of `cotasks.video.check.MODES`.
     """
-    # prompts, each with the size of its frames; what cannot be written fails here
-    look = cache(probe)
+    # prompts, each with the size of its frames; what cannot be written fails here, and so do other videos
+    videos = videos_of(video_folder, video_check)
     asked: list[tuple[Record, Key, Prompt, Size]] = []
     for condition in conditions:
         for record in records:
@@ -140,9 +145,8 @@ def prepare_video(
             keys = [key for key in keys if key in pending]
             if not keys:
                 continue
-            path = video_folder / record.video_path if video_folder is not None else None
             try:
-                prompt, size = _prompt(record, condition, model, path, look, predictions)
+                prompt, size = _prompt(record, condition, model, videos, predictions)
             except Exception as error:  # one odd record must not stop the others
                 stop_at_environment_fault(error, record.id)
                 yield from (failure_row(key, record.video_id, error) for key in keys)
@@ -152,7 +156,8 @@ def prepare_video(
     # which frames are wanted of each video file in each size
     indices: dict[tuple[str, Size], set[int]] = {}
     for record, _, prompt, size in asked:
-        indices.setdefault((record.video_path, size), set()).update(f.index for f in prompt.frames)
+        if prompt.frames:
+            indices.setdefault((record.video_path, size), set()).update(_in_file(record, prompt, videos)[1])
     # pixels: all frames of a file in one size are read when the first prompt needs them
     pixels: dict[tuple[str, Size], tuple[list[int], Image] | None] = {}
     clips: dict[Any, Clip] = {}
@@ -160,18 +165,17 @@ def prepare_video(
         if not prompt.frames:
             yield Item(key, record.video_id, prompt, None)
             continue
-        assert video_folder is not None  # `generate` saw to it
-        path, place = video_folder / record.video_path, (record.video_path, size)
-        wanted = [f.index for f in prompt.frames]
+        place, numbers = (record.video_path, size), [f.index for f in prompt.frames]
+        path, wanted = _in_file(record, prompt, videos)
         if place not in pixels:
             pixels[place] = _read(path, sorted(indices[place]), size)
-        same = (place, tuple(wanted), record.clip, record.fps, record.frame_count)
+        same = (place, tuple(numbers), record.clip, record.fps, record.frame_count)
         try:
             if same not in clips:
                 # where not all frames can be read, some records of the video may still have theirs
                 there, images = pixels[place] or (wanted, read_frames(path, wanted, size))
                 images = images if there == wanted else images[np.searchsorted(there, wanted)]
-                clips[same] = _clip(record, wanted, images)
+                clips[same] = _clip(record, numbers, images)
         except Exception as error:
             stop_at_environment_fault(error, path)
             yield failure_row(key, record.video_id, error)
@@ -191,15 +195,20 @@ def _prompt(
     record: Record,
     condition: Condition,
     model: Target,
-    path: Path | None,
-    look: Callable[[Path], VideoInfo],
+    videos: Videos | None,
     predictions: Predictions | None,
 ) -> tuple[Prompt, Size]:
     """The prompt, and (width, height) of its frames."""
-    source = shown_size(record, condition, path, look)
+    source = shown_size(record, condition, videos)
     shown = shown_frames(record, condition)
     size = frame_size(model.family, *source, num_frames=len(shown), limits=model.limits)
     return build_prompt(record, condition, model.family, size, source, model.count_tokens, predictions), size
+
+
+def _in_file(record: Record, prompt: Prompt, videos: Videos | None) -> tuple[Path, list[int]]:
+    """(the record's video file, the numbers of the frames to read there for a prompt that shows some)."""
+    assert videos is not None  # `generate` saw to it
+    return videos.file(record), videos.look(record).readable([frame.index for frame in prompt.frames])
 
 
 def _clip(record: Record, indices: list[int], pixels: Image) -> Clip:

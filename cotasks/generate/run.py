@@ -112,6 +112,7 @@ def generate(
     batching: Batching = DEFAULT_BATCHING,
     server: ServerOptions | None = None,
     retry_failures: bool = False,
+    video_check: str = "fail",
     chain: Chain | None = None,
     progress: bool = True,
 ) -> GenerateResult:
@@ -136,6 +137,8 @@ def generate(
         server: ask a model behind a server; one process is enough for it. `loading` and `batching` are then the
             server's business, but for the threads that decode videos.
         retry_failures: ask again what failed before.
+        video_check: what is done about a video that is not the annotated one: `fail`, so that its answers are failures
+            with the reason, `warn`, or `off`; see `cotasks.video.check`.
         chain: for `cotasks.predict`: the conditions are asked in parts, and later ones are told what came of earlier
             ones.
         progress: show it on standard error.
@@ -149,7 +152,7 @@ def generate(
     video_folder = records.video_folder(videos)
     check_work(records, conditions, video_folder)
     predicted, said_of_it = _predictions(chain, predictions, records, conditions)
-    settings = run_settings(records, conditions, video_folder, sampling) | said_of_it
+    settings = run_settings(records, conditions, video_folder, sampling, video_check) | said_of_it
     model: Model | ServedModel | None = None
     result = GenerateResult(len(records) * len(conditions) * sampling.num_samples, 0, 0, {})
     for part in chain.parts(conditions) if chain is not None else [conditions]:
@@ -172,6 +175,7 @@ def generate(
                 "sampling": sampling,
                 "workers": batching.threads(group.local_size),
                 "predictions": predicted,
+                "video_check": video_check,
             }
             asking, answers_to = _asking(model, batching, common)
             lost = _ask(group, asking, answers_to, work, bar)

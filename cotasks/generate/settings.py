@@ -14,6 +14,7 @@ from cotasks.models.families import FAMILIES, Family, Limits
 from cotasks.models.load import Model, versions
 from cotasks.prompts.condition import Condition, condition_settings, read_condition
 from cotasks.records.dataset import SAMPLE, Records
+from cotasks.video.check import check_mode
 
 
 def run_settings(
@@ -21,8 +22,10 @@ def run_settings(
     conditions: Sequence[Condition],
     video_folder: Path | None,
     sampling: Sampling,
+    video_check: str = "fail",
 ) -> dict[str, Any]:
-    """What `run.json` holds of that which shapes an answer, whatever the model."""
+    """What `run.json` holds of that which shapes an answer, whatever the model. Raises InputError where `video_check`
+    is unknown."""
     return {
         "dataset": {
             "name": os.path.normpath(records.dataset),
@@ -34,6 +37,7 @@ def run_settings(
         },
         "conditions": {c.name: condition_settings(c) for c in conditions},
         "max_new_tokens": sampling.max_new_tokens,
+        "video_check": check_mode(video_check),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import io
 from fractions import Fraction
@@ -27,19 +28,21 @@ SLOWEST, FASTEST = 2, 15
 FORMATS = (".png", ".mp4", ".gif")
 
 
-def draw(record: Record, videos: str | Path | None = None) -> Image:
+def draw(record: Record, videos: str | Path | None = None, video_check: str = "fail") -> Image:
     """The contact sheet of a record: its grid frames with boxes, question, answer and triples.
 
     Args:
         videos: folder that `video_path` is relative to. The sample brings its own; for other records, without it, the
             boxes are drawn on blank frames.
+        video_check: what is done about a video that is not the annotated one, of `cotasks.video.check.MODES`.
 
-    Raises InputError where the video is given and cannot be read, MissingExtra without Pillow or PyAV.
+    Raises InputError where the video is given and cannot be read, or is not the annotated one; MissingExtra without
+    Pillow or PyAV.
     """
-    return contact_sheet(record, _frames(record, videos))
+    return contact_sheet(*_with_frames(record, videos, video_check))
 
 
-def write(record: Record, out: Path, videos: str | Path | None = None) -> None:
+def write(record: Record, out: Path, videos: str | Path | None = None, video_check: str = "fail") -> None:
     """Write the picture (`.png`), or the grid frames with moving boxes as a clip (`.mp4`, `.gif`).
 
     Raises InputError for another ending, where the file cannot be written, and as `draw` does.
@@ -48,11 +51,11 @@ def write(record: Record, out: Path, videos: str | Path | None = None) -> None:
     if ending not in FORMATS:
         raise InputError(f"{out}: expected a file name that ends with {', '.join(FORMATS)}")
     if ending == ".png":
-        image = draw(record, videos)
+        image = draw(record, videos, video_check)
         with whole_file(out) as part:
             image.save(part)
         return
-    images = _moving(record, _frames(record, videos))
+    images = _moving(*_with_frames(record, videos, video_check))
     seconds = record.clip.end_seconds - record.clip.start_seconds
     rate = min(FASTEST, max(SLOWEST, round(len(images) / seconds) if seconds > 0 else SLOWEST))
     with whole_file(out) as part:
@@ -78,14 +81,19 @@ def to_html(record: Record, videos: str | Path | None = None) -> str:
     return f"{text}<img alt='contact sheet' style='max-width: 100%' src='data:image/png;base64,{encoded}'>"
 
 
-def _frames(record: Record, videos: str | Path | None) -> Any:
-    """The grid's frames, uint8 (T, height, width, 3); None where no folder is known."""
+def _with_frames(record: Record, videos: str | Path | None, video_check: str) -> tuple[Record, Any]:
+    """(the record with the size that its boxes refer to, the grid's frames, uint8 (T, height, width, 3)); the record as
+    it is and None where no folder is known."""
     if videos is None and record.source != "sample":
-        return None
+        return record, None
+    from cotasks.records.videos import Videos
     from cotasks.video.reading import read_frames
 
-    folder = Path(DATA_DIR, "videos") if videos is None else Path(videos)
-    return read_frames(folder / record.video_path, [frame.index for frame in record.frames])
+    at = Videos(Path(DATA_DIR, "videos") if videos is None else Path(videos), video_check)
+    facts = at.look(record)
+    width, height = at.size(record)
+    frames = read_frames(at.file(record), facts.readable([frame.index for frame in record.frames]))
+    return dataclasses.replace(record, width=width, height=height), frames
 
 
 def _moving(record: Record, frames: Any) -> list[Image]:
@@ -113,7 +121,7 @@ def _write_mp4(images: list[Image], rate: int, out: Path) -> None:
         import av
     except ImportError:
         raise MissingExtra("av", "video") from None
-    with av.open(str(out), "w") as container:
+    with av.open(str(out.absolute()), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(rate))
         stream.width, stream.height, stream.pix_fmt = *images[0].size, "yuv420p"
         for image in images:

@@ -37,6 +37,7 @@ from cotasks.prompts.size import source_size
 from cotasks.prompts.view import view
 from cotasks.records.dataset import Records
 from cotasks.records.schema import Record
+from cotasks.records.videos import Videos, videos_of
 from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.runs.predictions import PredictionsFolder, load_predictions, prediction_row, write_predictions
 from cotasks.steps import temporal_relations
@@ -115,6 +116,7 @@ def predict(
     num_frames: int | None = None,
     videos: str | Path | None = None,
     sampling: Sampling = LONG,
+    video_check: str = "fail",
     **options: Any,
 ) -> PredictResult:
     """Ask a model for steps of every record. May be interrupted and called again; on several processes, each calls
@@ -134,6 +136,7 @@ def predict(
         num_frames: frames shown and spoken of; by default the whole grid.
         videos: the folder that `video_path` is relative to; the sample brings its own.
         sampling: greedy, or how to sample, and the longest text of a step; one text a step.
+        video_check: as of `generate`.
         options: further arguments of `generate`, such as `server` or `batching`.
 
     Raises InputError as `generate` does, and where steps are out of order, or a step before them would be told and is
@@ -177,7 +180,8 @@ def predict(
         told = next(condition for condition in conditions if condition.asks and condition.asks > missing[0])
         needed = dataclasses.replace(told, steps=tuple(step for step in missing if step in told.steps))
         earlier = load_predictions(predictions, records, [needed])
-    said = Said(Path(folder), conditions, given, records.video_folder(videos), earlier, tuple(missing))
+    shown = videos_of(records.video_folder(videos), video_check)
+    said = Said(Path(folder), conditions, given, shown, earlier, tuple(missing))
     result = generate(
         records,
         conditions,
@@ -185,6 +189,7 @@ def predict(
         folder,
         videos=videos,
         sampling=sampling,
+        video_check=video_check,
         chain=said,
         **options,
     )
@@ -207,7 +212,7 @@ class Said:
         folder: the run folder.
         conditions: that ask for the steps.
         given: `own` or `oracle`, see `predict`.
-        videos: their folder.
+        videos: those of the records, read where these do not give their frame size.
         earlier: an earlier call's folder.
         taken: the steps that it gives.
     """
@@ -217,7 +222,7 @@ class Said:
         folder: Path,
         conditions: Sequence[Condition],
         given: str,
-        videos: Path | None,
+        videos: Videos | None,
         earlier: PredictionsFolder | None = None,
         taken: tuple[int, ...] = (),
     ) -> None:

@@ -2,63 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from cotasks.errors import InputError
 from cotasks.prompts.condition import Condition
 from cotasks.records.boxes import Size
 from cotasks.records.schema import Record
-from cotasks.video.packets import VideoInfo
-from cotasks.video.reading import probe
-
-ASPECT_TOLERANCE = 0.03
-"""Greatest relative difference between the aspect ratios of video and record; 854x480 stands for 16:9."""
+from cotasks.records.videos import Videos
+from cotasks.video.check import OtherVideo
 
 
-def shown_size(record: Record, condition: Condition, path: Path | None, look: Callable[[Path], VideoInfo]) -> Size:
-    """(width, height) that the record's boxes refer to: its own, else that of the video's header.
+def shown_size(record: Record, condition: Condition, videos: Videos | None) -> Size:
+    """(width, height) that the record's boxes refer to: its own, else by the video.
 
-    Raises InputError where it is needed and unknown, and where a video that is shown has another shape.
+    Raises InputError where it is needed and unknown, and where a video that is shown is missing or, by the check of
+    `videos`, not the annotated one.
     """
-    size = (record.width, record.height) if record.width and record.height else None
-    if condition.video and path is not None:
-        info = look(path)
-        size = size or (info.width, info.height)
-        if abs(info.width * size[1] / (info.height * size[0]) - 1) > ASPECT_TOLERANCE:
-            raise InputError(
-                f"{path}: {info.width}x{info.height}; expected the shape of the record's {size[0]}x{size[1]}",
-                "video of another shape than its record",
-            )
-    if size is None and not condition.steps and condition.asks is None:
+    if condition.video and videos is not None:
+        videos.look(record)
+        return videos.size(record)
+    if not (record.width and record.height) and not condition.steps and condition.asks is None:
         return 1, 1  # neither frames nor boxes: nothing in the prompt depends on it
-    if size is None and path is not None:
-        try:
-            size = look(path).width, look(path).height
-        except InputError as error:
-            raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
-    if size is None:
-        raise InputError(
-            f"{record.id}: no frame size in the record; expected one, or --videos to read it from",
-            "frame size unknown",
-        )
-    return size
+    return source_size(record, videos)
 
 
-def source_size(record: Record, folder: Path | None) -> tuple[int, int]:
-    """(width, height) that the record's boxes refer to: its own, else that of the video's header, in this folder.
+def source_size(record: Record, videos: Videos | None) -> Size:
+    """(width, height) that the record's boxes refer to: its own, else by the video.
 
-    Raises InputError with the reason `frame size unknown` where neither is to be had.
+    Raises InputError with the reason `frame size unknown` where neither is to be had, and OtherVideo where the video is
+    not the annotated one.
     """
     if record.width and record.height:
         return record.width, record.height
-    if folder is None:
+    if videos is None:
         raise InputError(
-            f"{record.id}: no frame size in the record; expected one, or the folder of the videos to read it from",
+            f"{record.id}: no frame size in the record; expected one, or the folder of the videos (--videos) to read "
+            "it from",
             "frame size unknown",
         )
     try:
-        info = probe(folder / record.video_path)
+        return videos.size(record)
+    except OtherVideo:
+        raise
     except InputError as error:
         raise InputError(f"{record.id}: no frame size in the record; {error}", "frame size unknown") from None
-    return info.width, info.height

@@ -76,6 +76,8 @@ class VideoAnnotation:
     """Annotated frames of the clip for which the grid had no place."""
     keyframes_outside_clip: int = 0
     """Annotated frames before or after the clip, which are not used."""
+    boxes_rescaled: bool = False
+    """Whether boxes were scaled from the size that they were drawn at to that of the video file, width and height."""
     left_out: tuple[LeftOut, ...] = ()
 
 

@@ -141,6 +141,19 @@ def load_records(
     return Records(dataset, config, split, limit, rows, fingerprint)
 
 
+def load_splits(dataset: str, config: str | None) -> list[Records]:
+    """Every split of a config. Raises InputError as `load_records` does."""
+    try:
+        first = load_records(dataset, None, config)
+    except InputError as error:
+        try:
+            first = load_records(dataset, "train", config)  # train and test, and no validation
+        except InputError:
+            raise error from None
+    names = [name for name in SPLITS if name in first.rows.info.splits]
+    return [first if name == first.split else load_records(dataset, name, config) for name in names]
+
+
 def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str]:
     """(rows, config name, split name)."""
     from datasets import load_dataset_builder

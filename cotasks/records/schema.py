@@ -173,9 +173,11 @@ class Record:
     frame_count: OptionalInt
     """Number of frames in the file; null where neither the source nor the file's header was there to say."""
     width: OptionalInt
-    """Width in pixels that the boxes refer to; null where unknown (STAR built without `--videos`)."""
+    """Width in pixels that the boxes refer to; null where unknown (STAR built without `--videos`, whose boxes refer
+    to the video at 480p)."""
     height: OptionalInt
-    """Height in pixels that the boxes refer to; null where unknown (STAR built without `--videos`)."""
+    """Height in pixels that the boxes refer to; null where unknown (STAR built without `--videos`, whose boxes refer
+    to the video at 480p)."""
     clip: Span
     """The part of the video that the question is about, seconds of file time; the whole video for NExT-QA."""
     question: Text

@@ -39,6 +39,7 @@ from cotasks.report import html, latex, markdown
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.summary import read_scored, summarise
 from cotasks.tools.files import dump_json, write_text
+from cotasks.video.check import check_mode
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def write_report(
     videos: Path | None = None,
     frames: bool = True,
     max_image_bytes: int = MAX_IMAGE_BYTES,
+    video_check: str | None = None,
 ) -> ReportPaths:
     """Report on one run, or compare several, from the verdicts on disk.
 
@@ -77,6 +79,8 @@ def write_report(
             for what each `run.json` names. Records of another fingerprint than the run's are not used.
         videos: The folder of the videos; None for what `run.json` names, or the sample's own.
         frames: Whether the page shows frames.
+        video_check: What is done about a video that is not the annotated one, of `cotasks.video.check.MODES`: with
+            `fail` none of its frames are shown; None for what `run.json` says.
         max_image_bytes: The most bytes of `report.html` that frames may take; the page says whose are left out.
 
     A run that is half done, or that a judge has not seen whole, is reported as far as it goes: what is
@@ -87,10 +91,12 @@ def write_report(
     Raises InputError where no run can be read, none has verdicts, or `dataset` or `videos` is not there; MissingExtra
     without Jinja2 or scipy.
     """
+    if video_check is not None:
+        check_mode(video_check)
     scored, warnings = read_scored(runs, judge)
     out = out or runs[0]
     summary = summarise(scored, baseline, warnings, out)
-    page = html.render(summary, scored, Sources(dataset, videos, frames, max_image_bytes))
+    page = html.render(summary, scored, Sources(dataset, videos, video_check, frames, max_image_bytes))
     out.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "summary.json", out / "report.md", out / "report.tex", out / "report.html")
     dump_json(paths.summary, summary)

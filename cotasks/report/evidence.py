@@ -18,7 +18,8 @@ from cotasks.errors import CotasksError, InputError
 from cotasks.generate.settings import conditions_of
 from cotasks.models.families import Family, Limits
 from cotasks.prompts.condition import Condition
-from cotasks.records.schema import Record
+from cotasks.records.schema import Frame, Record
+from cotasks.records.videos import Videos
 from cotasks.report.rebuild import (
     choose_frames,
     jpeg_address,
@@ -31,6 +32,7 @@ from cotasks.report.rebuild import (
 from cotasks.report.summary import Row, Scored
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
 from cotasks.tools.progress import progress_bar
+from cotasks.video.check import MODES
 
 if TYPE_CHECKING:
     from cotasks.records.dataset import Records
@@ -54,6 +56,8 @@ class Sources:
 
     dataset: str | None = None
     videos: Path | None = None
+    video_check: str | None = None
+    """None for what each `run.json` says."""
     frames: bool = True
     max_image_bytes: int = MAX_IMAGE_BYTES
 
@@ -113,7 +117,7 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
             found.notes.append(f"{one.name}: no prompts: {error}.")
             conditions = {}
         rows = {(id_, condition): row for (id_, condition, _), row in one.run.generations.items()}
-        videos = _videos(records, dataset, sources)
+        videos = _videos(records, one.run.settings, sources)
         predictions = _predictions(found, one, records, conditions)
         run = _Asked(number, one.name, set(one.run.questions), rows, conditions, videos, first[number], predictions)
         asked.setdefault(id(records), []).append(run)
@@ -146,7 +150,7 @@ class _Asked:
     rows: Mapping[tuple[str, str], Row]
     """{(record id, condition): a row of its answers}"""
     conditions: Mapping[str, tuple[Condition, Family, Limits]]
-    videos: Path | None
+    videos: Videos | None
     first: set[str]
     """Ids of the records that come first where there is no room for all."""
     predictions: PredictionsFolder | None
@@ -162,11 +166,12 @@ def _records(dataset: Row, sources: Sources, loaded: dict[tuple[Any, ...], Recor
     return loaded[place]
 
 
-def _videos(records: Records, dataset: Row, sources: Sources) -> Path | None:
-    """The folder of the videos: the one given, the one that `run.json` names, or the sample's own."""
-    named = sources.videos or dataset.get("videos")
-    folder = records.video_folder(named)
-    return folder if folder is not None and folder.is_dir() else None
+def _videos(records: Records, settings: Row, sources: Sources) -> Videos | None:
+    """The videos: in the folder given, the one that `run.json` names, or the sample's own; checked as the run did."""
+    folder = records.video_folder(sources.videos or settings["dataset"].get("videos"))
+    said = settings.get("video_check")
+    check = sources.video_check or (said if said in MODES else "fail")
+    return Videos(folder, check) if folder is not None and folder.is_dir() else None
 
 
 def _predictions(
@@ -186,6 +191,14 @@ def _predictions(
         found.notes.append(f"{one.name}: no prompts with predicted steps: {what}.")
         return None
     return predictions
+
+
+def _size(record: Record, videos: Videos | None) -> tuple[int, int]:
+    """(width, height) that the record's boxes refer to; (0, 0) where nothing says."""
+    try:
+        return record_size(record) if videos is None or record.width else videos.size(record)
+    except CotasksError:
+        return 0, 0
 
 
 class _Collector:
@@ -211,11 +224,10 @@ class _Collector:
         with progress_bar("questions") as update:
             for _, group in groupby(wanted, key=records.video_ids.__getitem__):
                 together = [records.at(i) for i in group]
-                path = videos / together[0].video_path if videos is not None else None
                 for record in together:
                     for run in asked:
-                        self._prompts(run, record, path, counts[run.number])
-                self._scenes(asked, together, path, counts)
+                        self._prompts(run, record, counts[run.number])
+                self._scenes(asked, together, videos, counts)
                 done += len(together)
                 update("page", done, len(wanted))
         for run in asked:
@@ -223,7 +235,7 @@ class _Collector:
             here["questions without a record"] = len(run.questions) - len(run.questions & set(records.ids))
             self._note(run.name, len(run.questions), here, videos)
 
-    def _note(self, name: str, questions: int, counts: Counter[str], videos: Path | None) -> None:
+    def _note(self, name: str, questions: int, counts: Counter[str], videos: Videos | None) -> None:
         notes = self.found.notes
         if not self.sources.frames:
             notes.append(f"{name}: frames are left out, as asked; boxes are drawn on blank frames.")
@@ -238,7 +250,7 @@ class _Collector:
             )
         notes += [f"{name}: {what}: {count}." for what, count in counts.items() if count]
 
-    def _prompts(self, run: _Asked, record: Record, path: Path | None, counts: Counter[str]) -> None:
+    def _prompts(self, run: _Asked, record: Record, counts: Counter[str]) -> None:
         """The prompts of a record under each condition that has an answer; all its samples had the same."""
         for name, (condition, family, limits) in run.conditions.items():
             row = run.rows.get((record.id, name))
@@ -246,7 +258,7 @@ class _Collector:
                 continue
             try:
                 cut = row.get("cut_items") or 0
-                text = prompt_text(rebuild_prompt(record, condition, family, limits, path, cut, run.predictions))
+                text = prompt_text(rebuild_prompt(record, condition, family, limits, run.videos, cut, run.predictions))
             except CotasksError as error:  # also where PyAV is missing: the page goes without
                 counts[f"prompts not rebuilt ({error.reason})"] += 1
                 continue
@@ -261,46 +273,63 @@ class _Collector:
             self.found.prompts[run.number, name, record.id] = self.text_numbers[text]
 
     def _scenes(
-        self, asked: Sequence[_Asked], records: Sequence[Record], path: Path | None, counts: dict[int, Counter[str]]
+        self, asked: Sequence[_Asked], records: Sequence[Record], videos: Videos | None, counts: dict[int, Counter[str]]
     ) -> None:
         """The frames to show of a video's records, with their boxes, and their pictures where there is room."""
         chosen = [choose_frames(record, PANELS) for record in records]
-        pixels: dict[int, Any] = {}
-        video_size = (0, 0)
-        fault = ""
-        if path is not None and self.sources.frames and self.image_bytes < self.sources.max_image_bytes:
-            try:
-                pillow()
-                pixels, video_size = self._decode(path, {frame.index for frames in chosen for frame in frames})
-            except CotasksError as error:
-                fault = f"questions whose frames cannot be read ({error.reason})"
-        for record, frames in zip(records, chosen, strict=True):
+        shows = videos if self.sources.frames and self.image_bytes < self.sources.max_image_bytes else None
+        faults, paths, pixels = self._decode(shows, records, chosen)
+        for record, frames, fault in zip(records, chosen, faults, strict=True):
             images = dict.fromkeys((frame.index for frame in frames), -1)
             what = fault
             if self.text_bytes > MAX_TEXT_BYTES:
                 what = f"boxes without room in {MAX_TEXT_BYTES / 1e6:g} MB"
-            elif not fault and path is not None and self.sources.frames and not self._embed(path, pixels, images):
-                what = "frames: no room"
+            elif videos is not None and self.sources.frames and not fault:
+                path = paths.get(record.id)
+                what = "" if path is not None and self._embed(path, pixels, images) else "frames: no room"
             here = [run for run in asked if record.id in run.questions]
             for run in here:
                 counts[run.number][what] += bool(what)
             if self.text_bytes > MAX_TEXT_BYTES:
                 continue
-            size = record_size(record)
-            scene = scene_of(record, frames, images, size if size != (0, 0) else video_size)
+            scene = scene_of(record, frames, images, _size(record, videos))
             self.text_bytes += 40 + 30 * sum(len(panel["boxes"]) for panel in scene["panels"])
             self.found.scene_of.update({(run.number, record.id): len(self.found.scenes) for run in here})
             self.found.scenes.append(scene)
 
-    def _decode(self, path: Path, indices: set[int]) -> tuple[dict[int, Any], tuple[int, int]]:
-        """({frame: pixels} of frames that are not embedded yet, (width, height) of the video)."""
-        from cotasks.video.reading import probe, read_frames
+    def _decode(
+        self, videos: Videos | None, records: Sequence[Record], chosen: Sequence[Sequence[Frame]]
+    ) -> tuple[list[str], dict[str, Path], dict[int, Any]]:
+        """(what is wrong with each record's video, {record id: its file}, {frame: pixels} of frames that are not
+        embedded yet); the records are of one video, those without fault show it."""
+        faults, paths = [""] * len(records), dict[str, Path]()
+        if videos is None:
+            return faults, paths, {}
+        from cotasks.video.reading import read_frames
 
-        info = probe(path)
-        missing = sorted(index for index in indices if (path, index) not in self.image_numbers)
-        width = min(PANEL_WIDTH, info.width)
-        frames = read_frames(path, missing, (width, max(1, round(width * info.height / info.width))))
-        return dict(zip(missing, frames, strict=True)), (info.width, info.height)
+        wanted: dict[int, int] = {}
+        facts = None
+        for place, (record, frames) in enumerate(zip(records, chosen, strict=True)):
+            try:
+                pillow()
+                facts = videos.look(record)
+            except CotasksError as error:
+                faults[place] = f"questions whose frames cannot be read ({error.reason})"
+                continue
+            paths[record.id] = path = videos.file(record)
+            numbers = [frame.index for frame in frames if (path, frame.index) not in self.image_numbers]
+            wanted.update(zip(numbers, facts.readable(numbers), strict=True))
+        if facts is None:
+            return faults, paths, {}
+        width, height = facts.info.width, facts.info.height
+        panel = min(PANEL_WIDTH, width)
+        try:
+            numbers = [wanted[frame] for frame in sorted(wanted)]
+            images = read_frames(path, numbers, (panel, max(1, round(panel * height / width))))
+        except CotasksError as error:
+            fault = f"questions whose frames cannot be read ({error.reason})"
+            return [old or fault for old in faults], {}, {}
+        return faults, paths, dict(zip(sorted(wanted), images, strict=True))
 
     def _embed(self, path: Path, pixels: Mapping[int, Any], images: dict[int, int]) -> bool:
         """Put the positions of the frames' pictures into `images`; False where there is no room for all of them."""

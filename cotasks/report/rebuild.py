@@ -7,7 +7,6 @@ import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
@@ -16,6 +15,7 @@ from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import Prompt, build_prompt
 from cotasks.prompts.view import Predictions, shown_frames
 from cotasks.records.schema import Frame, Record
+from cotasks.records.videos import Videos
 from cotasks.report.summary import Row
 from cotasks.steps.table import STEP_TITLES
 
@@ -27,7 +27,7 @@ def rebuild_prompt(
     condition: Condition,
     family: Family,
     limits: Limits,
-    path: Path | None,
+    videos: Videos | None,
     cut_items: int,
     predictions: Predictions | None = None,
 ) -> Prompt:
@@ -38,7 +38,7 @@ def rebuild_prompt(
         condition: Under which.
         family: Of the model.
         limits: Of the model's processor.
-        path: The video, read where the record does not give its frame size; None where it is not at hand.
+        videos: Those of the records, read where these do not give their frame size; None where they are not at hand.
         cut_items: Lines that the condition's token budget cut, as the answer's row says. They stand in for the
             model's tokenizer, which is not at hand.
         predictions: Of the run; needed where the condition's steps are predicted.
@@ -47,11 +47,8 @@ def rebuild_prompt(
     told has no prediction.
     """
     source = record_size(record)
-    if source == (0, 0) and path is not None:
-        from cotasks.video.reading import probe
-
-        info = probe(path)
-        source = info.width, info.height
+    if source == (0, 0) and videos is not None:
+        source = videos.size(record)
     if source == (0, 0):
         if condition.steps or condition.asks:
             raise InputError(f"{record.id}: no frame size in the record, and no video", "frame size unknown")

@@ -23,6 +23,7 @@ from cotasks.prompts.prompt import step_context, step_request
 from cotasks.prompts.size import source_size
 from cotasks.prompts.view import view
 from cotasks.records.dataset import Records
+from cotasks.records.videos import Videos
 from cotasks.runs.folder import Appender, read_failures, read_generations
 from cotasks.runs.predictions import load_predictions
 from cotasks.runs.run import read_run
@@ -36,7 +37,7 @@ FOLDER = "step-texts"
 CONDITION = "predicted"
 
 
-def judged_step_rows(records: Records, folder: Path, judge: str, videos: Path | None, **options: Any) -> list[Row]:
+def judged_step_rows(records: Records, folder: Path, judge: str, videos: Videos | None, **options: Any) -> list[Row]:
     """Judge the texts of a predictions folder; rows as of `step_table.step_rows`, metric `judge`, with {unscored}.
 
     May be interrupted and called again.
@@ -45,7 +46,7 @@ def judged_step_rows(records: Records, folder: Path, judge: str, videos: Path | 
         records: That the predictions were made of.
         folder: Of the predictions.
         judge: As of `cotasks.judge.judge_run`.
-        videos: Their folder, needed where records do not give their frame size.
+        videos: Those of the records, needed where these do not give their frame size.
         options: Further arguments of `judge_run`.
 
     Raises InputError as `judge_run` does, and where a frame size is not to be had.
@@ -78,7 +79,7 @@ def judged_step_rows(records: Records, folder: Path, judge: str, videos: Path | 
     return rows
 
 
-def write_step_texts(records: Records, folder: Path, videos: Path | None) -> tuple[int, ...]:
+def write_step_texts(records: Records, folder: Path, videos: Videos | None) -> tuple[int, ...]:
     """Write the run folder of the texts, or go on with it; returns the steps that were asked for."""
     found = load_predictions(folder, records, ())
     conditions = conditions_of(found.settings)

@@ -14,6 +14,7 @@ from typing import Any
 from cotasks.errors import InputError
 from cotasks.pages.markdown import escape, table
 from cotasks.records.dataset import Records, load_records
+from cotasks.records.videos import videos_of
 from cotasks.runs.predictions import read_predictions
 from cotasks.step_scores.judge import judged_step_rows
 from cotasks.step_scores.table import METRICS, metric_title, predicted_step_rows
@@ -45,6 +46,7 @@ def write_step_report(
     dataset: str | None = None,
     judge: str | None = None,
     videos: Path | None = None,
+    video_check: str | None = None,
     **judge_options: Any,
 ) -> tuple[StepReportPaths, dict[str, Any]]:
     """Score predictions folders and write the table; returns the files and the content of `steps.json`.
@@ -54,6 +56,8 @@ def write_step_report(
         out: Folder to write to; None for the first one.
         dataset: Where the records are; None for where each `run.json` says.
         judge: Scores the texts as well, see `cotasks.step_scores.judge`; None for no such score.
+        video_check: What is done about a video that is not the annotated one, of `cotasks.video.check.MODES`; None for
+            what `run.json` says.
         videos: Their folder; needed for the judge where records do not give their frame size.
         judge_options: Further arguments of `cotasks.judge.judge_run`.
 
@@ -83,7 +87,8 @@ def write_step_report(
         rows = predicted_step_rows(records, folder)
         if judge is not None:
             given = {name: value for name, value in judge_options.items() if value is not None}
-            rows += judged_step_rows(records, folder, judge, records.video_folder(videos), **given)
+            check = video_check or found.settings.get("video_check", "fail")
+            rows += judged_step_rows(records, folder, judge, videos_of(records.video_folder(videos), check), **given)
         summary["rows"] += [{**label, **row} for row in rows]
     out = out or folders[0]
     out.mkdir(parents=True, exist_ok=True)

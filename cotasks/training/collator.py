@@ -20,12 +20,13 @@ import numpy as np
 from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.models.families import Family, frame_size, limits_of
 from cotasks.models.tensors import Clip, check_placeholders, run_processor
-from cotasks.prompts.size import ASPECT_TOLERANCE
 from cotasks.records.schema import Record
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.training.events import Event, log_event
-from cotasks.training.examples import examples_of, instructions, shorten_messages
+from cotasks.training.examples import examples_of, expected_video, instructions, shorten_messages
 from cotasks.training.turns import IGNORED, ChatFormat, ChatTokens, chat_format, render_chat, tokenize_chat, turn
+from cotasks.video.check import look_at
+from cotasks.video.files import video_file
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +82,8 @@ class TrainingCollator:
     """Called with each event, in the process that collates."""
     frame_cache: FrameCache | None = None
     """Where frames are kept from one example of a video to the next; None to decode them each time."""
+    video_check: str = "fail"
+    """What is done about a video that is not the annotated one, of `cotasks.video.check.MODES`."""
 
     @cached_property
     def format(self) -> ChatFormat:
@@ -148,6 +151,7 @@ class TrainingCollator:
             num_frames=self.num_frames,
             boxes_per_entity=self.boxes_per_entity,
             videos=self.videos,
+            video_check=self.video_check,
             count_tokens=lambda text: len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]),
         )
         for row in examples_of(columns):
@@ -156,21 +160,16 @@ class TrainingCollator:
 
     def _clip(self, row: Mapping[str, Any]) -> Clip | None:
         """The frames of an example, read from its video."""
-        from cotasks.video.cache import cached
-
         if not row["frames"]:
             return None
         if self.videos is None:
             raise InputError("it shows a video; name the folder of the videos: TrainingCollator(..., videos=...)")
-        path = self.videos / row["video_path"]
-        probe, read_frames = cached(self.frame_cache)
-        info, width, height = probe(path), row["source_width"], row["source_height"]
-        if abs(info.width * height / (info.height * width) - 1) > ASPECT_TOLERANCE:
-            raise InputError(
-                f"{path}: {info.width}x{info.height}; expected the shape of the record's {width}x{height}",
-                "video of another shape than its record",
-            )
-        pixels = read_frames(path, row["frames"], (row["width"], row["height"]))
+        from cotasks.video.cache import cached
+
+        path = video_file(self.videos, row["video_path"])
+        facts = look_at(path, expected_video(row), self.video_check)
+        _, read_frames = cached(self.frame_cache)
+        pixels = read_frames(path, facts.readable(row["frames"]), (row["width"], row["height"]))
         indices = [frame - row["clip_begin"] for frame in row["frames"]]
         return Clip(pixels, indices, row["fps"], row["clip_frames"])
 

@@ -35,9 +35,11 @@ from cotasks.prompts.view import view
 from cotasks.records.boxes import Size
 from cotasks.records.check import read_rows
 from cotasks.records.schema import Frame, Record
+from cotasks.records.videos import Videos, videos_of
 from cotasks.steps.context import NOTHING, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
+from cotasks.video.check import Expected
 from cotasks.words.plain import plain
 
 CHAIN = "chain"
@@ -62,6 +64,7 @@ INSTRUCTION_FEATURES: Features = Features(
         "source_width": Value("int32"),  # that the record's boxes refer to; null where neither it nor a file says
         "source_height": Value("int32"),
         "fps": Value("float64"),  # of the file
+        "frame_count": Value("int32"),  # of the file; null where the record does not say
         "clip_begin": Value("int32"),  # number of the clip's first frame in the file
         "clip_frames": Value("int32"),  # how many frames the clip has in the file, shown or not
     }
@@ -82,6 +85,7 @@ def instructions(
     num_frames: int | None = None,
     boxes_per_entity: int = BOXES_PER_ENTITY,
     videos: str | Path | None = None,
+    video_check: str = "fail",
     count_tokens: Callable[[str], int] | None = None,
 ) -> dict[str, list[Any]]:
     """Chat examples of a record, one a task, as columns of `INSTRUCTION_FEATURES`.
@@ -94,6 +98,8 @@ def instructions(
         num_frames: frames shown and spoken of where a condition does not say; by default the record's grid.
         boxes_per_entity: at most so many boxes an entity in step 2; a condition has its own.
         videos: folder of the videos; their headers are read where a record lacks its frame size.
+        video_check: what is done about a video that is read and is not the annotated one, of
+            `cotasks.video.check.MODES`.
         count_tokens: the model's token count of a text; needed where a condition has a token budget.
 
     Raises InputError for an unknown task or family, more frames asked for than a record's grid has, and a record
@@ -102,12 +108,12 @@ def instructions(
     if family not in FAMILIES:
         raise InputError(f"family {family!r}; expected one of {', '.join(FAMILIES)}", "unknown model family")
     parsed = [(task, parse_task(task, num_frames)) for task in tasks]
-    folder = Path(videos) if videos is not None else None
+    shown = videos_of(videos, video_check)
     examples: list[Row] = []
     for one in _records(record):
         for task, condition in parsed:
             told = condition or _step_condition(task, num_frames, boxes_per_entity)
-            seen = _view(one, told, FAMILIES[family], limits, folder)
+            seen = _view(one, told, FAMILIES[family], limits, shown)
             if condition is not None:
                 examples.append(_answer_example(seen, one, count_tokens))
             elif task == CHAIN:
@@ -136,6 +142,12 @@ def _step_condition(task: str, num_frames: int | None, boxes_per_entity: int) ->
     asks = STEP_NUMBERS.get(task, 1)
     steps = tuple(range(1, asks))
     return Condition(task, steps, num_frames=num_frames, boxes_per_entity=boxes_per_entity, asks=asks)
+
+
+def expected_video(row: Mapping[str, Any]) -> Expected:
+    """What an example says of its video."""
+    size = (row["source_width"], row["source_height"])
+    return Expected(row["fps"], tuple(row["frames"]), row.get("frame_count"), size if all(size) else None)
 
 
 def examples_of(columns: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
@@ -212,15 +224,16 @@ class _View:
             "source_width": source[0],
             "source_height": source[1],
             "fps": self.record.fps,
+            "frame_count": self.record.frame_count,
             "clip_begin": begin,
             "clip_frames": count,
         }
 
 
-def _view(record: Record, condition: Condition, family: Family, limits: Limits | None, folder: Path | None) -> _View:
+def _view(record: Record, condition: Condition, family: Family, limits: Limits | None, videos: Videos | None) -> _View:
     # without frames and boxes nothing depends on the size
     needed = condition.video or condition.steps or condition.asks
-    source = source_size(record, folder) if needed else None
+    source = source_size(record, videos) if needed else None
     told = view(record, condition)
     size = frame_size(family, *(source or (1, 1)), num_frames=len(told.shown), limits=limits)
     context = step_context(told, family, size, source or (1, 1))

@@ -27,10 +27,14 @@ import orjson
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.models.families import FAMILIES
+from cotasks.records.videos import Videos
 from cotasks.steps.table import STEP_NUMBERS, STEPS
 from cotasks.tools.files import dump_json, read_json
 from cotasks.training.events import Event, log_event
-from cotasks.training.examples import CHAIN, parse_task
+from cotasks.training.examples import CHAIN, expected_video, parse_task
+from cotasks.video.check import look_at
+from cotasks.video.facts import VideoFacts
+from cotasks.video.files import video_file
 
 TAGS = ("<video>", "<image>", "<audio>", "<bbox>", "<ref-object>")
 """What either tool replaces by something else, wherever it stands."""
@@ -45,6 +49,7 @@ def write_ms_swift(
     videos: str | Path,
     *,
     frames: str | Path | None = None,
+    video_check: str = "fail",
     report: Callable[[Event], None] = log_event,
 ) -> int:
     """Write examples for `swift sft --dataset PATH`.
@@ -54,6 +59,8 @@ def write_ms_swift(
         path: the `.jsonl` file, written whole or not at all.
         videos: folder of the videos.
         frames: folder to write the frames shown to, as JPEG files in the size that boxes refer to; each once.
+        video_check: what is done about a video that is not the annotated one: `fail`, so that its examples are skipped,
+            `warn`, or `off`; see `cotasks.video.check`.
         report: called with what is skipped, see `cotasks.training.events.Event`: a video that is missing, say.
 
     Returns:
@@ -61,7 +68,8 @@ def write_ms_swift(
 
     Raises InputError where none was, and MissingExtra where `frames` is given and PyAV or Pillow is not installed.
     """
-    return _write(rows, Path(path), Path(videos), Path(frames) if frames is not None else None, report)
+    at = Videos(Path(videos).resolve(), video_check)
+    return _write(rows, Path(path), at, Path(frames).resolve() if frames is not None else None, report)
 
 
 def write_llama_factory(
@@ -71,6 +79,7 @@ def write_llama_factory(
     videos: str | Path,
     *,
     frames: str | Path | None = None,
+    video_check: str = "fail",
     report: Callable[[Event], None] = log_event,
 ) -> int:
     """Write examples for LLaMA-Factory's `dataset_dir: FOLDER`, `dataset: NAME`; see `write_ms_swift`.
@@ -84,7 +93,9 @@ def write_llama_factory(
     info = read_json(info_path) if info_path.exists() else {}
     if not isinstance(info, dict):
         raise InputError(f"{info_path}: not a JSON object; expected LLaMA-Factory's table of data sets")
-    written = _write(rows, folder / f"{name}.jsonl", Path(videos), Path(frames) if frames is not None else None, report)
+    at = Videos(Path(videos).resolve(), video_check)
+    pictures = Path(frames).resolve() if frames is not None else None
+    written = _write(rows, folder / f"{name}.jsonl", at, pictures, report)
     info[name] = {
         "file_name": f"{name}.jsonl",
         "formatting": "sharegpt",
@@ -101,16 +112,18 @@ def write_llama_factory(
     return written
 
 
-def _write(rows: Iterable[Row], path: Path, videos: Path, frames: Path | None, report: Callable[[Event], None]) -> int:
-    if not videos.is_dir():
-        raise InputError(f"{videos}: no such folder; expected the folder of the videos")
+def _write(
+    rows: Iterable[Row], path: Path, videos: Videos, frames: Path | None, report: Callable[[Event], None]
+) -> int:
+    if not videos.folder.is_dir():
+        raise InputError(f"{videos.folder}: no such folder; expected the folder of the videos")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     written, last = 0, "no example was given"
     with _whole(part, path) as file:
         for row in rows:
             try:
-                line = _line(row, videos.resolve(), frames.resolve() if frames is not None else None)
+                line = _line(row, videos, frames)
             except InputError as error:
                 last = f"{row['id']}: {error}"
                 event = {"event": "skipped", "id": row["id"], "task": row["task"]}
@@ -135,7 +148,7 @@ def _whole(part: Path, path: Path) -> Iterator[Any]:
     os.replace(part, path)
 
 
-def _line(row: Row, videos: Path, frames: Path | None) -> dict[str, Any]:
+def _line(row: Row, videos: Videos, frames: Path | None) -> dict[str, Any]:
     messages = []
     for message in row["messages"]:
         text = ""
@@ -151,15 +164,13 @@ def _line(row: Row, videos: Path, frames: Path | None) -> dict[str, Any]:
     return {"messages": messages, "videos": [_video(row, videos, frames)] if row["frames"] else []}
 
 
-def _video(row: Row, videos: Path, frames: Path | None) -> str | list[str]:
-    from cotasks.video.reading import probe
-
-    path = videos / row["video_path"]
+def _video(row: Row, videos: Videos, frames: Path | None) -> str | list[str]:
+    path = video_file(videos.folder, row["video_path"])
+    facts = look_at(path, expected_video(row), videos.check)
     if frames is not None:
-        return _pictures(row, path, frames)
-    info = probe(path)
+        return _pictures(row, path, facts, frames)
     # a frame or two at the end may lie beyond the clip by rounding
-    if row["clip_begin"] > 0 or row["clip_frames"] < info.frame_count - 2:
+    if row["clip_begin"] > 0 or row["clip_frames"] < facts.info.frame_count - 2:
         raise InputError(f"the clip is only a part of {path}; write its frames: frames=FOLDER", "part of a video")
     if why := _bound_to_frames(row):
         raise InputError(f"{why}; write these frames: frames=FOLDER", "bound to its frames")
@@ -182,7 +193,7 @@ def _bound_to_frames(row: Row) -> str:
     return ""
 
 
-def _pictures(row: Row, path: Path, frames: Path) -> list[str]:
+def _pictures(row: Row, path: Path, facts: VideoFacts, frames: Path) -> list[str]:
     """Files of the frames shown; those that are not there are written."""
     try:
         from PIL import Image
@@ -194,7 +205,7 @@ def _pictures(row: Row, path: Path, frames: Path) -> list[str]:
     files = {index: folder / f"{index:06d}.jpg" for index in row["frames"]}
     missing = [index for index, file in files.items() if not file.exists()]
     if missing:
-        pixels = read_frames(path, missing, (row["width"], row["height"]))
+        pixels = read_frames(path, facts.readable(missing), (row["width"], row["height"]))
         folder.mkdir(parents=True, exist_ok=True)
         for index, image in zip(missing, pixels, strict=True):
             part = files[index].with_suffix(".part")

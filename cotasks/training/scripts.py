@@ -25,6 +25,8 @@ from cotasks.training.events import ReportFile
 from cotasks.training.examples import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
 from cotasks.training.turns import IGNORED
 from cotasks.video.cache import FOLDER_BYTES, FrameCache
+from cotasks.video.check import MODES
+from cotasks.video.files import video_file
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +107,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--limit", type=int, help="about so many questions of the split to learn from")
     group.add_argument("--eval-limit", type=int, help="about so many questions of the split to evaluate on")
     group.add_argument("--videos", type=Path, help="folder of the videos; the sample brings its own")
+    group.add_argument(
+        "--video-check",
+        choices=MODES,
+        default="fail",
+        help="what is done about a video that is not the annotated one (default: fail, its examples are skipped)",
+    )
     group.add_argument(
         "--task",
         action="append",
@@ -200,6 +208,7 @@ def training_examples(args: argparse.Namespace, base: Base, split: str, limit: i
             "family": base.family.name,
             "limits": limits,
             "videos": folder,
+            "video_check": args.video_check,
             "count_tokens": lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
         },
         # the cache's name must change with our code, which `datasets` does not look at, and with videos that tell the
@@ -224,8 +233,8 @@ def _telling(rows: Any, folder: Path | None) -> list[tuple[str, int, int]]:
     table = rows.select_columns(["video_path", "width"]).with_format("arrow")[:]
     found = []
     for path in table.filter(pyarrow.compute.is_null(table["width"]))["video_path"].unique().to_pylist():
-        with contextlib.suppress(OSError):
-            stat = ((folder or Path()) / path).stat()
+        with contextlib.suppress(OSError, InputError):
+            stat = video_file(folder or Path(), path).stat()
             found.append((path, stat.st_size, stat.st_mtime_ns))
     return sorted(found)
 
@@ -280,7 +289,7 @@ def _fingerprint(*parts: object) -> str:
     """A name for examples made of these by this code."""
     digest = hashlib.sha256(repr(parts).encode())
     package = Path(__file__).parents[1]
-    for room in ("models", "prompts", "records", "steps", "training"):
+    for room in ("models", "prompts", "records", "steps", "training", "video"):
         for path in sorted((package / room).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:32]
@@ -304,6 +313,7 @@ def training_collator(args: argparse.Namespace, base: Base, folder: Path | None,
         blank_batches=True,
         report=ReportFile(report),
         frame_cache=cache,
+        video_check=args.video_check,
     )
 
 

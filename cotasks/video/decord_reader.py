@@ -50,7 +50,7 @@ def from_decord(path: str | Path, index: PacketIndex, wanted: list[int], size: t
     first = first_frame(path)
 
     def read() -> Image | None:
-        reader = decord.VideoReader(str(path))
+        reader = decord.VideoReader(str(Path(path).absolute()))  # else `12:30.mp4` is a protocol
         if len(reader) != index.frame_count or tuple(reader.get_key_indices()) != index.keyframes:
             return None
         seen = _numpy(reader[0])

@@ -5,7 +5,10 @@ Which frames there are, when each is shown, where decoding can begin.
 
 from __future__ import annotations
 
+import os
+import threading
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotasks.errors import InputError, MissingExtra, stop_at_environment_fault
+from cotasks.video.files import CONTAINERS, PICTURE_BRANDS, no_video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -33,12 +37,22 @@ TIMED_CONTAINERS = ("mov", "matroska")
 """Containers that store when each frame is shown; elsewhere the demuxer may have made it up."""
 
 
+INDEXES = 8
+"""Files whose index is remembered in a process: a few more than threads that read."""
+
+_indexes: OrderedDict[tuple[str, int, int], PacketIndex] = OrderedDict()
+_lock = threading.Lock()
+
+OPEN_OPTIONS = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+"""FFmpeg's, so that a file whose content names others, such as a playlist, does not open them."""
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """What a video file holds: its best video stream."""
 
     frame_count: int
-    """Number of frames that are shown."""
+    """Number of frames that are shown and can be decoded."""
     fps: float
     """Average frames a second."""
     width: int
@@ -52,7 +66,7 @@ class PacketIndex:
     """What a pass over the packets says; nothing is decoded."""
 
     frame_count: int
-    """Number of frames that are shown."""
+    """Number of frames that are shown, without those at the start that no keyframe precedes."""
     times: tuple[int, ...]
     """Presentation times of the shown frames in order, in the stream's time base; empty where not stored."""
     positions: dict[int, int]
@@ -71,9 +85,10 @@ def index_packets(path: str | Path) -> PacketIndex:
 
 @contextmanager
 def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its best video stream.
+    """The container and its best video stream, which is no cover picture.
 
-    Raises InputError where the file is missing, empty, no video, or its index runs past the file's end.
+    Raises InputError where the file is missing, empty, no video in one of `CONTAINERS`, or its index runs past the
+    file's end.
     """
     try:
         import av
@@ -86,17 +101,20 @@ def open_video(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]
     if size == 0:
         raise InputError(f"{path}: empty file; expected a video", "video file empty")
     try:
-        container = av.open(str(path), **_decoding_of_tags())
+        # an absolute path, as FFmpeg takes `12:30.mp4` for a protocol
+        container = av.open(str(path.absolute()), options=OPEN_OPTIONS, **_decoding_of_tags())
     except (av.error.FFmpegError, OSError) as error:
         stop_at_environment_fault(error, path)
-        raise InputError(
-            f"{path}: not a video, or cut off before its index ({reason_of(error)}); expected a video file",
-            "not a video",
-        ) from None
+        raise no_video(path, f", or cut off before its index ({reason_of(error)})") from None
     with container:
-        stream: Any = container.streams.best("video")
+        stream: Any = _best_stream(container)
         if stream is None:
-            raise InputError(f"{path}: no video stream; expected a video", "not a video")
+            cover = " but a cover picture" if container.streams.video else ""
+            raise InputError(f"{path}: no video stream{cover}; expected a video", "not a video")
+        if container.metadata.get("major_brand") in PICTURE_BRANDS:
+            raise InputError(f"{path}: not a video: a picture; expected one", "not a video")
+        if stream.codec_context is None:
+            raise InputError(f"{path}: no decoder for its codec; expected a common one", "video codec unknown")
         if container.format.name.startswith("mov"):
             end = max((e.pos + e.size for e in stream.index_entries), default=0)
             if end > size:
@@ -113,6 +131,16 @@ def _decoding_of_tags() -> dict[str, Any]:
     return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
+def _best_stream(container: InputContainer) -> VideoStream | None:
+    """The video stream that FFmpeg takes for the best; a picture that stands for a sound's cover is none."""
+    from av.stream import Disposition
+
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    best: Any = container.streams.best("video")
+    streams: list[Any] = [best, *container.streams.video]
+    return next((s for s in streams if s is not None and not s.disposition & pictures), None)
+
+
 def reason_of(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error)
 
@@ -127,11 +155,28 @@ def first_frame(path: str | Path) -> Image:
         return upright(first_decoded(container, stream, path))
 
 
+def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[Any]:
+    """All frames from the start in order. What precedes the first keyframe some decoders drop, and some refuse: it is
+    dropped either way. Raises av's errors where anything else cannot be decoded."""
+    import av
+
+    begun = False
+    for packet in container.demux(stream):
+        begun = begun or packet.is_keyframe
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            if begun:
+                raise
+            continue
+        yield from frames
+
+
 def first_decoded(container: InputContainer, stream: VideoStream, path: str | Path) -> Any:
     import av
 
     try:
-        frame = next(container.decode(stream), None)
+        frame = next(decoded_frames(container, stream), None)
     except av.error.FFmpegError as error:
         stop_at_environment_fault(error, path)
         raise damaged(path, f"the first frame cannot be decoded ({reason_of(error)})") from None
@@ -161,6 +206,27 @@ def upright(frame: Any) -> Image:
 
 
 def read_index(container: InputContainer, stream: VideoStream, path: str | Path) -> PacketIndex:
+    """What a pass over the packets of a file says; remembered, as a file is looked at and then read."""
+    key = _state(path)
+    with _lock:
+        known = _indexes.get(key)
+    if known is not None:
+        return known
+    index = _read_index(container, stream, path)
+    if key == _state(path):
+        with _lock:
+            _indexes[key] = index
+            while len(_indexes) > INDEXES:
+                _indexes.popitem(last=False)
+    return index
+
+
+def _state(path: str | Path) -> tuple[str, int, int]:
+    stat = os.stat(path)
+    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns
+
+
+def _read_index(container: InputContainer, stream: VideoStream, path: str | Path) -> PacketIndex:
     import av
 
     # (time or None, is_keyframe, is_discard, is_corrupt) in order of decoding, without the demuxer's end mark
@@ -172,17 +238,31 @@ def read_index(container: InputContainer, stream: VideoStream, path: str | Path)
     except av.error.FFmpegError as error:
         stop_at_environment_fault(error, path)
         raise damaged(path, f"cannot be read beyond packet {len(packets)} ({reason_of(error)})") from None
+    lost = _before_first_keyframe(packets, path)
     timed = container.format.name.startswith(TIMED_CONTAINERS) and all(p[0] is not None for p in packets)
     shown = [p for p in packets if not p[2]]
     positions = {p[0]: i for i, p in enumerate(packets)} if timed else {}
     intact = len(shown) == len(packets) and not any(p[3] for p in packets)
     return PacketIndex(
-        frame_count=len(shown),
-        times=tuple(sorted(p[0] for p in shown)) if timed else (),
+        frame_count=len(shown) - lost,
+        times=tuple(sorted(p[0] for p in shown)[lost:]) if timed else (),
         positions=positions,
         keyframes=tuple(i for i, p in enumerate(packets) if p[1]),
         seekable=timed and intact and len(positions) == len(packets) and _closed(packets),
     )
+
+
+def _before_first_keyframe(packets: Sequence[tuple[Any, bool, bool, bool]], path: str | Path) -> int:
+    """How many of the shown packets cannot be decoded because the keyframe that they refer to is missing."""
+    first = next((i for i, packet in enumerate(packets) if packet[1]), 0)
+    times = [packet[0] for packet in packets if not packet[2]]
+    if any(time is None for time in times):
+        return first
+    if not times or (first == 0 and min(times) >= packets[0][0]):
+        return 0
+    with open_video(path) as (container, stream):
+        begin = first_decoded(container, stream, path).pts
+    return 0 if begin is None else sum(time < begin for time in times)
 
 
 def _closed(packets: Sequence[tuple[Any, bool, bool, bool]]) -> bool:

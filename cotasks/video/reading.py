@@ -26,6 +26,7 @@ from cotasks.video.packets import (
     PacketIndex,
     VideoInfo,
     damaged,
+    decoded_frames,
     disposable,
     first_decoded,
     index_packets,
@@ -50,7 +51,8 @@ READER = 3
 def probe(path: str | Path) -> VideoInfo:
     """Number of frames, rate and size of a video.
 
-    Where the header's count agrees with the container's index it is believed; else the packets are counted.
+    Where the header's count agrees with the container's index it is believed; else the packets are counted. Frames at
+    the start that no keyframe precedes cannot be decoded and do not count.
 
     Raises InputError where the file is missing, empty, cut off, damaged at its start or holds no video.
     """
@@ -58,6 +60,8 @@ def probe(path: str | Path) -> VideoInfo:
         shown = [not entry.is_discard for entry in stream.index_entries]
         count = sum(shown) if 0 < len(shown) == stream.frames else None
         first = first_decoded(container, stream, path)
+        if first.pts != stream.start_time:  # frames before it may want a keyframe that is not there
+            count = None
         rate = stream.average_rate or stream.guessed_rate
         if not rate:
             raise InputError(f"{path}: no frame rate in its header; expected one", "video without frame rate")
@@ -107,11 +111,22 @@ def read_frames(
             from cotasks.video.decord_reader import from_decord
 
             frames = from_decord(path, index, numbers, size)
-        if frames is None and index.seekable:
-            frames = _from_keyframes(container, stream, index, numbers, size)
-    if frames is None:
-        frames = _from_start(path, index, numbers, size)
+        if frames is None:
+            frames = read_indexed(container, stream, path, index, numbers, size)
     return frames if numbers == list(indices) else frames[inverse]
+
+
+def read_indexed(
+    container: InputContainer,
+    stream: VideoStream,
+    path: str | Path,
+    index: PacketIndex,
+    wanted: list[int],
+    size: tuple[int, int] | None,
+) -> Image:
+    """As `read_frames`, for frames `wanted` (ascending, each once, all there) of a file that is open and indexed."""
+    frames = _from_keyframes(container, stream, index, wanted, size) if index.seekable else None
+    return _from_start(path, index, wanted, size) if frames is None else frames
 
 
 def _from_keyframes(
@@ -172,7 +187,7 @@ def _from_start(path: str | Path, index: PacketIndex, wanted: list[int], size: t
     number, skipped = -1, 0
     with open_video(path) as (container, stream):
         try:
-            for number, frame in enumerate(container.decode(stream)):
+            for number, frame in enumerate(decoded_frames(container, stream)):
                 if index.times and frame.pts is not None:
                     if number == 0:  # what is shown before the first keyframe cannot be decoded: not counted
                         skipped = bisect_left(index.times, frame.pts)
