@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 
-class CotasksError(Exception):
+class CotasksError(ValueError):
     """Something that whoever runs the program can mend.
 
     The message is one line. `reason` is the short phrase under which equal faults are counted; it holds no values, so
@@ -17,7 +17,7 @@ class CotasksError(Exception):
         self.reason = reason
 
 
-class InputError(CotasksError, ValueError):
+class InputError(CotasksError):
     """Something given to the program is wrong.
 
     The message names the place (file, line or key), the value found and what was expected. Under its `reason` a skipped
