@@ -21,7 +21,7 @@ from cotasks.errors import InputError
 from cotasks.records.checking import ExpectedVideo, check_videos, expectation_tables, expected_videos
 from cotasks.records.dataset import load_records
 from cotasks.records.schema import Record
-from cotasks.records.timeline import grid_frames
+from cotasks.records.timeline import grid_frames, uniform_grid
 from cotasks.records.videos import expected_video
 from cotasks.video import facts, packets
 from cotasks.video.check import Expected
@@ -167,7 +167,7 @@ def test_what_is_expected_is_what_each_record_says(tmp_path: Path) -> None:
         dataclasses.replace(make_record("b", 0, **star), frame_count=None),
         make_record("b", 1, num_frames=3, **star),
         make_record("c", 0, width=None, height=None),
-        make_record("d", 0, fps=30.0, frames=grid_frames([3, 5], 30.0)),
+        make_record("d", 0, fps=30.0, frames=grid_frames(uniform_grid(0, 59, 6), 30.0)),
         make_record("d", 1),
     ]
     assert expected_video(records[2]).reach == (65.0, 70.0)
@@ -205,7 +205,8 @@ def test_all_splits_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[st
     write_video(tmp_path / "videos" / "a.mp4")
     shutil.copy(tmp_path / "videos" / "a.mp4", tmp_path / "videos" / "b.mp4")
     data = tmp_path / "data"
-    rows: dict[str, Record] = {"train": make_record("a", 0), "test": make_record("b", 0, fps=30.0)}
+    faster = make_record("b", 0, fps=30.0, frames=grid_frames(uniform_grid(0, 59, 6), 30.0))
+    rows: dict[str, Record] = {"train": make_record("a", 0), "test": faster}
     for split, record in rows.items():
         write_folder(data, [record], split=split)
     files = "".join(f"  - split: {split}\n    path: nextqa_oe/{split}-*\n" for split in rows)

@@ -1,8 +1,8 @@
 """What a run would ask, without asking: prompts as they would be sent, and counts of tokens, videos and faults.
 
 A model in this process is built without its weights (`load_without_weights`), a server is not called. Nothing is
-written. Frames are decoded for the shown prompts to a server only; of other videos no more is read than it takes to check
-them.
+written. Frames are decoded for the shown prompts to a server only; of other videos no more is read than it takes to
+check them.
 """
 
 from __future__ import annotations
