@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotasks.boxes import Xyxy
 from cotasks.errors import InputError
+from cotasks.records.boxes import Xyxy
 from cotasks.steps.conventions import (
     CONVENTIONS,
     EDGE,

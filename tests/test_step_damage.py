@@ -142,8 +142,10 @@ def check_that_nothing_is_made_up(step: int, value: Any, text: str, ctx: StepCon
     def wordings(tid: int) -> str:
         kind, _, number = ctx.names[tid].lower().replace("_", " ").rpartition(" ")
         if not number.isdigit():
-            return re.escape(f"{kind} {number}".strip())
-        return re.escape(kind) + rf"[ -]?(?:#|no\.)?\s*(?:{number}|{WORDS[int(number)]})"
+            kind, number = f"{kind} {number}".strip(), ""
+        # a part of a slashed name stands for it
+        name = "(?:" + "|".join(re.escape(part) for part in (kind, *kind.split("/"))) + ")"
+        return name + (rf"[ -]?[(\[]?(?:#|no\.)?\s*(?:{number}|{WORDS[int(number)]})" if number else "")
 
     def is_said(*parts: str) -> bool:
         return any(re.search(".*".join(parts), line) for line in lines)

@@ -73,6 +73,26 @@ class StepContext:
     def entity_of_name(self) -> dict[str, Entity]:
         return {self.names[e.tid].lower(): e for e in self.entities}
 
+    @cached_property
+    def entity_of_part(self) -> dict[str, Entity]:
+        """`ball` and `sports ball`, in small letters, -> the entity `ball/sports ball`; numbered where it is: `cup 2`.
+
+        A part that several categories of the scene have, or that is a name or a category of its own, means none."""
+        categories = {e.category.replace("_", " ").lower() for e in self.entities}
+        owners: dict[str, set[str]] = {}
+        for category in categories:
+            for part in {category, *category.split("/")}:
+                owners.setdefault(part.strip(), set()).add(category)
+        found = {}
+        for entity in self.entities:
+            category = entity.category.replace("_", " ").lower()
+            name = self.names[entity.tid].lower()
+            number = name.removeprefix(category) if name.startswith(category) else None
+            if "/" in category and number is not None:
+                parts = {part.strip() for part in category.split("/")}
+                found.update({part + number: entity for part in parts if part and owners[part] == {category}})
+        return {part: entity for part, entity in found.items() if part not in self.entity_of_name}
+
     def entity(self, name: str) -> Entity | None:
         """The entity of that name, in capitals or not; None where there is none."""
         return self.entity_of_name.get(name.lower())

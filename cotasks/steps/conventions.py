@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cotasks.boxes import CoordinateFormat, Size, Xyxy, iou, parse_box
 from cotasks.errors import InputError
+from cotasks.records.boxes import CoordinateFormat, Size, Xyxy, iou, parse_box
 
 Order = Literal["xyxy", "yxyx"]
 Unit = Literal["pixels", "resized", "thousandths", "fractions"]

@@ -13,7 +13,8 @@ from cotasks.records.schema import FrameLocalization, Record
 from cotasks.steps import entity_tracking, frame_localization, matching, spatial_relations, temporal_relations
 from cotasks.steps.context import NOTHING, Parsed, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
-from cotasks.steps.repair import read_localization, read_spatial, read_temporal, read_tracks
+from cotasks.steps.repair import read_localization, read_tracks
+from cotasks.steps.repair_relations import read_spatial, read_temporal
 
 
 @dataclass(frozen=True)
