@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cotasks.judge.verdicts import Verdict
@@ -119,6 +119,7 @@ def test_a_ratio_of_a_sum_with_itself_is_exact() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0.5, 500), min_size=1, max_size=40))
+@example([0.5, 0.53125])
 def test_every_clip_is_in_one_third_by_length(seconds: list[float]) -> None:
     found = length_groups(seconds)
     if found:

@@ -73,12 +73,14 @@ def length_groups(seconds: Floats | Sequence[float]) -> dict[str, Mask]:
     length = np.asarray(seconds, float)
     inner = np.quantile(length, [1 / 3, 2 / 3]) if len(length) else np.array([])
     edges = np.unique([-np.inf, *inner, np.inf])
-    found = {}
-    for low, high in pairwise(edges):
-        inside = (length > low) & (length <= high)
-        if inside.any() and not inside.all():
-            found[f"{length[inside].min():.1f} to {length[inside].max():.1f} s"] = inside
-    return found
+    groups = [(length > low) & (length <= high) for low, high in pairwise(edges)]
+    groups = [inside for inside in groups if inside.any() and not inside.all()]
+    # as many digits as tell the groups apart
+    for digits in range(1, 18):
+        names = [f"{length[inside].min():.{digits}f} to {length[inside].max():.{digits}f} s" for inside in groups]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, groups, strict=True))
 
 
 def _tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[Row]]:
