@@ -21,7 +21,7 @@ from cotasks.builders.sources import BuildOptions, question_files
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import LeftOut, Question, Skipped, VideoAnnotation
 from cotasks.records.check import faults
-from cotasks.records.schema import Record, records_to_table
+from cotasks.records.schema import FrameLocalization, Record, records_to_table
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
 
 NO_ANNOTATION = "no object annotation of the video"
@@ -164,8 +164,21 @@ def _build(question: Question, annotation: VideoAnnotation, annotator: Annotator
         proposal=lookups.proposals.get(question.id) if lookups.proposals is not None else None,
         use_answer=lookups.options.use_answer,
     )
-    a1, scene = localized.frame_localization, annotation.scene
-    record = Record(
+    record = record_of(question, annotation, localized.frame_localization)
+    return Built(
+        record=record,
+        keyframes_left_out=annotation.keyframes_left_out,
+        keyframes_outside_clip=annotation.keyframes_outside_clip,
+        boxes_rescaled=annotation.boxes_rescaled,
+        unmatched_proposals=localized.unmatched,
+        place=question.place,
+    )
+
+
+def record_of(question: Question, annotation: VideoAnnotation, a1: FrameLocalization) -> Record:
+    """A question on the annotation of its video, with step 1 as given and the other steps from it."""
+    scene = annotation.scene
+    return Record(
         id=question.id,
         source=question.source,
         question_type=question.question_type,
@@ -188,14 +201,6 @@ def _build(question: Question, annotation: VideoAnnotation, annotator: Annotator
         spatial_relations=spatial_relations.construct(scene, a1),
         temporal_relations=temporal_relations.construct(scene, a1, annotation.fps),
         scene=scene,
-    )
-    return Built(
-        record=record,
-        keyframes_left_out=annotation.keyframes_left_out,
-        keyframes_outside_clip=annotation.keyframes_outside_clip,
-        boxes_rescaled=annotation.boxes_rescaled,
-        unmatched_proposals=localized.unmatched,
-        place=question.place,
     )
 
 
@@ -234,8 +239,12 @@ def plan_splits(options: BuildOptions, splits: Iterable[str]) -> tuple[dict[str,
                 options.asked(split).require(missing[0].relative_to(options.root).as_posix())
             except InputError as error:
                 left_out[split] = str(error)
+            continue
+        plan = plan_split(options, split)
+        if plan.tasks or plan.skipped:
+            plans[split] = plan
         else:
-            plans[split] = plan_split(options, split)
+            left_out[split] = "no question"
     if not plans:
         raise InputError(f"config {options.config}: {next(iter(left_out.values()))}", "missing file")
     return plans, left_out

@@ -7,6 +7,7 @@ load_dataset("cotasks")                                    # the embedded sample
 load_dataset("cotasks", "nextqa_oe")                         # NExT-QA, open-ended; the annotation is downloaded
 load_dataset("cotasks", "nextqa_oe", data_dir="annotation")  # the same from a folder of one's own
 load_dataset("cotasks", "star", data_dir="annotation", num_frames=32)
+load_dataset("cotasks", "own", data_dir="mine")              # your own questions and annotation
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class CoTasksConfig(datasets.BuilderConfig):
     version: Any = VERSION
     vidor: str | Sequence[str] = ()
     videos: str | None = None
+    source: str | None = None
+    license: str | None = None
     localization: str = "auto"
     use_answer: bool = False
     grid: str = "snapped"
@@ -71,6 +74,8 @@ class CoTasksConfig(datasets.BuilderConfig):
             data_dir=self.data_dir,
             vidor=(self.vidor,) if isinstance(self.vidor, str) else tuple(self.vidor),
             videos=self.videos,
+            source_name=self.source,
+            license=self.license,
             localization=self.localization,
             use_answer=self.use_answer,
             grid=self.grid,  # type: ignore[arg-type]  # BuildOptions checks it

@@ -18,6 +18,7 @@ from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, checked
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.schema import Record
+from cotasks.records.timeline import is_on_own_clock
 from cotasks.tools.processes import end_with_parent, start_method
 
 BYTES_A_JOB = 4 * 2**20
@@ -43,6 +44,8 @@ class SplitSummary:
     unmatched_proposals: int = 0
     left_out_of_annotation: Counter[str] = field(default_factory=Counter)
     """Odd boxes and relations that videos' annotation goes without, by reason."""
+    own_clock: int = 0
+    """Records on a clock of one frame a second, for want of their video's frame rate."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,7 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
         summary.keyframes_outside_clip += item.keyframes_outside_clip
         summary.boxes_rescaled += item.boxes_rescaled
         summary.unmatched_proposals += len(item.unmatched_proposals)
+        summary.own_clock += is_on_own_clock(record)
         summary.left_out_of_annotation.update(odd.reason for odd in item.left_out)
         for odd in item.left_out:
             left_out.setdefault(odd.reason, odd.detail)

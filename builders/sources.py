@@ -14,6 +14,7 @@ from cotasks.builders.readers.source import SHORT_SPLIT, SPLITS, Asked, Source, 
 from cotasks.errors import InputError
 from cotasks.records.timeline import NUM_FRAMES
 from cotasks.tools.files import file_hash
+from cotasks.words.types import ALL, KNOWN, MIXED
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,17 @@ class BuildOptions:
     vidor: tuple[str, ...] = ()
     """Further folders or zips of VidOR annotation."""
     videos: str | None = None
-    """Folder of the STAR videos, to read frame count and size from their headers."""
+    """Folder of the videos, to read rate, frame count and size from their headers; for STAR and own data."""
+    source_name: str | None = None
+    """Own data: what the records say in `source`; by default what `own.json` says, else `own`."""
+    license: str | None = None
+    """Own data: its licence, by the Hub's names, for the card; by default what `own.json` says."""
     localization: str = "auto"
     """Origin of A1: `auto`, `human`, `lexical`, `whole`, or the path of a JSONL file of model proposals."""
     use_answer: bool = False
     """Let lexical A1 match words of the answer too; such records say `used_answer`."""
     grid: Literal["snapped", "uniform"] = "snapped"
-    """STAR: put annotated keyframes on the grid, or leave it uniform."""
+    """STAR and own data: put annotated frames on the grid, or leave it uniform."""
     num_frames: int = NUM_FRAMES
     """Frames of the grid."""
     limit: int | None = None
@@ -53,8 +58,11 @@ class BuildOptions:
         refused = [name for name in paths if getattr(self, name) and name not in source.takes]
         if refused and source.folder is not None:
             raise InputError(f"{source.title} is part of the package; it takes no data_dir, vidor or videos")
+        refused += [name for name, given in self._named.items() if given and name not in source.takes]
         if refused:
             raise InputError(f"config {self.config} takes no {refused[0]}; leave it out")
+        if self.source_name is not None:
+            check_source_name(self.source_name, "source")
         if self.localization == "human" and not source.has_human_spans:
             expected = "auto, lexical, whole or a .jsonl file"
             raise InputError(f"localization: {source.title} has no human spans; expected {expected}")
@@ -68,6 +76,21 @@ class BuildOptions:
     def source(self) -> Source:
         """The catalog's row of the config. Raises InputError where there is none."""
         return source_of(self.config)
+
+    @property
+    def _named(self) -> dict[str, str | None]:
+        """What the user names of own data, by the names of the options."""
+        return {"source": self.source_name, "license": self.license}
+
+    @property
+    def about(self) -> dict[str, str]:
+        """`source` and `license` of own data: as given, else as the data folder says. Raises InputError."""
+        if self.source.about is None:
+            return {}
+        stated = {**self.source.about(self.root), **{name: given for name, given in self._named.items() if given}}
+        if "source" in stated:
+            check_source_name(stated["source"], "source")
+        return stated
 
     @property
     def downloads(self) -> bool:
@@ -107,17 +130,26 @@ class BuildOptions:
             grid=self.grid,
             pages=self.source.pages,
             strict=self.strict,
+            name=self.about.get("source"),
         )
 
     def shaping(self) -> dict[str, Any]:
         """The options that shape rows and are no paths, for fingerprints and `build.json`."""
-        paths = ("data_dir", "vidor", "videos")
-        options = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in paths}
+        apart = ("data_dir", "vidor", "videos", "source_name", "license")
+        options = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in apart}
         if not self.strict:
             del options["strict"]  # so that a build without it tells what earlier versions told
+        options |= self.about
         if os.path.isfile(self.localization):
             options["localization"] = "model:" + file_hash(Path(self.localization))
         return options
+
+
+def check_source_name(name: str, place: str) -> None:
+    """Raises InputError where a name would be taken for that of a known source, or cannot begin an id."""
+    taken = (*KNOWN, *MIXED, ALL)
+    if name in taken or not name.strip() or "/" in name or not name.isprintable():
+        raise InputError(f"{place} is {name!r}; expected a name without / that is none of {', '.join(taken)}")
 
 
 def question_files(options: BuildOptions, split: str) -> list[Path]:

@@ -18,7 +18,9 @@ from cotasks.version import VERSION as __version__
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FEATURES", "Record", "__version__", "draw", "instructions"]
+    from cotasks.records.own import OwnAnnotation, OwnQuestion
+
+__all__ = ["FEATURES", "Record", "__version__", "draw", "instructions", "make_record"]
 
 if not (Path(__file__).parent / "builders").is_dir():
     # In a source tree `builders/` lies beside this package; installed, it lies inside. Only this one name is mapped:
@@ -39,6 +41,16 @@ def instructions(record: Record | Mapping[str, Any], **options: Any) -> dict[str
     from cotasks.training.examples import instructions as make_instructions
 
     return make_instructions(record, **options)
+
+
+def make_record(
+    question: OwnQuestion | Mapping[str, Any], annotation: OwnAnnotation | Mapping[str, Any], **options: Any
+) -> Record:
+    """The record of a question about a video with annotation of your own, both as lines of the format that
+    `cotasks.records.own` describes; see `cotasks.builders.make_record.make_record` for the options."""
+    from cotasks.builders.make_record import make_record as make
+
+    return make(question, annotation, **options)
 
 
 def draw(record: Record, videos: str | Path | None = None, video_check: str = "fail") -> Image:

@@ -60,7 +60,7 @@ def test_a_row_is_whole(config: str) -> None:
         assert any(file.path.startswith(start) for start in row.pages), file.path
     needed = [name.format(split=split) for name in row.questions for split in ("train", "val", "test")]
     published = {file.path for file in row.files}
-    assert row.folder is not None or set(needed) <= published
+    assert row.folder is not None or row.about is not None or set(needed) <= published
 
 
 def test_no_source_is_named_where_all_are_built() -> None:

@@ -16,6 +16,7 @@ from huggingface_hub import DatasetCard
 
 from cotasks.builders.publish.built import Shard, built_splits, read_builds, read_shards
 from cotasks.builders.readers.catalog import source_of
+from cotasks.builders.readers.source import Source
 from cotasks.errors import InputError
 from cotasks.tools.files import whole_file
 
@@ -67,7 +68,7 @@ def render(
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"README.md: its YAML head cannot be read: {str(error).splitlines()[0]}") from None
     rows = sorted((source_of(config) for config in builds), key=lambda row: row.folder is not None)
-    card.data.license = list(dict.fromkeys(licence for row in rows for licence in row.licences))  # type: ignore[attr-defined]
+    card.data.license = list(dict.fromkeys(licence for row in rows for licence in _licences(row, builds)))  # type: ignore[attr-defined]
     card.data.size_categories = [size_category(sum(shard.rows for shard in shards))]  # type: ignore[attr-defined]
     card.data.configs = _configs(builds, video_configs or {})  # type: ignore[attr-defined]  # metadata is dynamic
     card.data.dataset_info = _infos(builds, shards)  # type: ignore[attr-defined]
@@ -85,6 +86,12 @@ def render(
             raise InputError(f"README.md: no `{missing}`; expected the card that `cotasks build` writes")
         card.text = f"{head}{begin}\n{block}\n{end}{tail}"
     return str(card)
+
+
+def _licences(row: Source, builds: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those of a source's files; for own data the one that its build was told."""
+    told = builds[row.config]["options"].get("license")
+    return row.licences if told is None else (told,)
 
 
 def size_category(records: int) -> str:

@@ -6,6 +6,7 @@ nextgqa/gsub_{val,test}.json
 vidor/                                VidOR annotation: folders or zips, in any layout `vidor.py` knows
 star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
 star/video_sizes.json                 frame count, width and height of the videos: ours, where they are not at hand
+questions.jsonl   annotation.jsonl, annotation/*.jsonl   own.json           own data, see `cotasks.records.own`
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cotasks.builders.readers import nextqa, star
+from cotasks.builders.readers import nextqa, own, star
 from cotasks.builders.readers.source import Source, SourceFile
 from cotasks.errors import InputError
+from cotasks.records.own_files import ABOUT, ANNOTATION, QUESTIONS, read_about
 from cotasks.sample import DATA_DIR
 from cotasks.words.types import NEXTQA, STAR
 
@@ -155,7 +157,21 @@ _SAMPLE = Source(
     renamed="sample",
 )
 
-CATALOG: dict[str, Source] = {row.config: row for row in (_SAMPLE, _NEXTQA_OE, _NEXTQA_MC, _STAR)}
+_OWN = Source(
+    config="own",
+    description="Your own questions and annotation.",
+    title="own data",
+    types=None,
+    licences=("unknown",),  # unless it is named
+    parts=(own.plan,),
+    questions=(QUESTIONS,),
+    reads=(ANNOTATION, f"{ANNOTATION}.gz", "annotation/*.jsonl", "annotation/*.jsonl.gz", ABOUT),
+    takes=frozenset({"data_dir", "videos", "source", "license"}),
+    has_human_spans=True,
+    about=read_about,
+)
+
+CATALOG: dict[str, Source] = {row.config: row for row in (_SAMPLE, _NEXTQA_OE, _NEXTQA_MC, _STAR, _OWN)}
 """Config -> its row; the first one that a published folder holds is its default."""
 
 

@@ -55,6 +55,8 @@ class Asked:
     """Start of a path below `root` -> the page that offers it."""
     strict: bool = False
     """Whether one odd box or relation costs the whole video, where it else costs itself."""
+    name: str | None = None
+    """What the records are to say in `source`, where the user's own files are built; None for what the reader says."""
 
     @property
     def short(self) -> str:
@@ -142,10 +144,12 @@ class Source:
     pages: Mapping[str, str] = field(default_factory=dict)
     """Start of a path below the data folder -> the page where its publishers offer it."""
     takes: frozenset[str] = frozenset({"data_dir"})
-    """Which of `data_dir`, `vidor` and `videos` it takes."""
+    """Which of `data_dir`, `vidor`, `videos`, `source` and `license` it takes."""
     has_human_spans: bool = False
     """Whether people marked when answers can be seen, so that step 1 can be `human`."""
     folder: Path | None = None
     """Where its files lie inside the package; None for all but the embedded sample."""
+    about: Callable[[Path], Mapping[str, str]] | None = None
+    """Reads what the data folder says of its `source` and `license`, where that is the user's to say."""
     renamed: str | None = None
     """What its records say in `source` and at the start of `id`; None for what the readers say."""

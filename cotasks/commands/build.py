@@ -20,7 +20,7 @@ def build(
         str,
         typer.Argument(
             metavar="CONFIG",
-            help="Such as sample, nextqa_oe or star; any other name lists those there are.",
+            help="Such as sample, nextqa_oe, star or own; any other name lists those there are.",
             show_default=False,
         ),
     ],
@@ -50,9 +50,19 @@ def build(
     videos: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the STAR videos, to read frame count and size from their headers.",
+            help="STAR, own data: folder of the videos, to read rate, length and size from their headers.",
             rich_help_panel=DATA,
             show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Own data: what the records say in `source`.", rich_help_panel=DATA, show_default=False),
+    ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(
+            help="Own data: its licence, by the Hub's names, for the card.", rich_help_panel=DATA, show_default=False
         ),
     ] = None,
     localization: Annotated[
@@ -72,7 +82,7 @@ def build(
     ] = False,
     grid: Annotated[
         str,
-        typer.Option(help="STAR: snapped (annotated keyframes on the grid) or uniform.", rich_help_panel=STEPS),
+        typer.Option(help="STAR, own data: snapped (annotated frames on the grid) or uniform.", rich_help_panel=STEPS),
     ] = "snapped",
     num_frames: Annotated[int, typer.Option(help="Frames of the grid.", rich_help_panel=STEPS)] = 64,
     num_proc: Annotated[int, typer.Option(help="Processes that read annotation.", min=1, rich_help_panel=SPEED)] = 1,
@@ -95,6 +105,8 @@ def build(
     cache. Videos are never fetched: NExT-QA's are linked in https://github.com/doc-doc/NExT-QA (NExTVideo), STAR's are
     Charades scaled to 480p, https://prior.allenai.org/projects/charades.
 
+    `build own` reads your own data, DATA_DIR/questions.jsonl and annotation.jsonl: see examples/own_data.md.
+
     Writes OUT/CONFIG/*.parquet, build.json (counts, options, source
     hashes), skipped.jsonl (every question that became no record, with the reason; also where no record was built) and
     OUT/README.md (dataset card). Prints one example of each reason.
@@ -112,6 +124,8 @@ def build(
         data_dir=str(data_dir) if data_dir else None,
         vidor=tuple(str(path) for path in vidor or ()),
         videos=str(videos) if videos else None,
+        source_name=source,
+        license=license,
         localization=localization,
         use_answer=use_answer,
         grid=grid,  # type: ignore[arg-type]  # BuildOptions checks it

@@ -26,6 +26,7 @@ def builders_folder() -> Path:
 
 SHAPES_ROWS = (
     *(f"records/{name}.py" for name in ("schema", "annotation", "timeline", "boxes", "check")),
+    *(f"records/{name}.py" for name in ("own", "own_fields", "own_files")),
     *("steps/frame_localization.py", "steps/entity_tracking.py"),
     *("steps/spatial_relations.py", "steps/temporal_relations.py"),
     *("words/lexicon.py", "words/types.py"),

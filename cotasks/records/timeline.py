@@ -11,7 +11,11 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from cotasks.errors import InputError
-from cotasks.records.schema import Frame, Span
+from cotasks.records.schema import Frame, Record, Span
+
+OWN_CLOCK = 1.0
+"""Frames a second of a record whose source names seconds and no frame rate, and that was built without its video. Its
+frame numbers are no positions in the file, and it has no `frame_count`."""
 
 NUM_FRAMES = 64
 """Frames shown to a model by default (CoTasks paper, section 4)."""
@@ -70,6 +74,33 @@ def snapped_grid(uniform: Sequence[int], keyframes: Collection[int]) -> list[int
         j -= 1
     taken = set(places)
     return sorted(set(keys) | {f for place, f in enumerate(uniform) if place not in taken})
+
+
+def near_grid(uniform: Sequence[int], keyframes: Collection[int]) -> list[int]:
+    """Put annotated keyframes on a uniform grid without emptying any part of it.
+
+    Where there are no more keyframes than places, as `snapped_grid`. Where there are more, each frame of `uniform`
+    gives its place to the nearest of the keyframes that are nearer to it than to any other (the earlier of two); one
+    without such a keyframe stays, so that a thing annotated densely in a part of the clip takes none from the rest.
+
+    Args:
+        uniform: frame numbers, strictly ascending.
+        keyframes: frame numbers, in any order.
+
+    Returns:
+        `len(uniform)` frame numbers, strictly ascending.
+    """
+    keys = sorted(set(keyframes))
+    if len(keys) <= len(uniform):
+        return snapped_grid(uniform, keys)
+    places = np.asarray(uniform)
+    nearest: dict[int, int] = {}
+    for key in keys:
+        place = int(np.abs(places - key).argmin())
+        best = nearest.get(place)
+        if best is None or abs(key - uniform[place]) < abs(best - uniform[place]):
+            nearest[place] = key
+    return [nearest.get(place, frame) for place, frame in enumerate(uniform)]
 
 
 def grid_frames(indices: Sequence[int], fps: float) -> tuple[Frame, ...]:
@@ -133,3 +164,20 @@ def overlaps(begin_frame: int, end_frame: int, fps: float, spans: Sequence[Span]
     """Whether frames [begin_frame, end_frame) touch a span: each frame stands for [index, index + 1) / fps."""
     begin, end = begin_frame / fps, end_frame / fps
     return any(begin <= span.end_seconds and end > span.start_seconds for span in spans)
+
+
+def is_on_own_clock(record: Record) -> bool:
+    """Whether a record's frames are whole seconds, and no positions in the file; so they may be positions in a file of
+    one frame a second too."""
+    return record.fps == OWN_CLOCK and record.frame_count is None
+
+
+def check_clock(record: Record, fps: float, path: object) -> None:
+    """Raises InputError where frames of a video of `fps` frames a second are to be shown for a record that was built on
+    a clock of its own."""
+    if is_on_own_clock(record) and abs(fps - OWN_CLOCK) > 1e-3:
+        raise InputError(
+            f"{record.id}: built without the frame rate of its video, on a clock of one frame a second; {path} has "
+            f"{fps:g} frames a second; expected records built with --videos to show it",
+            "built without the frame rate of its video",
+        )

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cotasks.records.boxes import Size
 from cotasks.records.schema import Record, Track
+from cotasks.records.timeline import check_clock, is_on_own_clock
 from cotasks.video.check import Expected, check_mode, look_at, size_at_480p
-from cotasks.video.facts import VideoFacts
+from cotasks.video.facts import VideoFacts, video_facts
 from cotasks.video.files import video_file
 
 AT_480P = ("star",)
@@ -35,8 +36,11 @@ class Videos:
     def look(self, record: Record) -> VideoFacts:
         """What the file of a record says of itself.
 
-        Raises InputError where it is missing or no video, and with `check` fail where it is not the annotated one.
+        Raises InputError where it is missing or no video, with `check` fail where it is not the annotated one, and
+        always where the record has a clock of its own and so names no frames of the file.
         """
+        if is_on_own_clock(record):
+            check_clock(record, video_facts(self.file(record)).info.fps, self.file(record))
         return look_at(self.file(record), expected_video(record), self.check)
 
     def size(self, record: Record) -> Size:

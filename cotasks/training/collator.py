@@ -21,6 +21,7 @@ from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.models.families import Family, frame_size, limits_of
 from cotasks.models.tensors import Clip, check_placeholders, run_processor
 from cotasks.records.schema import Record
+from cotasks.records.timeline import OWN_CLOCK
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.training.events import Event, log_event
 from cotasks.training.examples import examples_of, expected_video, instructions, shorten_messages
@@ -168,6 +169,12 @@ class TrainingCollator:
 
         path = video_file(self.videos, row["video_path"])
         facts = look_at(path, expected_video(row), self.video_check)
+        if row["fps"] == OWN_CLOCK and abs(facts.info.fps - OWN_CLOCK) > 1e-3:
+            raise InputError(
+                f"{path}: {facts.info.fps:g} frames a second; its record was built without them, on a clock of one; "
+                "expected records built with --videos",
+                "built without the frame rate of its video",
+            )
         _, read_frames = cached(self.frame_cache)
         pixels = read_frames(path, facts.readable(row["frames"]), (row["width"], row["height"]))
         indices = [frame - row["clip_begin"] for frame in row["frames"]]

@@ -12,7 +12,9 @@ How a text is read
   3. Nouns match in singular and plural; a phrase inflects at its last word. Verbs match in the forms listed.
   4. Every category matches its own name, cut at "/" and with blanks for "_": `ball/sports_ball` matches "ball" and
      "sports balls". Every predicate matches its own name with blanks for "_", but for `on`, `at`, `close` and
-     `play(instrument)`, whose words mostly say something else.
+     `play(instrument)`, whose words mostly say something else. Names that are not listed here, those of own data,
+     match in the same way, and such a predicate also in the regular forms of its first word: `drives` matches "drive"
+     and "driving", and as "drive" is listed, "drove".
   5. A noun may have choices in order, written `first > second`: the first that the scene holds any category of is
      taken. A "boy" is a child where one is annotated, else a baby or an adult; a "car" is a toy where there is no car
      but a toy.
@@ -512,10 +514,49 @@ def _noun_index(others: frozenset[str]) -> _Index:
 @lru_cache(maxsize=256)
 def _verb_index(others: frozenset[str]) -> _Index:
     phrases = dict(_VERB_PHRASES)
-    for name in sorted(_KNOWN_PREDICATES | others):
+    for name in sorted(_KNOWN_PREDICATES):
         if "(" not in name:
             _add_name(phrases, words(name), name)
+    for name in sorted(others):
+        for phrase in _inflected(words(name)):
+            _add_name(phrases, phrase, name)
     return _index(phrases.items())
+
+
+def _inflected(phrase: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """The phrase with its first word in every regular form of the verb that it may be a form of, and in all listed
+    forms where one of these is listed: "drives" -> drive, drives, driving, drove, ... Some are no words, and match
+    nothing."""
+    if not phrase:
+        return set()
+    if phrase[0] in ("is", "are") and len(phrase) > 1:  # "is holding"
+        return {phrase} | _inflected(phrase[1:])
+    first, *rest = phrase
+    forms = {first} | {form for base in _bases(first) for form in _forms(base)}
+    meant = {name for form in forms for tier in _VERB_PHRASES.get((form,), ()) for name in tier if name == form}
+    forms |= {p[0] for p, tiers in _VERB_PHRASES.items() if len(p) == 1 and any(meant & tier for tier in tiers)}
+    return {(form, *rest) for form in forms}
+
+
+def _bases(word: str) -> set[str]:
+    """What a word may be a regular form of, itself included."""
+    bases = {word}
+    for ending, others in (("ies", ("y",)), ("es", ("", "e")), ("s", ("",)), ("ing", ("", "e")), ("ied", ("y",))):
+        if word.endswith(ending) and len(word) > len(ending) + 1:
+            bases |= {word[: -len(ending)] + other for other in others}
+    if word.endswith("ed") and len(word) > 4:
+        bases |= {word[:-2], word[:-1]}
+    doubled = {b for b in bases - {word} if len(b) > 3 and b[-1] == b[-2] and b[-1] not in "ls"}
+    return bases | {base[:-1] for base in doubled}
+
+
+def _forms(base: str) -> set[str]:
+    """The regular forms of a verb."""
+    stem = base[:-1] if base.endswith("e") and not base.endswith("ee") else base
+    past = base[:-1] + "ied" if re.search(r"[^aeiou]y$", base) else stem + "ed"
+    doubles = re.search(r"[^aeiou][aeiou][^aeiouwxy]$", base)
+    doubled = {base + base[-1] + ending for ending in ("ing", "ed")} if doubles else set()
+    return {base, _plural((base,))[0], stem + "ing", past} | doubled
 
 
 def _add_name(phrases: dict[tuple[str, ...], Tiers], phrase: tuple[str, ...], name: str) -> None:
