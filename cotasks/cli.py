@@ -16,6 +16,7 @@ from cotasks.commands import common
 from cotasks.commands.audit import audit
 from cotasks.commands.build import build
 from cotasks.commands.check import check
+from cotasks.commands.convert import convert
 from cotasks.commands.demo import demo
 from cotasks.commands.generate import generate
 from cotasks.commands.info import info
@@ -32,7 +33,7 @@ from cotasks.words.plain import printable
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
-    "Data": (build, check, show, audit, push),
+    "Data": (convert, build, check, show, audit, push),
     "Models": (generate, predict, study),
     "Scores": (judge, report, steps),
 }

@@ -14,7 +14,7 @@ FLOORS = (
     ("errors", "version"),
     ("sample", "servers", "tools", "video", "words"),
     ("pages", "records"),
-    ("builders.readers", "models", "steps"),
+    ("builders.readers", "convert", "models", "steps"),
     ("builders", "look", "prompts"),
     ("runs", "training"),
     ("", "generate", "judge"),
