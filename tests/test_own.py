@@ -45,6 +45,7 @@ from cotasks.records.own_files import (
     write_questions,
 )
 from cotasks.records.timeline import near_grid, uniform_grid
+from cotasks.records.videos import Videos
 from cotasks.tools.files import read_json, read_jsonl
 from cotasks.video.reading import probe
 from tests.synthetic import write_video
@@ -497,7 +498,7 @@ def test_the_header_is_read_and_a_clock_of_its_own_is_not_shown(folder: Path, tm
     build_folder(BuildOptions("own", data_dir=str(folder)), tmp_path / "clock")
     record = next(iter(load_records(str(tmp_path / "clock"), "test")))
     with pytest.raises(InputError, match="built without the frame rate of its video") as error:
-        shown_size(record, parse_condition("baseline"), video, probe)
+        shown_size(record, parse_condition("baseline"), Videos(tmp_path / "videos", check="off"))
     assert error.value.reason == "built without the frame rate of its video"
     with pytest.raises(InputError, match="expected records built with --videos"):
         cotasks.draw(record, tmp_path / "videos")
@@ -509,7 +510,7 @@ def test_the_header_is_read_and_a_clock_of_its_own_is_not_shown(folder: Path, tm
     record = next(iter(load_records(str(tmp_path / "seen"), "test")))
     assert (record.fps, record.frame_count, record.width) == (info.fps, info.frame_count, info.width)
     assert record.scene.entity_tracking[0].boxes[0].frame == round(1.2 * info.fps)
-    assert shown_size(record, parse_condition("baseline"), video, probe) == (info.width, info.height)
+    assert shown_size(record, parse_condition("baseline"), Videos(tmp_path / "videos")) == (info.width, info.height)
     assert read_json(tmp_path / "seen/own/build.json")["splits"]["test"]["own_clock"] == 0
 
     (folder / "annotation/a.jsonl").write_text(json.dumps({**fast, "fps": info.fps * 2}))
