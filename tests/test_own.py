@@ -518,6 +518,25 @@ def test_the_header_is_read_and_a_clock_of_its_own_is_not_shown(folder: Path, tm
         build_folder(BuildOptions("own", data_dir=str(folder), videos=str(tmp_path / "videos")), tmp_path / "third")
 
 
+def test_the_example_is_what_its_page_says(tmp_path: Path) -> None:
+    example = Path(__file__).parents[1] / "examples/own_data"
+    build_folder(BuildOptions("own", data_dir=str(example)), tmp_path / "built")
+    build = read_json(tmp_path / "built/own/build.json")["splits"]["test"]
+    assert (build["records"], build["questions"], build["own_clock"]) == (10, 10, 4)  # the bottles', in seconds
+    assert build["categories"] == {"actions": 4, "counting": 3, "things": 3}
+    page = (example.parent / "own_data.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "own_data.md", "exec"), names)
+    assert [e.category for e in names["record"].frame_localization.entities] == ["man", "forklift"]
+    questions, annotation = (json.loads(text) for text in re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL))
+    assert question_row(parse_question(questions)) in [
+        question_row(q) for q in read_questions(example / "questions.jsonl")
+    ]
+    annotation["relations"].pop()  # of an entity that the page leaves out
+    assert parse_annotation(annotation).video == "bottle-detection.mp4"
+
+
 def test_dataclasses_are_taken_too() -> None:
     question, annotation = parse_question(QUESTION), parse_annotation(ANNOTATION)
     assert cotasks.make_record(question, annotation) == cotasks.make_record(QUESTION, ANNOTATION)
