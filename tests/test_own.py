@@ -48,6 +48,7 @@ from cotasks.records.timeline import near_grid, uniform_grid
 from cotasks.records.videos import Videos
 from cotasks.tools.files import read_json, read_jsonl
 from cotasks.video.reading import probe
+from cotasks.words.lexicon import match_predicates
 from tests.synthetic import write_video
 
 SCHEMA = Path(cotasks.__file__).parent / "records/own.schema.json"
@@ -375,6 +376,27 @@ def test_a_name_that_is_taken_is_refused() -> None:
     for name in ("nextqa", "star", "sample", "all", "a/b", ""):
         with pytest.raises(InputError, match=r"source is .*; expected a name without /"):
             cotasks.make_record(QUESTION, ANNOTATION, source=name)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "text", "is_meant"),
+    [
+        ("drives", "what does he drive", True),
+        ("drives", "who drove here", True),  # a listed verb brings its irregular forms
+        ("drives", "is he driven home", True),
+        ("drives", "which driver is it", False),
+        ("welding", "he welds a pipe", True),
+        ("weld", "the pipe was welded", True),
+        ("carries", "what is carried", True),
+        ("stop", "who stopped", True),
+        ("is polishing", "what does she polish", True),
+        ("docks with", "it docked with the station", True),
+        ("docks with", "it docked at the station", False),
+        ("is on", "he looks on", False),  # `on` alone means nothing
+    ],
+)
+def test_words_match_predicates_that_no_list_has(predicate: str, text: str, is_meant: bool) -> None:
+    assert match_predicates(text, {predicate, "sings"}) == ({predicate} if is_meant else set())
 
 
 # Folders

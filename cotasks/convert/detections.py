@@ -62,10 +62,8 @@ def _of_objects(frames: Iterable[tuple[int, Any]], names: Mapping[int, str] | No
     for frame, detections in frames:
         place = f"detections of frame {frame}"
         total = len(detections.xyxy)
-        tracks, classes, scores = (
-            [None] * total if (column := getattr(detections, name, None)) is None else list(column)
-            for name in ("tracker_id", "class_id", "confidence")
-        )
+        columns = (getattr(detections, name, None) for name in ("tracker_id", "class_id", "confidence"))
+        tracks, classes, scores = (list[Any]([None] * total if c is None else c) for c in columns)
         data = getattr(detections, "data", None) or {}
         called = list(data["class_name"]) if "class_name" in data else [None] * total
         for number in range(total):
