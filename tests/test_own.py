@@ -22,8 +22,11 @@ from cotasks.builders.readers import situations, vidor
 from cotasks.builders.sources import BuildOptions
 from cotasks.cli import main
 from cotasks.errors import InputError
+from cotasks.models.families import FAMILIES
 from cotasks.prompts.condition import parse_condition
+from cotasks.prompts.prompt import step_context
 from cotasks.prompts.size import shown_size
+from cotasks.prompts.view import view
 from cotasks.records.dataset import load_records
 from cotasks.records.own import (
     SPATIAL_PREDICATES,
@@ -46,6 +49,7 @@ from cotasks.records.own_files import (
 )
 from cotasks.records.timeline import near_grid, uniform_grid
 from cotasks.records.videos import Videos
+from cotasks.steps.table import read_step, step_text
 from cotasks.tools.files import read_json, read_jsonl
 from cotasks.video.reading import probe
 from cotasks.words.lexicon import match_predicates
@@ -376,6 +380,27 @@ def test_a_name_that_is_taken_is_refused() -> None:
     for name in ("nextqa", "star", "sample", "all", "a/b", ""):
         with pytest.raises(InputError, match=r"source is .*; expected a name without /"):
             cotasks.make_record(QUESTION, ANNOTATION, source=name)
+
+
+ODD = ("car, red", "man (old)", "car 2", "the car", "a|b", "-", "none", "Frames: x", "x; y", "[1]", "人", "a  b", "_x_")
+
+
+@pytest.mark.parametrize("name", [*ODD, "car [1, 2, 3, 4]", "and", "5.00s", "is near", "a__b"])
+def test_steps_with_odd_names_are_read_back(name: str) -> None:
+    """What a prompt tells of them, a model's echo of it says again."""
+    triple = {"subject": 0, "predicate": name, "object": 2, "frames": [0, 50]}
+    annotation = {
+        **{"video": QUESTION["video"], "fps": 10, "frame_count": 100, "width": 100, "height": 100},
+        "entities": [{"id": 0, "category": name}, {"id": 1, "category": name}, {"id": 2, "category": "dog"}],
+        "boxes": [{"entity": entity, "frame": 5, "xyxy": [0, 0, 50, 50]} for entity in (0, 2)],
+        "relations": [{**triple, "spatial": False}, {**triple, "subject": 1, "spatial": True}],
+    }
+    record = cotasks.make_record({**QUESTION, "question": "?"}, annotation)
+    told = view(record, parse_condition("cotasks"))
+    context = step_context(told, FAMILIES["qwen2_5_vl"], (100, 100), (100, 100))
+    read = [read_step(step, step_text(told.record, step, context), context).value for step in (1, 2, 3, 4)]
+    assert read[0].entities == record.frame_localization.entities
+    assert read[1:] == [record.entity_tracking, record.spatial_relations, record.temporal_relations]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ shown.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -111,6 +112,17 @@ def tids_of(annotation: OwnAnnotation) -> dict[Id, int]:
     return {id_: tid for tid, id_ in enumerate(ids)}
 
 
+def category_name(text: str) -> str:
+    """A category as a record spells it: a comma or a run of blanks is one blank, since steps are written with commas."""
+    return re.sub(r"_{2,}", "_", re.sub(r"[\s,]+", " ", text)).strip(" _") or text
+
+
+def predicate_name(text: str) -> str:
+    """A predicate as a record spells it: the same, with underscores for blanks as every source has them, and without
+    the colons that end a triple in a step."""
+    return re.sub(r"_{2,}", "_", category_name(text.replace(":", " ")).replace(" ", "_"))
+
+
 def on_grid(
     annotation: OwnAnnotation,
     clock: Clock,
@@ -157,13 +169,14 @@ def on_grid(
     if grid == "snapped":
         frames = near_grid(frames, keyframes)
     stretches = [
-        (tids[r.subject], r.predicate, tids[r.object], *clock.stretch(r), r.spatial) for r in annotation.relations
+        (tids[r.subject], predicate_name(r.predicate), tids[r.object], *clock.stretch(r), r.spatial)
+        for r in annotation.relations
     ]
     inside = [item for item in stretches if item[3] <= last and item[4] > first]
     used = {tid for tid, frame in boxes if frame in keyframes} | {tid for item in inside for tid in (item[0], item[2])}
     named = {tid for tid, _ in boxes} | {tid for item in stretches for tid in (item[0], item[2])}
     entities = tuple(
-        Entity(tids[e.id], e.category)
+        Entity(tids[e.id], category_name(e.category))
         for e in sorted(annotation.entities, key=lambda e: tids[e.id])
         if tids[e.id] in used or tids[e.id] not in named
     )
