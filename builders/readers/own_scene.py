@@ -113,7 +113,7 @@ def tids_of(annotation: OwnAnnotation) -> dict[Id, int]:
 
 
 def category_name(text: str) -> str:
-    """A category as a record spells it: a comma or a run of blanks is one blank, since steps are written with commas."""
+    """A category as a record spells it: commas and runs of blanks are one blank; steps are written with commas."""
     return re.sub(r"_{2,}", "_", re.sub(r"[\s,]+", " ", text)).strip(" _") or text
 
 
