@@ -28,6 +28,7 @@ from cotasks.generate.processes import Processes
 from cotasks.generate.run import GenerateResult, generate
 from cotasks.generate.sampling import Sampling
 from cotasks.models.load import load_model
+from cotasks.prompts import prompt as prompts
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record, Span
@@ -116,6 +117,10 @@ def test_a_run_holds_every_answer_and_all_that_shaped_it(world: Path, tmp_path: 
     assert len(questions) == 6
     assert questions["nextqa/validation/v0/1"] == {
         "id": "nextqa/validation/v0/1",
+        "source": "nextqa",
+        "span_origin": "whole",
+        "entity_origin": "whole",
+        "used_answer": False,
         "video_id": "v0",
         "category": "causal",
         "question_type": "CW",
@@ -199,7 +204,7 @@ def test_a_bad_video_fails_its_own_records_only(world: Path, tmp_path: Path) -> 
 
 def test_a_video_without_the_frames_of_one_record_serves_the_others(world: Path, tmp_path: Path) -> None:
     rows: list[Record] = list(load_records(str(world / "data")))
-    rows[0] = dataclasses.replace(rows[0], frames=grid_frames([0, 99], FPS), frame_count=100)
+    rows[0] = make_record("v0", 0, frame_count=100)
     result = run(world, tmp_path, "baseline", records=load_records(str(write_folder(world / "changed", rows))))
     assert result.failures == {"frame beyond the end of the video": 1}
     assert result.done == 5
@@ -218,7 +223,10 @@ def test_any_error_of_a_decoder_fails_its_own_video_only(
     assert (result.done, result.failures) == (8, {"MemoryError": 4})
 
 
-def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path) -> None:
+def test_what_fails_alone_does_not_fail_its_batch(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "plain", lambda text: text)  # which would make text of the placeholder
     rows: list[Record] = list(load_records(str(world / "data")))
     rows[2] = dataclasses.replace(rows[2], question="what is <|video_pad|>")
     records = load_records(str(write_folder(world / "changed", rows)))
