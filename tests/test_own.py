@@ -561,7 +561,7 @@ def test_the_header_is_read_and_a_clock_of_its_own_is_not_shown(folder: Path, tm
     assert read_json(tmp_path / "seen/own/build.json")["splits"]["test"]["own_clock"] == 0
 
     (folder / "annotation/a.jsonl").write_text(json.dumps({**fast, "fps": info.fps * 2}))
-    with pytest.raises(InputError, match="rate or size disagrees with the video"):
+    with pytest.raises(InputError, match="video with another frame rate"):
         build_folder(BuildOptions("own", data_dir=str(folder), videos=str(tmp_path / "videos")), tmp_path / "third")
 
 

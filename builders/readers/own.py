@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cotasks.builders.readers.own_scene import clock_of, evidence_of, on_grid, tids_of
 from cotasks.builders.readers.source import Annotator, Asked, Plan
@@ -22,6 +22,9 @@ from cotasks.records.annotation import Evidence, Question, Skipped, VideoAnnotat
 from cotasks.records.own import OwnAnnotation, OwnQuestion, parse_annotation
 from cotasks.records.own_fields import fault
 from cotasks.records.own_files import ANNOTATION, QUESTIONS, annotation_files, lines_of, parse_line, read_questions
+
+if TYPE_CHECKING:
+    from cotasks.video.packets import VideoInfo
 
 NAME = "own"
 """What records say in `source` where nothing else is said."""
@@ -84,12 +87,8 @@ class OwnAnnotator(Annotator):
 
     def annotate(self, question: Question) -> VideoAnnotation:
         """See `own_scene`; rate, length and size come from the video's header where the videos are at hand."""
-        header = None
-        if self.videos is not None:
-            from cotasks.video.reading import probe
-
-            header = probe(str(Path(self.videos, question.video_path)))
         annotation = _annotation(self.lines[question.video_id])
+        header = None if self.videos is None else _header(annotation, self.videos)
         return on_grid(
             annotation,
             clock_of(annotation, header),
@@ -108,6 +107,20 @@ class OwnAnnotator(Annotator):
     def size(self, video_id: str) -> int:
         """Of the line."""
         return self.lines[video_id].length
+
+
+def _header(annotation: OwnAnnotation, folder: str) -> VideoInfo:
+    """What the video's file says. Raises InputError where it is missing or no video, and where it has another rate or
+    number of frames than the annotation states, by the tolerances of `cotasks.video.check`."""
+    from cotasks.video.check import Expected, fault_error, faults
+    from cotasks.video.facts import video_facts
+    from cotasks.video.files import video_file
+
+    path = video_file(folder, annotation.video)
+    facts = video_facts(path, pictures=False)
+    if annotation.fps is not None and (found := faults(Expected(annotation.fps, (), annotation.frame_count), facts)):
+        raise fault_error(path, found)
+    return facts.info
 
 
 def plan(asked: Asked) -> Plan:

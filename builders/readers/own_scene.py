@@ -24,9 +24,6 @@ from cotasks.records.timeline import OWN_CLOCK, grid_frames, near_grid, spans_of
 if TYPE_CHECKING:
     from cotasks.video.packets import VideoInfo
 
-RATE_TOLERANCE = 0.01
-"""Greatest relative difference between the frame rate that the annotation states and that of the video's header."""
-
 
 @dataclass(frozen=True)
 class Clock:
@@ -66,16 +63,17 @@ class Clock:
 def clock_of(annotation: OwnAnnotation, header: VideoInfo | None) -> Clock:
     """What the video's header says, where it is at hand, else what the annotation states, else a clock of its own.
 
-    Raises InputError where the two disagree on rate (by more than RATE_TOLERANCE) or size, where a time or a box of the
-    annotation is outside the video, and where frames are numbered and no rate is known.
+    Raises InputError where the two disagree on the size, where a time or a box of the annotation is outside the video,
+    and where frames are numbered and no rate is known. The header's rate is for its reader to compare.
     """
     if header is not None:
         clock = Clock(header.fps, header.frame_count, header.width, header.height)
-        if annotation.fps is not None and abs(annotation.fps / header.fps - 1) > RATE_TOLERANCE:
-            raise _disagree(f"{annotation.place}: fps is {annotation.fps:g}; the video has {header.fps:g}")
         size = (annotation.width, annotation.height)
         if annotation.width is not None and size != (header.width, header.height):
-            raise _disagree(f"{annotation.place}: width, height {size}; the video has {header.width}x{header.height}")
+            raise InputError(
+                f"{annotation.place}: width, height {size}; the video has {header.width}x{header.height}",
+                "size disagrees with the video",
+            )
     elif annotation.fps is not None:
         clock = Clock(annotation.fps, annotation.frame_count, annotation.width, annotation.height)
     elif (numbered := _first_numbered(annotation)) is not None:
@@ -91,10 +89,6 @@ def clock_of(annotation: OwnAnnotation, header: VideoInfo | None) -> Clock:
     for number, relation in enumerate(annotation.relations):
         clock.limits.check_stretch(relation.frames, relation.seconds, f"{annotation.place}: relations[{number}]")
     return clock
-
-
-def _disagree(message: str) -> InputError:
-    return InputError(message, "rate or size disagrees with the video")
 
 
 def _first_numbered(annotation: OwnAnnotation) -> str | None:
@@ -113,14 +107,14 @@ def tids_of(annotation: OwnAnnotation) -> dict[Id, int]:
 
 
 def category_name(text: str) -> str:
-    """A category as a record spells it: commas and runs of blanks are one blank; steps are written with commas."""
-    return re.sub(r"_{2,}", "_", re.sub(r"[\s,]+", " ", text)).strip(" _") or text
+    """A category as a record spells it: commas, colons and runs of blanks are one blank, since steps are written with
+    commas and colons."""
+    return re.sub(r"_{2,}", "_", re.sub(r"[\s,:]+", " ", text)).strip(" _") or text
 
 
 def predicate_name(text: str) -> str:
-    """A predicate as a record spells it: the same, with underscores for blanks as every source has them, and without
-    the colons that end a triple in a step."""
-    return re.sub(r"_{2,}", "_", category_name(text.replace(":", " ")).replace(" ", "_"))
+    """A predicate as a record spells it: the same, with underscores for blanks as every source has them."""
+    return re.sub(r"_{2,}", "_", category_name(text).replace(" ", "_"))
 
 
 def on_grid(
