@@ -22,6 +22,8 @@ from cotasks.tools.files import file_hash, read_json, read_text
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
 BUILD_KEYS = {"config": str, "options": dict, "sources": dict, "versions": dict, "splits": dict, "left_out": dict}
 SPLIT_KEYS = {"questions": int, "records": int, "skipped": dict, "categories": dict, "span_origins": dict}
+COUNTED = ("skipped", "categories", "span_origins")
+"""Those of a split that are counts by name."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,16 @@ def _read_build(path: Path, config: str) -> Any:
     _check_keys(path, "", build, BUILD_KEYS)
     if build["config"] != config:
         raise InputError(f"{path}: config is {shorten(build['config'])}; expected {config!r}, as its folder is named")
+    for name in ("sources", "left_out"):
+        for key, value in build[name].items():
+            if not isinstance(value, str):
+                raise InputError(f"{path}: {name}: {shorten(key)} is {shorten(value)}; expected a text; build it again")
     for split, summary in build["splits"].items():
         if split not in SPLITS:
             raise InputError(f"{path}: split {shorten(split)}; expected one of {', '.join(SPLITS)}")
         _check_keys(path, f"splits.{split}", summary, SPLIT_KEYS)
+        for name in COUNTED:
+            _check_counts(path, f"splits.{split}.{name}", summary[name])
     return build
 
 
@@ -125,6 +133,12 @@ def _check_keys(path: Path, where: str, value: Any, keys: Mapping[str, type]) ->
         if not isinstance(value.get(key), kind):
             name = f"{where}.{key}" if where else key
             raise InputError(f"{path}: {name} is {shorten(value.get(key))}; expected {kind.__name__}; build it again")
+
+
+def _check_counts(path: Path, where: str, counts: Mapping[str, Any]) -> None:
+    for name, number in counts.items():
+        if type(number) is not int or number < 0:
+            raise InputError(f"{path}: {where}: {shorten(name)} is {shorten(number)}; expected a count; build it again")
 
 
 def read_shards(folder: Path, builds: Mapping[str, Any]) -> list[Shard]:

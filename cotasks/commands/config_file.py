@@ -66,7 +66,7 @@ def _read(path: Path, name: str) -> dict[Any, Any]:
     text = read_text(path)
     try:
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:  # the last where it is nested too deep
         raise InputError(f"{path}: neither YAML nor JSON: {error}") from None
     if found is None:
         return {}

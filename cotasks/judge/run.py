@@ -3,11 +3,13 @@
 A verdict is a score from 0 to 100, or none where the measurement failed (`unscored`). An answer that is
 empty, refuses or cannot be read is still an answer: it scores 0 and is flagged `unreadable`.
 
-    verdicts/<judge>.jsonl   {key, id, condition, sample, score, correct, unreadable, reason}, append-only; `choice_by`
-                             too where a language model was asked which option an answer names, see `judge.options`
+    verdicts/<judge>.jsonl   {key, id, condition, sample, score, correct, unreadable, reason, check}, append-only;
+                             `choice_by` too where a language model was asked which option an answer names, see
+                             `judge.options`
 
 `key` is a hash of all that could change the verdict. A row counts as long as its key is the one that the
-answer has now; a changed answer, reference or rule is judged again, and nothing is judged twice.
+answer has now; a changed answer, reference or rule is judged again, and nothing is judged twice. `check` is a checksum
+of the row.
 
 The judges of `RULES` are rules and need nothing; `openai:MODEL` is a language model, see `cotasks.judge.llm.settings`.
 """

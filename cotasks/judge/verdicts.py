@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from cotasks.errors import InputError, shorten
 from cotasks.judge.llm.rubric import CONTRADICTION, HIGHEST_RATING, contradicts
@@ -20,7 +23,7 @@ NOT_JUDGED = "not judged"
 def verdict_row(hashed: str, key: Key, verdict: Verdict) -> Row:
     """A row of a verdict file."""
     id_, condition, sample = key
-    return {
+    row = {
         "key": hashed,
         "id": id_,
         "condition": condition,
@@ -30,6 +33,15 @@ def verdict_row(hashed: str, key: Key, verdict: Verdict) -> Row:
         "unreadable": verdict.unreadable,
         "reason": verdict.reason,
     }
+    return {**row, "check": _checksum(row)}
+
+
+_CHECKED = ("key", "id", "condition", "sample", "score", "correct", "unreadable")
+
+
+def _checksum(row: Row) -> str:
+    """Of the fields that numbers come from, so that damage to a row is seen; 8 hexadecimal digits."""
+    return f"{zlib.crc32(orjson.dumps([row[name] for name in _CHECKED])):08x}"
 
 
 _VERDICT_FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -61,6 +73,8 @@ def read_verdicts(path: Path) -> Iterator[tuple[Key, str, Verdict, Row]]:
         score = row["score"]
         if score is not None and not (isinstance(score, int | float) and 0 <= score <= 100):
             raise InputError(f"{path}:{number}: score {shorten(score)}; expected 0 to 100 or null")
+        if "check" in row and row["check"] != _checksum(row):  # rows of older versions have none
+            raise InputError(f"{path}:{number}: {shorten(row)}; expected values of checksum {shorten(row['check'])}")
         explanation = row.get("explanation") or ""
         verdict = Verdict(score, row["correct"], row["unreadable"], row["reason"], explanation)
         if "rating" in row:

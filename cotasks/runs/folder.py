@@ -165,10 +165,12 @@ def settle(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
-    """`run.json` of a run folder. Raises InputError where the folder is no run folder."""
+    """`run.json` of a run folder. Raises InputError where the folder is no run folder, or the file holds no object."""
     if not (folder / "run.json").exists():
         raise InputError(f"{folder}: not a run folder (no run.json); write one with `cotasks generate`")
-    settings: dict[str, Any] = read_json(folder / "run.json")
+    settings = read_json(folder / "run.json")
+    if not isinstance(settings, dict):
+        raise InputError(f"{folder / 'run.json'}: {shorten(settings)}; expected an object of settings")
     return settings
 
 

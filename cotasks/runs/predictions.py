@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
 
-from cotasks.errors import InputError
+from cotasks.errors import InputError, shorten
 from cotasks.prompts.condition import Condition, read_condition
 from cotasks.records.schema import (
     FEATURES,
@@ -111,8 +111,12 @@ class PredictionsFolder:
 
     @property
     def num_frames(self) -> int | None:
-        """The frames that they were asked on; None for the whole grid."""
-        return read_condition(next(iter(self.settings["conditions"].values()))).num_frames
+        """The frames that they were asked on; None for the whole grid. Raises InputError where run.json does not say."""
+        for values in self.settings.get("conditions", {}).values():
+            return read_condition(values).num_frames
+        raise InputError(
+            f"{self.folder / 'run.json'}: no conditions; expected those that `cotasks predict` asked under"
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -146,7 +150,7 @@ def load_predictions(folder: str | Path, records: Records, conditions: Sequence[
     """
     found = read_predictions(folder)
     ours = {"split": records.split, "config": records.config, "fingerprint": records.fingerprint}
-    theirs = found.settings["dataset"]
+    theirs = found.settings.get("dataset", {})
     for name, value in ours.items():
         if theirs.get(name) != value:
             what = "another version of the data set" if name == "fingerprint" else f"other records: {name}"
@@ -169,6 +173,7 @@ def read_predictions(folder: str | Path) -> PredictionsFolder:
     settings = read_settings(folder)
     if "predict" not in settings:
         raise InputError(f"{folder}: a run folder without predictions; write one with `cotasks predict`")
+    _check_settings(folder / "run.json", settings)
     paths = sorted(folder.glob("predictions/*.parquet"))
     if len(paths) != 1:
         raise InputError(
@@ -184,6 +189,21 @@ def read_predictions(folder: str | Path) -> PredictionsFolder:
         if name not in table.column_names or table.schema.field(name).type != schema.field(name).type:
             raise InputError(f"{paths[0]}: column {name} is missing or of another type; expected {schema.field(name)}")
     return PredictionsFolder(folder, settings, table.sort_by("id"))
+
+
+def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Raises InputError where a run.json does not say of predictions what is read of it here."""
+    try:
+        steps = settings["predict"]["steps"]
+        conditions = [read_condition(values) for values in settings.get("conditions", {}).values()]
+        if not isinstance(steps, list) or not set(steps) <= STEPS.keys():
+            raise TypeError(f"steps {shorten(steps)}")
+        if not all(isinstance(condition.num_frames, int | None) for condition in conditions):
+            raise TypeError("num_frames of a condition")
+        if not isinstance(settings.get("dataset", {}), dict):
+            raise TypeError(f"dataset {shorten(settings['dataset'])}")
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: does not say what was predicted ({error}); a different version?") from None
 
 
 def _check_condition(found: PredictionsFolder, condition: Condition) -> None:

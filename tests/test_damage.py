@@ -1,0 +1,410 @@
+"""Whatever a machine does to a file that is read: one line that says so, or the right result.
+
+Each kind of folder is made once; a mutation changes one file of it, the readers of that kind are called in this process,
+and the file is put back. The default is some hundred mutations a kind, the same in every run. The large one:
+
+    COTASKS_DAMAGE=10000 pytest -m slow -n 0 -s tests/test_damage.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import shutil
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from cotasks.builders.assemble import plan_splits
+from cotasks.builders.jobs import workers
+from cotasks.builders.publish import card
+from cotasks.builders.publish.built import check_folder
+from cotasks.builders.publish.folder import build_folder
+from cotasks.builders.sources import BuildOptions
+from cotasks.cli import app
+from cotasks.commands.config_file import read_options
+from cotasks.errors import CotasksError
+from cotasks.judge.judges import judges_of, verdicts_of
+from cotasks.judge.llm.ledger import Ledger
+from cotasks.judge.llm.pricing import Price
+from cotasks.judge.llm.rubric import load_rubric
+from cotasks.judge.run import judge_run
+from cotasks.prompts.condition import parse_condition
+from cotasks.records.dataset import load_records
+from cotasks.records.shards import check_hashes
+from cotasks.report import summarise_runs, write_report
+from cotasks.runs.predictions import prediction_row, read_predictions, write_predictions
+from cotasks.runs.run import read_run
+from cotasks.sample import DATA_DIR
+from cotasks.steps.predicted import PredictedSteps
+from cotasks.tools.files import dump_json, dump_jsonl
+from cotasks.video.cache import FrameCache
+from tests.damage import damaged
+from tests.judge_server import JudgeServer, verdict
+from tests.synthetic import make_record, write_folder, write_video
+from tests.test_report import add, write_run
+
+DEFAULT, SEVERAL = 100, int(os.environ.get("COTASKS_DAMAGE", "1000"))
+SECONDS = 20.0
+"""A mutation after which a reader takes longer than this is a fault too."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is damaged, and what reads it."""
+
+    folder: Path
+    """All its files are damaged, but for those that `spared` names."""
+    use: Callable[[Path, int], Any]
+    """Reads it; takes the folder and the number of the mutation, so that what is slow is not done each time."""
+    right: Callable[[Any, Any, str], bool] = lambda found, sound, file: True
+    """Whether what was read of the damaged file is allowed: (found, as of the sound folder, name of the file)."""
+    spared: tuple[str, ...] = ()
+
+
+# what reads each kind
+
+
+def use_built(folder: Path, number: int) -> Any:
+    fingerprint = None
+    check_hashes(str(folder), "nextqa_oe", "validation")
+    if number % 8 == 0:
+        records = load_records(str(folder), config="nextqa_oe")
+        fingerprint = records.fingerprint, list(records)
+    built = check_folder(folder)
+    card.render(built.readme, built.builds, built.shards)
+    return fingerprint, [(shard.rows, shard.sha256) for shard in built.shards]
+
+
+def right_built(found: Any, sound: Any, file: str) -> bool:
+    return found[1] == sound[1] and found[0] in (None, sound[0])
+
+
+def use_hand_made(folder: Path, number: int) -> Any:
+    """A data set without build.json, as pandas or a script writes it."""
+    records = load_records(str(folder), config="nextqa_oe")
+    return records.fingerprint, list(records)
+
+
+def use_run(folder: Path, number: int) -> Any:
+    run = read_run(folder)
+    found = {(judge, key): said for judge in judges_of(folder) for key, said in verdicts_of(run, judge).items()}
+    if number % 4 == 0:
+        judge_run(folder, "exact")
+    if number % 16 == 0:
+        write_report([folder], frames=False, dataset=None)
+    elif number % 2 == 0:
+        summarise_runs([folder])
+    return {key: (v.score, v.correct, v.unreadable) for key, v in found.items() if v.score is not None}
+
+
+def right_run(found: Any, sound: Any, file: str) -> bool:
+    """Fewer verdicts may count, but none may say something else."""
+    return all(sound.get(key, said) == said for key, said in found.items())
+
+
+def use_ledger(folder: Path, number: int) -> Any:
+    ledger = Ledger(folder / "openai-m.jsonl", {False: Price(1.0, 2.0), True: Price(0.5, 1.0)}, 1.0)
+    ledger.close()
+    return ledger.describe(), ledger.allows((100, 100)), ledger.batched()
+
+
+def use_predictions(folder: Path, number: int) -> Any:
+    found = read_predictions(folder)
+    told = [found.of(record) for record in RECORDS]
+    return found.steps, found.num_frames, found.fingerprint, told
+
+
+def right_predictions(found: Any, sound: Any, file: str) -> bool:
+    return file == "run.json" or found[2:] == sound[2:]
+
+
+RECORDS = [make_record(f"v{number}", number) for number in range(3)]
+
+
+def use_frames(folder: Path, number: int) -> Any:
+    return FrameCache(folder / "frames", memory_bytes=0).read(folder / "v.mp4", [0, 3, 6], (32, 24))
+
+
+def right_frames(found: Any, sound: Any, file: str) -> bool:
+    return bool(np.array_equal(found, sound))
+
+
+def use_rubric(folder: Path, number: int) -> Any:
+    return load_rubric(folder / "own.txt").sha256
+
+
+def use_options(folder: Path, number: int) -> Any:
+    import typer.main
+
+    group: Any = typer.main.get_command(app)
+    usage_error: Any = typer.BadParameter.__bases__[0]
+    for path in sorted(folder.iterdir()):
+        command = group.commands["generate"]
+        try:
+            values = read_options(path, command, "generate")
+            command.make_context("generate", [], default_map=values)
+        except usage_error as error:
+            raise CotasksError(str(error), "usage") from None
+
+
+def use_sources(config: str, localization: str = "auto") -> Callable[[Path, int], Any]:
+    def use(folder: Path, number: int) -> Any:
+        chosen = str(folder / "proposals.jsonl") if localization == "model" else localization
+        options = BuildOptions(config, data_dir=str(folder), localization=chosen)
+        plans, left_out = plan_splits(options, ["validation"])
+        with workers(plans, 1) as several:
+            jobs = [job for split in plans for job in several.jobs(split)]
+        for line in (s.detail for job in jobs for s in job.skipped):
+            assert "\n" not in line
+        return [job.summary.records for job in jobs]
+
+    return use
+
+
+# how each kind is made
+
+
+def small_sources(folder: Path) -> Path:
+    """The annotation of one video of each source, with two questions."""
+    data = Path(DATA_DIR)
+    for name in ("nextqa/map_vid_vidorID.json", "nextqa/add_reference_answer_test.json", "nextgqa/gsub_val.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(data / name, folder / name)
+    for task in ("oe", "mc"):
+        (folder / "nextqa" / task).mkdir()
+        lines = (data / "nextqa" / task / "val.csv").read_text("utf-8").splitlines(keepends=True)
+        (folder / "nextqa" / task / "val.csv").write_text("".join(lines[:3]), "utf-8")
+    (folder / "vidor/0501").mkdir(parents=True)
+    shutil.copy(data / "vidor/validation/0501/4101010101.json", folder / "vidor/0501")
+    shutil.copytree(data / "star", folder / "star", ignore=shutil.ignore_patterns("STAR_*.json"))
+    items = orjson.loads((data / "star/STAR_val.json").read_bytes())
+    (folder / "star/STAR_val.json").write_bytes(orjson.dumps(items[:2]))
+    rows = [
+        {
+            "id": f"nextqa_oe/validation/4101010101_{n}",
+            "model": "m",
+            "used_answer": False,
+            "entities": ["dog", "frisbee"],
+        }
+        for n in range(3)
+    ]
+    dump_jsonl(folder / "proposals.jsonl", [{**row, "spans": [[0.5, 2.0]]} for row in rows])
+    return folder
+
+
+def judged_run(folder: Path) -> Path:
+    """A run with failures that `exact`, `f1` and a language model judged."""
+    write_run(folder)
+    add(folder, "failures", "q2", "cotasks", reason="out of memory")
+    row = orjson.loads((folder / "questions.jsonl").read_bytes().splitlines()[0])
+    rows = [row | {"id": name, "choices": [], "answer_index": -1, "answer": "to run fast"} for name in ("q2", "q3")]
+    with (folder / "questions.jsonl").open("ab") as file:
+        file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    for name, said in (("q2", "to run"), ("q3", "to run fast")):
+        add(folder, "generations", name, "baseline", answer=said, finish_reason="length", cut_items=2)
+    for judge in ("exact", "f1"):
+        judge_run(folder, judge)
+    with JudgeServer(lambda number, request: verdict(4, "yes")) as server:
+        judge_run(folder, "openai:m", base_url=server.url, repeats=2, progress=False, price=(1.0, 2.0))
+    return folder
+
+
+def predictions(folder: Path) -> Path:
+    settings = {"predict": {"steps": [1, 2, 3, 4]}, "dataset": {"name": "d", "split": "validation"}}
+    asked = dataclasses.asdict(dataclasses.replace(parse_condition("baseline"), num_frames=6))
+    dump_json(folder / "run.json", settings | {"conditions": {"predict": asked}})
+    rows = []
+    for record in RECORDS:
+        a1 = record.frame_localization
+        told = PredictedSteps(
+            *(a1, record.entity_tracking, record.spatial_relations, record.temporal_relations),
+            entities=a1.entities,
+            names=tuple((entity.tid, entity.category) for entity in a1.entities),
+            reasons={},
+        )
+        rows.append(prediction_row(record.id, "m", "own", told, {}, (), {}))
+    write_predictions(folder, "validation", rows)
+    return folder
+
+
+def make_built(folder: Path) -> Kind:
+    build_folder(BuildOptions("nextqa_oe", data_dir=str(small_sources(folder.parent / "sources"))), folder)
+    return Kind(folder, use_built, right_built, spared=(".lock",))
+
+
+def make_hand_made(folder: Path) -> Kind:
+    return Kind(write_folder(folder, RECORDS), use_hand_made, spared=("README.md",))
+
+
+def make_run(folder: Path) -> Kind:
+    return Kind(judged_run(folder), use_run, right_run, spared=("ledger", ".lock"))
+
+
+def make_ledger(folder: Path) -> Kind:
+    folder.mkdir()
+    rows = [{"before": [5, 6], "batch": False}, {"call": 0, "key": "k", "most": [100, 50], "batch": False}]
+    rows += [{"call": 1, "key": "j", "most": [100, 50], "batch": True}, {"call": 0, "used": [90, 7]}]
+    dump_jsonl(folder / "openai-m.jsonl", rows)
+    return Kind(folder, use_ledger)
+
+
+def make_predictions(folder: Path) -> Kind:
+    return Kind(predictions(folder), use_predictions, right_predictions)
+
+
+def make_frames(folder: Path) -> Kind:
+    folder.mkdir()
+    write_video(folder / "v.mp4", 8)
+    kind = Kind(folder, use_frames, right_frames, spared=("v.mp4",))
+    use_frames(folder, 0)
+    return kind
+
+
+def make_rubric(folder: Path) -> Kind:
+    folder.mkdir()
+    (folder / "own.txt").write_text("name: own\nversion: 2\n\nYou grade answers.\n\nBe fair.\n", "utf-8")
+    return Kind(folder, use_rubric)
+
+
+def make_options(folder: Path) -> Kind:
+    folder.mkdir()
+    options = "dataset: sample\nmodel: org/m\ncondition: [baseline, cotasks]\nnum-frames: 8\nlimit: 4\ntop-p: 0.5\n"
+    (folder / "a.yaml").write_text(options + "extra-body:\n  top_k: 4\nvideos: films\nbatch-size: 2\n", "utf-8")
+    dump_json(folder / "b.json", {"dataset": "sample", "model": "m", "samples": 2, "seed": 3, "top_p": None})
+    settings: dict[str, Any] = {
+        "dataset": {"name": "sample", "config": "sample", "split": "validation", "limit": 4, "videos": None},
+        "model": {"name": "m", "dtype": "float32"},
+        "sampling": {"num_samples": 2, "temperature": 0.5, "seed": 3},
+        "conditions": {"baseline": {"num_frames": 8}, "cotasks": {"num_frames": 8}},
+        "max_new_tokens": 64,
+        "versions": {"attention": "eager"},
+        "backend": "local",
+    }
+    dump_json(folder / "run.json", settings)
+    return Kind(folder, use_options)
+
+
+def make_nextqa(config: str, localization: str = "auto") -> Callable[[Path], Kind]:
+    used = {"nextqa_oe": ("nextqa/oe", "map_vid", "add_ref", "nextgqa", "vidor", "proposals"), "star": ("star",)}
+    used["nextqa_mc"] = ("nextqa/mc", "map_vid", "nextgqa", "vidor")
+
+    def make(folder: Path) -> Kind:
+        small_sources(folder)
+        every = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        spared = tuple(name for name in every if not any(part in name for part in used[config]))
+        return Kind(folder, use_sources(config, localization), spared=spared)
+
+    return make
+
+
+KINDS: dict[str, Callable[[Path], Kind]] = {
+    "built folder": make_built,
+    "hand-made parquet": make_hand_made,
+    "run": make_run,
+    "ledger": make_ledger,
+    "predictions": make_predictions,
+    "frame cache": make_frames,
+    "rubric": make_rubric,
+    "options": make_options,
+    "NExT-QA open-ended": make_nextqa("nextqa_oe"),
+    "NExT-QA proposals": make_nextqa("nextqa_oe", "model"),
+    "NExT-QA multiple choice": make_nextqa("nextqa_mc"),
+    "STAR": make_nextqa("star"),
+}
+FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60}
+"""Mutations by default of kinds that take longer."""
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Kind]]:
+    """The kind of a name, made once; what is loaded is kept out of the user's cache."""
+    made: dict[str, Kind] = {}
+
+    def get(name: str) -> Kind:
+        if name not in made:
+            made[name] = KINDS[name](tmp_path_factory.mktemp("damage") / "folder")
+        return made[name]
+
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.delenv("OPENAI_API_KEY", raising=False)
+        yield get
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def put_back(folder: Path, sound: dict[Path, bytes]) -> None:
+    """Make the folder's files what they were."""
+    for path, data in files_of(folder).items():
+        if path not in sound:
+            path.unlink()
+        elif data != sound[path]:
+            path.write_bytes(sound[path])
+    for path in sound.keys() - files_of(folder).keys():
+        path.write_bytes(sound[path])
+
+
+def one_mutation(kind: Kind, sound: dict[Path, bytes], expected: Any, name: str, number: int) -> str | None:
+    """What is wrong with how a mutation is met; None where nothing is."""
+    noise = random.Random(f"{name} {number}")
+    spared = lambda path: any(part in path.as_posix() for part in kind.spared)  # noqa: E731
+    path = noise.choice([path for path, data in sound.items() if data and not spared(path)])
+    what, data = damaged(sound[path], path.suffix, noise)
+    path.write_bytes(data)
+    start = time.monotonic()
+    fault = None
+    try:
+        found = kind.use(kind.folder, number)
+    except CotasksError as error:
+        if "\n" in str(error) or not str(error):
+            fault = f"not one line: {error}"
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in last if "/tests/" not in frame.filename and "site-packages" not in frame.filename]
+        place = (ours or last)[-1]
+        fault = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:160]}"
+    else:
+        if data != sound[path] and not kind.right(found, expected, path.name):
+            fault = f"other numbers in silence from {path.name}"
+    if time.monotonic() - start > SECONDS:
+        fault = f"{time.monotonic() - start:.0f} s for {path.name}"
+    put_back(kind.folder, sound)
+    return None if fault is None else f"{fault} | {path.name}, {what}, number {number}"
+
+
+def check_kind(kind: Kind, name: str, count: int, first: int = 0) -> None:
+    expected = kind.use(kind.folder, 0)
+    sound = files_of(kind.folder)
+    kind.use(kind.folder, 0)
+    put_back(kind.folder, sound)
+    faults = [one_mutation(kind, sound, expected, name, number) for number in range(first, first + count)]
+    found = [fault for fault in faults if fault]
+    kinds_of_fault = Counter(fault.split(" | ")[0] for fault in found)
+    if os.environ.get("COTASKS_DAMAGE"):
+        print("", f"{name}: {count} mutations, {len(found)} faults", *found[:20], sep="\n", flush=True)
+    assert not found, f"{len(found)} of {count}: {kinds_of_fault.most_common(12)}; {found[:6]}"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_some_damage(kinds: Callable[[str], Kind], name: str) -> None:
+    check_kind(kinds(name), name, FEWER.get(name, DEFAULT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_much_damage(kinds: Callable[[str], Kind], name: str) -> None:
+    check_kind(kinds(name), name, SEVERAL, first=DEFAULT)
