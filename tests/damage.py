@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -192,3 +193,19 @@ def damaged(data: bytes, suffix: str, noise: random.Random) -> tuple[str, bytes]
         kinds = [[STRUCTURED[suffix]]]
     damage = noise.choice(noise.choice(kinds))
     return damage.__name__, damage(data, noise)
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    """All files below, with their content."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def put_back(folder: Path, sound: dict[Path, bytes]) -> None:
+    """Make the folder's files what they were."""
+    for path, data in files_of(folder).items():
+        if path not in sound:
+            path.unlink()
+        elif data != sound[path]:
+            path.write_bytes(sound[path])
+    for path in sound.keys() - files_of(folder).keys():
+        path.write_bytes(sound[path])

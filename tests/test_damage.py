@@ -1,7 +1,7 @@
 """Whatever a machine does to a file that is read: one line that says so, or the right result.
 
-Each kind of folder is made once; a mutation changes one file of it, the readers of that kind are called in this process,
-and the file is put back. The default is some hundred mutations a kind, the same in every run. The large one:
+Each kind of folder is made once; a mutation changes one file of it, the readers of that kind are called in this
+process, and the file is put back. The default is some hundred mutations a kind, the same in every run. The large one:
 
     COTASKS_DAMAGE=10000 pytest -m slow -n 0 -s tests/test_damage.py
 """
@@ -49,7 +49,7 @@ from cotasks.sample import DATA_DIR
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.tools.files import dump_json, dump_jsonl
 from cotasks.video.cache import FrameCache
-from tests.damage import damaged
+from tests.damage import damaged, files_of, put_back
 from tests.judge_server import JudgeServer, verdict
 from tests.synthetic import make_record, write_folder, write_video
 from tests.test_report import add, write_run
@@ -162,7 +162,7 @@ def use_sources(config: str, localization: str = "auto") -> Callable[[Path, int]
     def use(folder: Path, number: int) -> Any:
         chosen = str(folder / "proposals.jsonl") if localization == "model" else localization
         options = BuildOptions(config, data_dir=str(folder), localization=chosen)
-        plans, left_out = plan_splits(options, ["validation"])
+        plans, _ = plan_splits(options, ["validation"])
         with workers(plans, 1) as several:
             jobs = [job for split in plans for job in several.jobs(split)]
         for line in (s.detail for job in jobs for s in job.skipped):
@@ -341,21 +341,6 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.delenv("OPENAI_API_KEY", raising=False)
         yield get
-
-
-def files_of(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def put_back(folder: Path, sound: dict[Path, bytes]) -> None:
-    """Make the folder's files what they were."""
-    for path, data in files_of(folder).items():
-        if path not in sound:
-            path.unlink()
-        elif data != sound[path]:
-            path.write_bytes(sound[path])
-    for path in sound.keys() - files_of(folder).keys():
-        path.write_bytes(sound[path])
 
 
 def one_mutation(kind: Kind, sound: dict[Path, bytes], expected: Any, name: str, number: int) -> str | None:

@@ -33,6 +33,11 @@ def verdict_row(hashed: str, key: Key, verdict: Verdict) -> Row:
         "unreadable": verdict.unreadable,
         "reason": verdict.reason,
     }
+    return with_checksum(row)
+
+
+def with_checksum(row: Row) -> Row:
+    """A row of a verdict file with the checksum of what it says now."""
     return {**row, "check": _checksum(row)}
 
 

@@ -111,7 +111,7 @@ class PredictionsFolder:
 
     @property
     def num_frames(self) -> int | None:
-        """The frames that they were asked on; None for the whole grid. Raises InputError where run.json does not say."""
+        """The frames that they were asked on; None for the whole grid. Raises InputError where run.json is silent."""
         for values in self.settings.get("conditions", {}).values():
             return read_condition(values).num_frames
         raise InputError(

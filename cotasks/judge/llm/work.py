@@ -27,7 +27,7 @@ from cotasks.judge.llm.reading import REPLY_CHARACTERS, UNREAD, Reading, Reply, 
 from cotasks.judge.llm.rubric import HIGHEST_RATING
 from cotasks.judge.llm.settings import LlmJudge, local_verdict
 from cotasks.judge.rules import EQUAL, verdict_key
-from cotasks.judge.verdicts import Verdict, read_verdicts, verdict_row
+from cotasks.judge.verdicts import Verdict, read_verdicts, verdict_row, with_checksum
 from cotasks.runs import folder as runs
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Row, Run
@@ -188,7 +188,7 @@ def plan(work: Work, run: Run, path: Path, retry_unscored: bool) -> None:
                 if known is not None and (known["score"] is not None or not retry_unscored):
                     id_, condition, sample = key
                     copied = {**known, "id": id_, "condition": condition, "sample": sample, **dict.fromkeys(TOKENS)}
-                    work.file.append(copied)
+                    work.file.append(with_checksum(copied))
                     work.judged.add(key)
                 else:
                     jobs.setdefault(hashed, Job(hashed, request, repeat, [])).answers.append(key)
