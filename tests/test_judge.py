@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -299,6 +300,19 @@ def test_killed_and_restarted_every_answer_is_judged_once(tmp_path: Path) -> Non
     rows = rows_of(folder)
     assert len(rows) == len(answers)
     assert {row["id"] for row in rows} == {id_ for id_, _, _ in answers}
+
+
+def test_a_changed_verdict_is_named_and_one_without_a_checksum_is_read(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {("q0", "baseline", 0): "to catch"})
+    judge_run(folder, "f1")
+    path = folder / "verdicts" / "f1.jsonl"
+    (row,) = rows_of(folder, "f1")
+    path.write_bytes(orjson.dumps({**row, "score": row["score"] / 2}) + b"\n")
+    with pytest.raises(InputError, match=r"f1\.jsonl:1: .*checksum"):
+        judge_run(folder, "f1")
+    del row["check"]
+    path.write_bytes(orjson.dumps(row) + b"\n")
+    assert judge_run(folder, "f1").kept == 1
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
