@@ -223,9 +223,7 @@ def test_any_error_of_a_decoder_fails_its_own_video_only(
     assert (result.done, result.failures) == (8, {"MemoryError": 4})
 
 
-def test_what_fails_alone_does_not_fail_its_batch(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_fails_alone_does_not_fail_its_batch(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts, "plain", lambda text: text)  # which would make text of the placeholder
     rows: list[Record] = list(load_records(str(world / "data")))
     rows[2] = dataclasses.replace(rows[2], question="what is <|video_pad|>")

@@ -238,6 +238,9 @@ def _read_index(container: InputContainer, stream: VideoStream, path: str | Path
     except av.error.FFmpegError as error:
         stop_at_environment_fault(error, path)
         raise damaged(path, f"cannot be read beyond packet {len(packets)} ({reason_of(error)})") from None
+    entry = next(iter(stream.index_entries), None)
+    if packets and not packets[0][1] and entry is not None and entry.is_keyframe and entry.timestamp == packets[0][0]:
+        raise damaged(path, "its first keyframe, as the container names it, is none")
     lost = _before_first_keyframe(packets, path)
     timed = container.format.name.startswith(TIMED_CONTAINERS) and all(p[0] is not None for p in packets)
     shown = [p for p in packets if not p[2]]
