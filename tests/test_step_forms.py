@@ -41,9 +41,13 @@ SCENES = {
     "long": context(frames=grid_frames(range(20, 1020, 50), 10.0), clip=Span(2.0, 102.0), coordinates=THOUSANDTHS),
 }
 """Name in the corpus -> what the model was told. `long` has a frame every five seconds."""
-CORPUS = [json.loads(line) for line in (Path(__file__).parent / "step_texts.jsonl").read_text("utf-8").splitlines()]
+CORPUS = [
+    json.loads(line) for line in (Path(__file__).parent / "data" / "step_texts.jsonl").read_text("utf-8").splitlines()
+]
 """Each: the style it is written in, its scene and step, the text, what a person reads in it, in the step's own form,
-and whether that is all that it says (`whole`). What is not read must be counted."""
+whether that is all that it says (`whole`; what is not read must be counted), and whether it is left unread on purpose,
+though a person would read it (`left`): sentences, numbers without a bracket that a cut may have shortened, a comma in
+place of a point, a width in place of an x."""
 
 
 def test_the_corpus_is_read_as_a_person_reads_it() -> None:
@@ -56,18 +60,19 @@ def test_the_corpus_is_read_as_a_person_reads_it() -> None:
         is_misread = bool(said - due)
         outcome = "misread" if is_misread else "unread" if due - said else "read"
         outcomes[row["step"], outcome] += 1
-        if outcome != "read" or bool(read.unread) == row["whole"]:
+        if outcome != ("unread" if row["left"] else "read") or bool(read.unread) == row["whole"]:
             wrong.append((outcome, row["style"], row["text"], read.unread))
     print("\nstep   read unread misread")  # shown by pytest -s
     for step in range(1, 5):
         print(f"{step:4} {outcomes[step, 'read']:6} {outcomes[step, 'unread']:6} {outcomes[step, 'misread']:7}")
     assert wrong == []
     assert sum(outcomes.values()) == len(CORPUS) >= 400
-    assert all(sum(outcomes[step, kind] for kind in ("read", "unread")) >= 40 for step in range(1, 5))
+    assert sum(outcomes[step, "read"] for step in range(1, 5)) > 0.95 * len(CORPUS)
+    assert all(outcomes[step, "read"] >= 40 for step in range(1, 5))
 
 
 def test_the_corpus_says_what_it_means() -> None:
-    """The readings are in the step's own form, and every style of issue's list is there."""
+    """The readings are in the step's own form, and there are texts of many families."""
     for row in CORPUS:
         ctx = SCENES[row["scene"]]
         assert as_text(row["step"], _reading(row, ctx), ctx) == row["reads"], row
