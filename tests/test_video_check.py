@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from fractions import Fraction
@@ -531,9 +532,11 @@ def test_star_refuses_other_rates_and_shapes(
     folder = star_video(cases, "04_star_6H78U_30fps.mp4", tmp_path / "v")
     if write is not None:
         write(folder / "6H78U.mp4")
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match="no record: 1 questions skipped") as caught:
         build_star(realdata, folder, tmp_path / "a")
     assert caught.value.reason == "no record"
+    [skipped] = (tmp_path / "a").rglob("skipped.jsonl")
+    assert re.search(words, skipped.read_text())
 
 
 def test_star_prompts_of_an_unknown_size_are_those_of_480p(realdata: Path, cases: Path, tmp_path: Path) -> None:
