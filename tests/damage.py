@@ -116,7 +116,7 @@ def spoil(value: Any, noise: random.Random) -> Any:
     elif what == 4:
         container[key] = noise.choice(([container[key]], {"x": container[key]}, str(container[key])))
     elif what == 5:
-        container[key] = _NESTED + noise.choice(("60", "500", "2000", "30000"))
+        container[key] = _NESTED + noise.choice(("60", "500", "2000", "5000"))
     else:
         container[key] = noise.choice(VALUES)
     return holder[0]
@@ -125,7 +125,7 @@ def spoil(value: Any, noise: random.Random) -> Any:
 def _dump(value: Any) -> str:
     """JSON, with NaN and Infinity as Python writes them."""
     text = json.dumps(value, ensure_ascii=True)
-    for depth in (60, 500, 2000, 30000):
+    for depth in (60, 500, 2000, 5000):
         text = text.replace(json.dumps(f"{_NESTED}{depth}"), "[" * depth + "]" * depth)
     return text
 
