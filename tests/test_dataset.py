@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,11 @@ def test_the_sample_brings_its_videos(tmp_path: Path, monkeypatch: pytest.Monkey
     assert folder is not None
     assert all((folder / r.video_path).is_file() for r in found)
     assert load_records("sample").fingerprint == found.fingerprint
+
+
+@pytest.mark.parametrize("name", ["[1]", "what?", "*"])
+def test_a_folder_whose_name_reads_like_a_pattern_is_refused(name: str, built_sample: Path, tmp_path: Path) -> None:
+    folder = tmp_path / name / "data"
+    shutil.copytree(built_sample, folder)
+    with pytest.raises(InputError, match=r"data: `datasets` reads .* as a pattern; name a folder without them"):
+        load_records(str(folder), "test")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -165,6 +167,10 @@ def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str
     path = "cotasks" if dataset == SAMPLE else dataset
     if dataset != SAMPLE and not Path(dataset).is_dir() and not _is_hub_id(dataset):
         raise InputError(f"{dataset}: no such folder; expected `sample`, a built folder, or a Hub id ORG/NAME")
+    if Path(dataset).is_dir() and re.search(r"[*?\[\]]", os.path.realpath(dataset)):
+        raise InputError(
+            f"{dataset}: `datasets` reads *, ?, [ and ] in a path as a pattern; name a folder without them"
+        )
     try:
         builder = load_dataset_builder(path, config or (SAMPLE if dataset == SAMPLE else None))
         config = str(builder.config.name)
