@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from cotasks.builders.readers.checks import is_number
@@ -49,17 +48,19 @@ def fit_to_file(
     """
     path = video_file(folder, video_path)
     facts = video_facts(path, pictures=False)
-    info, reach = facts.info, None if known is not None else _reach(situations)
-    count, *drawn_on = known or (None,)
-    expected = Expected(fps, (), count, (drawn_on[0], drawn_on[1]) if drawn_on else None, reach)
+    info, size = facts.info, (facts.info.width, facts.info.height)
     keyframes = [int(key) - 1 for key in situations if re.fullmatch("[0-9]{1,9}", key)]
     ends = (math.ceil(clip.start_seconds * fps), math.floor(clip.end_seconds * fps))
     frames = tuple(f for f in (*keyframes, *ends) if ends[0] <= f <= ends[1] and 0 <= f < info.frame_count)
-    found = faults(replace(expected, frames=frames), facts)
+    reach = _reach(situations)
+    if known is None:
+        expected = Expected(fps, frames, reach=reach)
+    else:
+        expected = Expected(fps, frames, known[0], known[1:])
+    found = faults(expected, facts)
     if found:
         raise fault_error(path, found)
-    size = (info.width, info.height)
-    drawn_at = expected.size or (size_at_480p(size, reach) if reach is not None else None) or size
+    drawn_at = expected.size or size_at_480p(size, reach) or size
     if drawn_at != size:
         situations = {key: _scaled(situation, drawn_at, size) for key, situation in situations.items()}
     return situations, (info.frame_count, *size), drawn_at != size
