@@ -257,7 +257,10 @@ def test_formats_of_the_families() -> None:
 )
 def test_published_templates(family: str, file: str, sample: list[Record]) -> None:
     trl = pytest.importorskip("trl")
-    template = (Path(trl.__file__).parent / "chat_templates" / f"{file}.jinja").read_text()
+    path = Path(trl.__file__).parent / "chat_templates" / f"{file}.jinja"
+    if not path.exists():
+        pytest.skip("this version of TRL brings no such template")
+    template = path.read_text()
     processor = with_template(family, template)
     for row in examples(family, sample[:9:4], ("chain", "cotasks")):
         batch = TrainingCollator(processor, FAMILIES[family])([row])
