@@ -16,6 +16,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -378,10 +379,12 @@ def test_killed_ten_times_nothing_on_disk_is_asked_for_again(tmp_path: Path) -> 
             driver.stdin.write("go\n")
             driver.stdin.flush()
             pid = int(driver.stdout.readline())
-            while len(server.requests) < asked + 25:
+            # on a busy machine a server that fails so often may be given up before
+            while len(server.requests) < asked + 25 and Path(f"/proc/{pid}").exists():
                 time.sleep(0.002)
             time.sleep(random.Random(kills).random() * 0.05)
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
             driver.stdout.readline()
             kills += 1
             new = [data["prediction"] for data in server.asked[asked:]]
