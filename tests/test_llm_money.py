@@ -21,6 +21,7 @@ from cotasks.judge.judges import verdicts_of
 from cotasks.judge.llm.ledger import Ledger
 from cotasks.judge.llm.pricing import Price
 from cotasks.judge.llm.rubric import CONTRADICTION
+from cotasks.judge.verdicts import with_checksum
 from cotasks.runs.run import read_run
 from cotasks.tools.files import dump_jsonl, read_jsonl
 from tests.judge_server import JudgeServer, Response, fair, verdict
@@ -265,7 +266,7 @@ def test_a_score_that_does_not_follow_from_its_rating_is_named(tmp_path: Path, c
     with JudgeServer() as server:
         ask(folder, server)
     rows = rows_of(folder)
-    dump_jsonl(folder / "verdicts" / "openai-m.jsonl", [rows[0], {**rows[1], **change}])
+    dump_jsonl(folder / "verdicts" / "openai-m.jsonl", [rows[0], with_checksum({**rows[1], **change})])
     with pytest.raises(InputError) as caught:
         verdicts_of(read_run(folder), "openai:m")
     assert f"openai-m.jsonl:2: {said}" in str(caught.value)
@@ -280,6 +281,7 @@ def test_a_contradiction_is_unscored_also_in_a_file_of_old(tmp_path: Path) -> No
     first, second = rows_of(folder)
     assert (first["score"], first["reason"]) == (None, CONTRADICTION)
     old = {**second, "key": first["key"], "id": first["id"], "rating": 5, "score": 100.0, "correct": False}
+    del old["check"]  # which old files do not have
     dump_jsonl(folder / "verdicts" / "openai-m.jsonl", [old, second])
     found = verdicts_of(read_run(folder), "openai:m")[first["id"], "baseline", 0]
     assert (found.score, found.correct, found.reason) == (None, None, CONTRADICTION)

@@ -218,7 +218,8 @@ def test_a_reply_that_an_older_reader_left_is_read_again_without_a_call(tmp_path
         rows = rows_of(folder)
         older = {"score": None, "correct": None, "rating": None, "explanation": ""}
         older |= {"reason": "the judge's reply is not one JSON object", "reply": f"So: {verdict_text(4)}"}
-        dump_jsonl(path, [{**rows[0], **older}, rows[1]])
+        older = {name: value for name, value in {**rows[0], **older}.items() if name != "check"}
+        dump_jsonl(path, [older, rows[1]])
         counts = ask(folder, server)
         assert (counts.calls, counts.judged, counts.kept, counts.scored) == (0, 1, 2, 2)
         assert ask(folder, server).judged == 0
