@@ -54,7 +54,7 @@ from tests.judge_server import JudgeServer, verdict
 from tests.synthetic import make_record, write_folder, write_video
 from tests.test_report import add, write_run
 
-DEFAULT, SEVERAL = 100, int(os.environ.get("COTASKS_DAMAGE", "1000"))
+DEFAULT, SEVERAL = 100, int(os.environ.get("COTASKS_DAMAGE", "300"))
 SECONDS = 20.0
 """A mutation after which a reader takes longer than this is a fault too."""
 

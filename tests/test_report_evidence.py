@@ -20,7 +20,7 @@ from cotasks.prompts.condition import Condition, parse_condition
 from cotasks.prompts.prompt import build_prompt
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record
-from cotasks.report.evidence import PANELS, Evidence, Sources, collect
+from cotasks.report.evidence import PANELS, Panels, Sources, collect
 from cotasks.report.rebuild import choose_frames, prompt_text, rebuild_prompt, scene_of
 from cotasks.report.summary import read_scored
 from cotasks.tools.files import dump_json, read_json
@@ -42,11 +42,11 @@ def written(run: Path, records: Records, *conditions: str, **fields: Any) -> Pat
     return report_runs.write_run(run, records, lambda record, _: record.answer, names, **fields)
 
 
-def collected(run: Path, first: set[str] | None = None, **sources: Any) -> Evidence:
+def collected(run: Path, first: set[str] | None = None, **sources: Any) -> Panels:
     return collect(read_scored([run])[0], Sources(**sources), [first or set()])
 
 
-def scene_in(found: Evidence, id_: str) -> dict[str, Any]:
+def scene_in(found: Panels, id_: str) -> dict[str, Any]:
     return found.scenes[found.scene_of[0, id_]]
 
 

@@ -17,7 +17,7 @@ from cotasks.builders.readers.situations import clip_frames
 from cotasks.errors import InputError
 from cotasks.records.annotation import Evidence, VideoAnnotation
 from cotasks.records.own import OwnAnnotation, OwnEvidence, OwnRelation
-from cotasks.records.own_fields import REASON, Id, Limits, fault
+from cotasks.records.own_fields import REASON, Bounds, Id, fault
 from cotasks.records.schema import Box, Entity, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import OWN_CLOCK, grid_frames, near_grid, spans_of_frames, uniform_grid
 
@@ -35,9 +35,9 @@ class Clock:
     height: int | None
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> Bounds:
         """For checks of times and boxes."""
-        return Limits(self.fps, self.frame_count, self.width, self.height)
+        return Bounds(self.fps, self.frame_count, self.width, self.height)
 
     def frame_at(self, second: float) -> int:
         """The frame nearest to a moment; the later of two."""

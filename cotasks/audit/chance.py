@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cotasks.audit import leakage
-from cotasks.audit.leakage import CONDITIONS, MEASURES, QUESTION, Evidence, Question, Vocabulary
+from cotasks.audit.leakage import CONDITIONS, MEASURES, QUESTION, GivenAway, Question, Vocabulary
 from cotasks.audit.words import Item, Words, item_words
 from cotasks.records.schema import Record
 from cotasks.words.answers import normalise
@@ -85,7 +85,7 @@ class Group:
             self.applies[measure] |= bit * applies.get(measure, True)
         return bit
 
-    def masks(self, evidence: Evidence) -> dict[str, int]:
+    def masks(self, evidence: GivenAway) -> dict[str, int]:
         """Measure -> questions whose answers the text gives away; for all measures but `new` and the named ones."""
         answer = head = 0
         for item in evidence.reading.items:

@@ -180,7 +180,7 @@ def asked_categories(question: str, categories: Iterable[str]) -> frozenset[str]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class GivenAway:
     """What one text gives away: a context block, or a question."""
 
     reading: Reading
@@ -206,7 +206,7 @@ class Evidence:
         return found
 
 
-def evidence_of_context(reading: Reading, asked: frozenset[str]) -> Evidence:
+def evidence_of_context(reading: Reading, asked: frozenset[str]) -> GivenAway:
     """Args: reading: of the context block; asked: see `asked_categories`."""
     counts = reading.counts()
     counted = None
@@ -216,17 +216,19 @@ def evidence_of_context(reading: Reading, asked: frozenset[str]) -> Evidence:
         counted = frozenset({sum(map(min, each)), sum(map(max, each))} if each else ())
     categories, predicates = reading.mentions()
     numbers = frozenset(number for found in counts.values() for number in found)
-    return Evidence(reading, numbers | (counted or frozenset()), counted, frozenset(categories) | frozenset(predicates))
+    return GivenAway(
+        reading, numbers | (counted or frozenset()), counted, frozenset(categories) | frozenset(predicates)
+    )
 
 
-def evidence_of_question(question: str, vocabulary: Vocabulary) -> Evidence:
+def evidence_of_question(question: str, vocabulary: Vocabulary) -> GivenAway:
     """What the question's own text gives away."""
     numbers = frozenset(w.NUMBER_OF[word] for word in normalise(question).split() if word in w.NUMBER_OF)
     reading = Reading(Counter({(question,): 1}), frozenset())
-    return Evidence(reading, numbers, None, related_names(question, vocabulary))
+    return GivenAway(reading, numbers, None, related_names(question, vocabulary))
 
 
-def readable(forms: Forms, evidence: Evidence) -> dict[str, bool]:
+def readable(forms: Forms, evidence: GivenAway) -> dict[str, bool]:
     """`answer`, `head`, `number`, `any`, `counted` and `related` of one answer; False where one does not apply."""
     number = forms.number is not None and forms.number in evidence.numbers
     phrase = f" {' '.join(forms.words)} "
@@ -242,7 +244,7 @@ def readable(forms: Forms, evidence: Evidence) -> dict[str, bool]:
     }
 
 
-def record_evidence(record: Record, vocabulary: Vocabulary) -> dict[str, Evidence]:
+def record_evidence(record: Record, vocabulary: Vocabulary) -> dict[str, GivenAway]:
     """Condition -> what its context gives away; the conditions without actions for sources only that have
     action triples."""
     asked = asked_categories(record.question, {entity.category for entity in record.scene.entities})
@@ -291,7 +293,7 @@ def content_words(text: str) -> Words:
     return tuple(dict.fromkeys(map(w.fold, kept)))
 
 
-def option_accuracy(choices: Sequence[str], references: Collection[str], evidence: Evidence) -> float:
+def option_accuracy(choices: Sequence[str], references: Collection[str], evidence: GivenAway) -> float:
     """Expected accuracy of choosing the option that is named most, as the module says."""
     scores = []
     for choice in choices:

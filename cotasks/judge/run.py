@@ -91,7 +91,7 @@ def judge_run(
         from cotasks.judge.llm import loop
 
         settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens, "repeats": repeats}
-        limits = loop.Limits(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
+        limits = loop.Calling(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
         return loop.judge_by_model(folder, judge, rubric, structured, settings, limits)
     asks = choices_by not in (None, "rules")
     extra = {

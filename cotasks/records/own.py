@@ -256,7 +256,7 @@ def parse_annotation(row: object, place: str = "annotation") -> OwnAnnotation:
         if entity.id in known:
             raise fault(f"{place}: entities[{number}].id", entity.id, "each id once")
         known.add(entity.id)
-    limits = check.Limits(found.fps, found.frame_count, found.width, found.height)
+    limits = check.Bounds(found.fps, found.frame_count, found.width, found.height)
     boxed: set[tuple[Id, int | None, float | None]] = set()
     for number, box in enumerate(found.boxes):
         where = f"{place}: boxes[{number}]"

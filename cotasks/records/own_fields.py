@@ -213,7 +213,7 @@ def box(value: Any, place: str) -> tuple[float, float, float, float]:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Bounds:
     """How long and how large a video is, as far as that is known."""
 
     fps: float | None = None

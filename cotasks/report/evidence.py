@@ -63,7 +63,7 @@ class Sources:
 
 
 @dataclass
-class Evidence:
+class Panels:
     """What could be found."""
 
     texts: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Evidence:
     """What is missing, and why."""
 
 
-def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]]) -> Evidence:
+def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]]) -> Panels:
     """Prompts, boxes and frames of all questions of all runs, as far as they are at hand and have room.
 
     Args:
@@ -92,7 +92,7 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
     """
     if sources.videos is not None and not sources.videos.is_dir():
         raise InputError(f"{sources.videos}: no such folder; expected the folder of the videos")
-    found = Evidence()
+    found = Panels()
     loaded: dict[tuple[Any, ...], Records] = {}
     asked: dict[int, list[_Asked]] = {}
     for number, one in enumerate(scored):
@@ -175,7 +175,7 @@ def _videos(records: Records, settings: Row, sources: Sources) -> Videos | None:
 
 
 def _predictions(
-    found: Evidence, one: Scored, records: Records, conditions: Mapping[str, tuple[Condition, Family, Limits]]
+    found: Panels, one: Scored, records: Records, conditions: Mapping[str, tuple[Condition, Family, Limits]]
 ) -> PredictionsFolder | None:
     """The predictions that the run told, where they are at hand and still the same; else a note says why not."""
     told = one.run.settings.get("predictions")
@@ -202,9 +202,9 @@ def _size(record: Record, videos: Videos | None) -> tuple[int, int]:
 
 
 class _Collector:
-    """Fills an `Evidence` and minds its size."""
+    """Fills `Panels` and minds its size."""
 
-    def __init__(self, found: Evidence, sources: Sources) -> None:
+    def __init__(self, found: Panels, sources: Sources) -> None:
         self.found, self.sources = found, sources
         self.text_numbers: dict[str, int] = {}
         self.image_numbers: dict[tuple[Path, int], int] = {}

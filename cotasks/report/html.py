@@ -18,7 +18,7 @@ import orjson
 
 from cotasks.errors import MissingExtra
 from cotasks.report import judges, plots, tables
-from cotasks.report.evidence import Evidence, Sources, collect
+from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
 from cotasks.runs.folder import without_origins
 from cotasks.words.types import category_labels, group_title, kind_of, type_labels, type_title
@@ -215,7 +215,7 @@ def _short(value: float | None) -> float | int | None:
     return int(value) if value == int(value) else round(value, 4)
 
 
-def evidence_data(evidence: Evidence, order: Sequence[tuple[int, str, str]]) -> Row:
+def evidence_data(evidence: Panels, order: Sequence[tuple[int, str, str]]) -> Row:
     """Which prompt and which scene belong to each answer: positions in the lists of them, -1 for none."""
     return {
         "promptOf": [evidence.prompts.get(place, -1) for place in order],

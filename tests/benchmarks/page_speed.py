@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cotasks.judge.run import judge_run
 from cotasks.report import html, write_report
-from cotasks.report.evidence import Evidence
+from cotasks.report.evidence import Panels
 from cotasks.runs import folder as runs
 from cotasks.words.types import NEXTQA
 from tests.browser import browser, opened
@@ -72,8 +72,8 @@ def write_run(folder: Path, answers: int) -> None:
 def with_evidence(length: int, megabytes: float) -> None:
     """Give each answer under a cotasks condition a prompt of its own, as if its record were at hand, and frames."""
 
-    def collect(scored: Any, *_: object) -> Evidence:
-        found = Evidence()
+    def collect(scored: Any, *_: object) -> Panels:
+        found = Panels()
         generator = random.Random(1)
         for number, one in enumerate(scored):
             for id_ in one.run.questions:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from cotasks.errors import shorten
 from cotasks.judge.llm.reading import Reply
-from cotasks.judge.llm.work import Job, Work
+from cotasks.judge.llm.work import Call, Work
 from cotasks.servers.calls import Client, Closed, Fatal, Held, Trouble
 
 UNREADABLE_IN_A_ROW = 20
@@ -23,7 +23,7 @@ class OutOfMoney(Exception):
 class Account:
     """Pays for the calls of one job: each is in the ledger before it is sent."""
 
-    def __init__(self, work: Work, client: Client[Reply], job: Job, changed: asyncio.Event) -> None:
+    def __init__(self, work: Work, client: Client[Reply], job: Call, changed: asyncio.Event) -> None:
         self._work = work
         self._client = client
         self._job = job
@@ -62,7 +62,7 @@ class Asker:
         self._stopped = stopped
         self._jobs = iter(work.jobs)
         self._changed = asyncio.Event()
-        self._held: Held[Job] = Held(client, "verdicts")
+        self._held: Held[Call] = Held(client, "verdicts")
         self._unreadable = 0
         self._error: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -116,7 +116,7 @@ class Asker:
         except Exception as error:
             self._end(error)
 
-    def _take(self, job: Job, outcome: Reply | Trouble) -> None:
+    def _take(self, job: Call, outcome: Reply | Trouble) -> None:
         """Write what came. Raises Fatal where it is no use to go on."""
         if isinstance(outcome, Trouble):
             self._held.add(job, outcome)
@@ -131,6 +131,6 @@ class Asker:
                 '{"reason": "...", "match": "yes", "score": 5}; name a model that keeps to it, or a longer --max-tokens'
             )
 
-    def _write(self, failures: list[tuple[Job, Trouble]]) -> None:
+    def _write(self, failures: list[tuple[Call, Trouble]]) -> None:
         for job, trouble in failures:
             self._work.write_failure(job, trouble)

@@ -19,7 +19,7 @@ from cotasks.errors import InputError
 from cotasks.judge.judges import verdict_path
 from cotasks.judge.llm.reading import Reply, read_completion
 from cotasks.judge.llm.settings import file_stem
-from cotasks.judge.llm.work import TOKENS, Job, Work
+from cotasks.judge.llm.work import TOKENS, Call, Work
 from cotasks.judge.verdicts import read_verdicts
 from cotasks.runs.run import Row
 from cotasks.servers.calls import Client, Fatal, SchemaRefused, Trouble
@@ -120,7 +120,7 @@ async def _find_lost(client: Client[Reply], entries: list[Row]) -> list[Row]:
     return [entry for entry in entries if entry["batch"]]
 
 
-def _affordable(work: Work, jobs: list[Job]) -> Iterator[Job]:
+def _affordable(work: Work, jobs: list[Call]) -> Iterator[Call]:
     for job in jobs:
         most = work.most(job)
         if not work.ledger.allows(most, batch=True):
@@ -130,10 +130,10 @@ def _affordable(work: Work, jobs: list[Job]) -> Iterator[Job]:
         yield job
 
 
-def _files(jobs: list[Job]) -> Iterator[tuple[bytes, list[Job]]]:
+def _files(jobs: list[Call]) -> Iterator[tuple[bytes, list[Call]]]:
     """Each input file and its jobs."""
     lines: list[bytes] = []
-    held: list[Job] = []
+    held: list[Call] = []
     size = 0
     for job in jobs:
         request = {"custom_id": job.key, "method": "POST", "url": ENDPOINT, "body": job.request}
@@ -165,7 +165,7 @@ def _collect(work: Work, client: Client[Reply], batch: Any, entry: Row, lines: l
     written = set(rows)
     for key, repeat, answers in entry["jobs"]:  # those sent under earlier settings are paid for, so they are kept
         if key not in jobs and key not in written:
-            jobs[key] = Job(key, {"messages": []}, repeat, [tuple(answer) for answer in answers])
+            jobs[key] = Call(key, {"messages": []}, repeat, [tuple(answer) for answer in answers])
     open_calls = work.ledger.batched()
     try:
         for line in lines:
@@ -183,7 +183,7 @@ def _collect(work: Work, client: Client[Reply], batch: Any, entry: Row, lines: l
         raise Fatal(f"{client.base_url}: batch {batch.id} failed: {client.hide(said)}")
 
 
-def _take(work: Work, client: Client[Reply], job: Job, response: Row | None, call: int | None) -> None:
+def _take(work: Work, client: Client[Reply], job: Call, response: Row | None, call: int | None) -> None:
     """Write what a line of an output or error file says; one that another try may better is left. `call` is its number
     in the ledger."""
     outcome: Reply | Trouble = Trouble("not asked")

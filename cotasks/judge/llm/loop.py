@@ -33,7 +33,7 @@ from cotasks.tools.stopping import stop_signal
 
 
 @dataclass(frozen=True)
-class Limits:
+class Calling:
     """How to ask, where it does not change a verdict; see `judge.judge_run`."""
 
     concurrency: int
@@ -46,27 +46,29 @@ class Limits:
 
 
 def judge_by_model(
-    folder: Path, name: str, rubric: Path | None, structured: bool | None, settings: Row, limits: Limits
+    folder: Path, name: str, rubric: Path | None, structured: bool | None, settings: Row, calling: Calling
 ) -> JudgeCounts:
     """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm.llm_judge`."""
     judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
-    prices = _prices(judge, limits)
-    price = prices[limits.batch]
+    prices = _prices(judge, calling)
+    price = prices[calling.batch]
     secret = api_key(judge.base_url)
     run = run_with_answers(folder)
     with runs.locked(folder, "judge"), stop_signal(True) as stopped:
-        judge = _settle(folder, judge, structured, limits.progress)
+        judge = _settle(folder, judge, structured, calling.progress)
         path = verdict_path(folder, judge.name)
         accounts = path.parent / "ledger" / f"{file_stem(judge.name)}.jsonl"
         with (
-            closing(Ledger(accounts, prices, limits.max_cost, tokens_before(path))) as ledger,
-            _progress(limits.progress, ledger if price else None) as show,
+            closing(Ledger(accounts, prices, calling.max_cost, tokens_before(path))) as ledger,
+            _progress(calling.progress, ledger if price else None) as show,
             runs.Appender(path) as file,
         ):
-            work = Work(folder, judge, file, ledger, price, show, limits.batch)
+            work = Work(folder, judge, file, ledger, price, show, calling.batch)
             try:
-                while not _ask_as_planned(work, run, path, secret, limits, stopped):  # the keys change with the request
-                    work.judge = _with_less(work.judge, structured, limits)
+                while not _ask_as_planned(
+                    work, run, path, secret, calling, stopped
+                ):  # the keys change with the request
+                    work.judge = _with_less(work.judge, structured, calling)
                     dump_json(settings_path(folder, judge.name), work.judge.to_json())
             except Fatal as error:
                 error.begun = work.calls > 0
@@ -74,7 +76,7 @@ def judge_by_model(
         if stopped():
             raise KeyboardInterrupt
         served = served_models(run, judge.name)
-        if len(served) > 1 and limits.progress:
+        if len(served) > 1 and calling.progress:
             versions = ", ".join(f"{model} ({verdicts})" for model, verdicts in served.most_common())
             print(f"{judge.name}: the verdicts are of different models: {versions}", file=sys.stderr)
         failed = failed_calls(run, judge.name)
@@ -93,32 +95,32 @@ def judge_by_model(
         )
 
 
-def _prices(judge: LlmJudge, limits: Limits) -> dict[bool, Price | None]:
+def _prices(judge: LlmJudge, calling: Calling) -> dict[bool, Price | None]:
     """Prices of calls one by one (False) and in batches (True). Raises InputError for a limit outside its range."""
-    if not 1 <= limits.concurrency <= 1000:
-        raise InputError(f"concurrency {limits.concurrency}; expected 1 to 1000")
-    if not 0 < limits.timeout < math.inf:
-        raise InputError(f"timeout {limits.timeout}; expected seconds")
-    prices = {batch: find_price(judge.model, judge.base_url, limits.price, batch) for batch in (False, True)}
-    if limits.max_cost is not None and not 0 < limits.max_cost < math.inf:
-        raise InputError(f"max_cost {limits.max_cost}; expected more than 0 US dollars")
-    if limits.max_cost is not None and prices[limits.batch] is None:
+    if not 1 <= calling.concurrency <= 1000:
+        raise InputError(f"concurrency {calling.concurrency}; expected 1 to 1000")
+    if not 0 < calling.timeout < math.inf:
+        raise InputError(f"timeout {calling.timeout}; expected seconds")
+    prices = {batch: find_price(judge.model, judge.base_url, calling.price, batch) for batch in (False, True)}
+    if calling.max_cost is not None and not 0 < calling.max_cost < math.inf:
+        raise InputError(f"max_cost {calling.max_cost}; expected more than 0 US dollars")
+    if calling.max_cost is not None and prices[calling.batch] is None:
         raise InputError(
-            f"max_cost {limits.max_cost}: the price of {judge.model} at {judge.base_url} is not known; expected it "
+            f"max_cost {calling.max_cost}: the price of {judge.model} at {judge.base_url} is not known; expected it "
             "too, in US dollars for a million tokens in and out"
         )
     return prices
 
 
-def _with_less(judge: LlmJudge, structured: bool | None, limits: Limits) -> LlmJudge:
+def _with_less(judge: LlmJudge, structured: bool | None, calling: Calling) -> LlmJudge:
     """The judge whose server refuses the reply format, with the next one; in batches, which take hours, with none.
 
     Raises InputError where the user asked for the schema.
     """
     if structured:
         raise InputError(f"{judge.base_url} refuses the reply schema; expected structured left open or off")
-    less = FORMATS[-1] if limits.batch else FORMATS[FORMATS.index(judge.reply_format) + 1]
-    if limits.progress:
+    less = FORMATS[-1] if calling.batch else FORMATS[FORMATS.index(judge.reply_format) + 1]
+    if calling.progress:
         refused = f"the server refuses reply format {judge.reply_format}"
         print(f"{judge.name}: {refused}; going on with {less}", file=sys.stderr)
     return replace(judge, reply_format=less)
@@ -144,13 +146,15 @@ def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) 
     return judge
 
 
-def _ask_as_planned(work: Work, run: Run, path: Path, secret: str, limits: Limits, stopped: Callable[[], bool]) -> bool:
+def _ask_as_planned(
+    work: Work, run: Run, path: Path, secret: str, calling: Calling, stopped: Callable[[], bool]
+) -> bool:
     """Ask for all that is left; False where the server does not know the reply format."""
-    plan(work, run, path, limits.retry_unscored)
-    if limits.progress:
+    plan(work, run, path, calling.retry_unscored)
+    if calling.progress:
         print(describe_plan(work, run), file=sys.stderr, flush=True)
     try:
-        _in_a_loop(_ask(work, secret, limits, stopped))
+        _in_a_loop(_ask(work, secret, calling, stopped))
     except SchemaRefused:
         return False
     return True
@@ -206,14 +210,14 @@ def _in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
             raise
 
 
-async def _ask(work: Work, secret: str, limits: Limits, stopped: Callable[[], bool]) -> None:
+async def _ask(work: Work, secret: str, calling: Calling, stopped: Callable[[], bool]) -> None:
     """Ask for all verdicts, or until the user's signal. Raises as `Asker.run` does."""
     if not work.jobs:
         return
-    client = Client(work.judge.base_url, secret, limits.concurrency, limits.timeout, read_completion)
+    client = Client(work.judge.base_url, secret, calling.concurrency, calling.timeout, read_completion)
     async with client.api:
         if not work.batch:
-            await Asker(work, client, stopped).run(min(limits.concurrency, len(work.jobs)))
+            await Asker(work, client, stopped).run(min(calling.concurrency, len(work.jobs)))
             return
         task = asyncio.create_task(ask_in_batches(work, client))
         while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:

@@ -38,7 +38,7 @@ TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 @dataclass
-class Job:
+class Call:
     """One verdict to ask for."""
 
     key: str
@@ -61,7 +61,7 @@ class Work:
     show: Callable[[int, int], None]
     """Takes the verdicts asked for and those to ask for."""
     batch: bool
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[Call] = field(default_factory=list)
     done: int = 0
     judged: set[Key] = field(default_factory=set)
     """Answers that got a row."""
@@ -74,7 +74,7 @@ class Work:
     completion_tokens: int = 0
     stopped: str = ""
 
-    def spend(self, job: Job, prompt_tokens: int | None, completion_tokens: int | None) -> tuple[int, int]:
+    def spend(self, job: Call, prompt_tokens: int | None, completion_tokens: int | None) -> tuple[int, int]:
         """Count a call; returns its tokens, about those it must have had where the server does not say."""
         prompt = likely_tokens(job.request["messages"]) if prompt_tokens is None else prompt_tokens
         completion = REPLY_TOKENS if completion_tokens is None else completion_tokens
@@ -83,11 +83,11 @@ class Work:
         self.completion_tokens += completion
         return prompt, completion
 
-    def most(self, job: Job) -> Tokens:
+    def most(self, job: Call) -> Tokens:
         """The most tokens that a call can have."""
         return most_tokens(job.request["messages"]), self.judge.max_tokens
 
-    def settle(self, call: int, job: Job, outcome: Reply | Trouble) -> None:
+    def settle(self, call: int, job: Call, outcome: Reply | Trouble) -> None:
         """Tell the ledger what came of a call; one without a completion is counted here."""
         if isinstance(outcome, Trouble):
             if outcome.billed:
@@ -98,16 +98,16 @@ class Work:
         used = (most[0] if told[0] is None else told[0], most[1] if told[1] is None else told[1])
         self.ledger.settle(call, None if told == (None, None) else used)
 
-    def write(self, job: Job, reply: Reply) -> None:
+    def write(self, job: Call, reply: Reply) -> None:
         """Count a completion and append the verdict, a row for each answer that it is the verdict on."""
         tokens = self.spend(job, reply.prompt_tokens, reply.completion_tokens)
         self._append(job, reply, tokens)
 
-    def write_failure(self, job: Job, trouble: Trouble) -> None:
+    def write_failure(self, job: Call, trouble: Trouble) -> None:
         """Append that there is no verdict, and why."""
         self._append(job, Reply(None, None, trouble.reason, text=trouble.detail), (0, 0), failed=True)
 
-    def _append(self, job: Job, reply: Reply, tokens: Tokens, failed: bool = False) -> None:
+    def _append(self, job: Call, reply: Reply, tokens: Tokens, failed: bool = False) -> None:
         verdict = Verdict(None, None, False, reply.reason)
         if reply.rating is not None:
             verdict = _rated(reply.rating, reply.match)
@@ -164,7 +164,7 @@ def plan(work: Work, run: Run, path: Path, retry_unscored: bool) -> None:
             work.judged.add(key)
             scored[key, hashed], rows[hashed] = True, read
     order = {id_: position for position, id_ in enumerate(run.questions)}
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, Call] = {}
     work.kept = work.done = work.equal = 0
     for key in sorted(run.generations, key=lambda key: order.get(key[0], len(order))):
         answer, question = run.generations[key].get("answer"), run.questions.get(key[0])
@@ -191,7 +191,7 @@ def plan(work: Work, run: Run, path: Path, retry_unscored: bool) -> None:
                     work.file.append(with_checksum(copied))
                     work.judged.add(key)
                 else:
-                    jobs.setdefault(hashed, Job(hashed, request, repeat, [])).answers.append(key)
+                    jobs.setdefault(hashed, Call(hashed, request, repeat, [])).answers.append(key)
         work.kept += complete
     work.jobs = sorted(jobs.values(), key=lambda job: job.repeat)
 
