@@ -9,6 +9,7 @@ process, and the file is put back. The default is some hundred mutations a kind,
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import os
 import random
 import shutil
@@ -43,6 +44,7 @@ from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import load_records
 from cotasks.records.shards import check_hashes
 from cotasks.report import summarise_runs, write_report
+from cotasks.runs.folder import settle
 from cotasks.runs.predictions import prediction_row, read_predictions, write_predictions
 from cotasks.runs.run import read_run
 from cotasks.sample import DATA_DIR
@@ -50,8 +52,10 @@ from cotasks.steps.predicted import PredictedSteps
 from cotasks.tools.files import dump_json, dump_jsonl
 from cotasks.video.cache import FrameCache
 from tests.damage import damaged, files_of, put_back
-from tests.judge_server import JudgeServer, verdict
+from tests.judge_server import JudgeServer, completion, verdict
 from tests.synthetic import make_record, write_folder, write_video
+from tests.test_judge import add_answers, question
+from tests.test_own import ANNOTATION, QUESTION
 from tests.test_report import add, write_run
 
 DEFAULT, SEVERAL = 100, int(os.environ.get("COTASKS_DAMAGE", "300"))
@@ -251,6 +255,20 @@ def make_run(folder: Path) -> Kind:
     return Kind(judged_run(folder), use_run, right_run, spared=("ledger", ".lock"))
 
 
+def make_readings(folder: Path) -> Kind:
+    """A run whose options a language model read where the rules could not."""
+    choices = ["take the cap", "throw the ball", "open the box"]
+    settle(folder, {"model": {"name": "m"}, "conditions": {"baseline": {}, "cotasks": {}}})
+    asked = {"question": "what does he do", "answer": "open the box", "choices": choices, "answer_index": 2}
+    dump_jsonl(folder / "questions.jsonl", [question(id=f"q{number}", **asked) for number in range(3)])
+    said = ("He lifts the lid.", "C", "A or B", "He looks inside.", "open the box", "He throws it and opens it.")
+    keys = ((f"q{number}", condition, 0) for number in range(3) for condition in ("baseline", "cotasks"))
+    add_answers(folder, dict(zip(keys, said, strict=True)))
+    with JudgeServer(lambda number, request: completion("none" if number % 3 else "C")) as server:
+        judge_run(folder, "exact", base_url=server.url, choices_by="openai:m", progress=False)
+    return Kind(folder, use_run, right_run, spared=("ledger", ".lock"))
+
+
 def make_ledger(folder: Path) -> Kind:
     folder.mkdir()
     rows = [{"before": [5, 6], "batch": False}, {"call": 0, "key": "k", "most": [100, 50], "batch": False}]
@@ -295,6 +313,23 @@ def make_options(folder: Path) -> Kind:
     return Kind(folder, use_options)
 
 
+def make_own(packed: bool) -> Callable[[Path], Kind]:
+    """Own questions and annotation, plain or compressed."""
+
+    def make(folder: Path) -> Kind:
+        (folder / "annotation").mkdir(parents=True)
+        first = {**QUESTION, "split": "val", "category": "vehicles", "evidence": {"spans": [[1, 2]], "entities": ["f"]}}
+        others = {**QUESTION, "split": "val", "choices": ["a car", "a forklift"], "clip": [0.5, 4]}
+        dump_jsonl(folder / "questions.jsonl", [first, {**others, "id": "q2"}, {**QUESTION, "id": "q3"}])
+        dump_json(folder / "own.json", {"format": 1, "source": "yard", "license": "cc-by-4.0"})
+        line = orjson.dumps(ANNOTATION | {"fps": 8.0, "frame_count": 80, "width": 64, "height": 48}) + b"\n"
+        name = "annotation/a.jsonl" + (".gz" if packed else "")
+        (folder / name).write_bytes(gzip.compress(line, mtime=0) if packed else line)
+        return Kind(folder, use_sources("own"))
+
+    return make
+
+
 def make_nextqa(config: str, localization: str = "auto") -> Callable[[Path], Kind]:
     used = {"nextqa_oe": ("nextqa/oe", "map_vid", "add_ref", "nextgqa", "vidor", "proposals"), "star": ("star",)}
     used["nextqa_mc"] = ("nextqa/mc", "map_vid", "nextgqa", "vidor")
@@ -312,6 +347,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "built folder": make_built,
     "hand-made parquet": make_hand_made,
     "run": make_run,
+    "option readings": make_readings,
     "ledger": make_ledger,
     "predictions": make_predictions,
     "frame cache": make_frames,
@@ -321,8 +357,10 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "NExT-QA proposals": make_nextqa("nextqa_oe", "model"),
     "NExT-QA multiple choice": make_nextqa("nextqa_mc"),
     "STAR": make_nextqa("star"),
+    "own data": make_own(packed=False),
+    "own data, packed": make_own(packed=True),
 }
-FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60}
+FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60, "option readings": 60}
 """Mutations by default of kinds that take longer."""
 
 
