@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.records.registration import register
-from cotasks.records.schema import FEATURES, Record
-from cotasks.version import VERSION as __version__
+from cotasks.tools.stopping import end_plainly_while_loading
+
+end_plainly_while_loading()  # before what takes a second to load
+
+from cotasks.records.registration import register  # noqa: E402
+from cotasks.records.schema import FEATURES, Record  # noqa: E402
+from cotasks.version import VERSION as __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import typing
 from pathlib import Path
 from typing import Any
@@ -327,6 +329,24 @@ def test_debug_shows_the_traceback_wherever_it_stands() -> None:
     for arguments in (["--debug", "show", "nowhere"], ["show", "nowhere", "--debug"]):
         with pytest.raises(ValueError, match="no such folder"):
             main(arguments)
+
+
+@pytest.mark.parametrize("start", [["-m", "cotasks"], ["-c", "import cotasks.cli"]])
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_an_interrupt_while_modules_load_is_one_line_of_the_command_only(tmp_path: Path, start: list[str]) -> None:
+    (tmp_path / "typer.py").write_text("import pathlib, time\npathlib.Path('reached').touch()\ntime.sleep(60)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = subprocess.Popen(
+        [sys.executable, *start], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "reached").exists():
+        assert command.poll() is None
+        time.sleep(0.02)
+    command.send_signal(signal.SIGINT)
+    said = command.communicate(timeout=20)[1]
+    assert command.returncode == -signal.SIGINT
+    assert (said == "Interrupted; run the same command again to go on.\n") is (start[0] == "-m")
+    assert ("Traceback" in said) is (start[0] == "-c")
 
 
 def test_verbose_says_which_options_are_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
