@@ -101,7 +101,10 @@ def collate_for_generation(
     Padding is on the left. The processor gets the frames as they are: it neither samples nor resizes. It is told
     frame numbers, rate and length of the *clip*, so that temporal positions (Qwen2.5-VL: `second_per_grid_ts`;
     Qwen3-VL: time stamps in the text) count from the clip's start. Qwen2.5-VL has one interval a clip, its length
-    over the number of frames: exact for evenly spaced frames, approximate for a snapped grid.
+    over the number of frames, as in the code it was trained with (`fetch_video` of qwen_vl_utils, whose frames are
+    the same `linspace`). As the first and the last frame of the clip are among the frames, the true interval is longer
+    by up to one part in (frames - 1): the last of 64 frames of a 90 s clip is told 1.4 s early. A snapped grid adds
+    what its frames were moved by.
 
     An odd number of frames in a family with temporal patches of two is filled by the processor with the last frame.
 
