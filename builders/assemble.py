@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -74,6 +75,8 @@ class Built:
     """Of its question, for messages."""
     left_out: tuple[LeftOut, ...] = ()
     """What its video's annotation goes without; with the first record of the video alone."""
+    stated: Mapping[str, Any] | None = None
+    """See `Annotator.stated`."""
 
 
 def plan_split(options: BuildOptions, split: str) -> SplitPlan:
@@ -172,6 +175,7 @@ def _build(question: Question, annotation: VideoAnnotation, annotator: Annotator
         boxes_rescaled=annotation.boxes_rescaled,
         unmatched_proposals=localized.unmatched,
         place=question.place,
+        stated=annotator.stated(question),
     )
 
 

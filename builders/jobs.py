@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 import pyarrow as pa
 
@@ -58,6 +59,8 @@ class Job:
     summary: SplitSummary
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Reason -> the first odd box or relation that was left out for it, in one line."""
+    stated: tuple[Mapping[str, Any], ...] = ()
+    """Rows of `evidence.jsonl`: of records whose source states more of their evidence than they hold."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
     skipped: list[Skipped] = []
     scene_of_row: list[int] = []
     left_out: dict[str, str] = {}
+    stated: list[Mapping[str, Any]] = []
     summary = SplitSummary()
     with without_gc():
         items, table = checked([item for task in tasks for item in build_video(task, plan.lookups)])
@@ -173,6 +177,7 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
         is_other = bool(records) and record.scene is not records[-1].scene
         scene_of_row.append(scene_of_row[-1] + is_other if scene_of_row else 0)
         records.append(record)
+        stated += [{"id": record.id, **item.stated}] if item.stated is not None else []
         summary.records += 1
         summary.categories[record.category] += 1
         summary.span_origins[record.frame_localization.span_origin] += 1
@@ -185,4 +190,4 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
         summary.left_out_of_annotation.update(odd.reason for odd in item.left_out)
         for odd in item.left_out:
             left_out.setdefault(odd.reason, odd.detail)
-    return Job(table, tuple(skipped), summary, left_out), scene_of_row
+    return Job(table, tuple(skipped), summary, left_out, tuple(stated)), scene_of_row

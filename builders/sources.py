@@ -28,7 +28,7 @@ class BuildOptions:
     vidor: tuple[str, ...] = ()
     """Further folders or zips of VidOR annotation."""
     videos: str | None = None
-    """Folder of the videos, to read rate, frame count and size from their headers; for STAR and own data."""
+    """Folder of the videos, to read rate, frame count and size from their headers; for STAR, CaST-Bench and own data."""
     source_name: str | None = None
     """Own data: what the records say in `source`; by default what `own.json` says, else `own`."""
     license: str | None = None
@@ -38,7 +38,7 @@ class BuildOptions:
     use_answer: bool = False
     """Let lexical A1 match words of the answer too; such records say `used_answer`."""
     grid: Literal["snapped", "uniform"] = "snapped"
-    """STAR and own data: put annotated frames on the grid, or leave it uniform."""
+    """STAR, CaST-Bench and own data: put annotated frames on the grid, or leave it uniform."""
     num_frames: int = NUM_FRAMES
     """Frames of the grid."""
     limit: int | None = None

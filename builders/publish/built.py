@@ -16,7 +16,7 @@ from cotasks.builders.readers.source import SPLITS
 from cotasks.errors import InputError, shorten
 from cotasks.records.check import check
 from cotasks.records.schema import FEATURES
-from cotasks.records.shards import changed_files
+from cotasks.records.shards import EVIDENCE, changed_files
 from cotasks.tools.files import file_hash, read_json, read_text
 
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
@@ -55,6 +55,7 @@ class BuiltFolder:
     def files(self) -> list[Path]:
         """What builds wrote, without README.md."""
         beside = [self.path / config / name for config in self.builds for name in BESIDE_PARQUET]
+        beside += [path for config in self.builds if (path := self.path / config / EVIDENCE).is_file()]
         return beside + [shard.path for shard in self.shards]
 
     def shards_of(self, config: str) -> dict[str, list[Path]]:

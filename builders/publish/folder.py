@@ -4,6 +4,7 @@
     <config>/<split>-00000-of-00001.parquet
     <config>/build.json                        counts, options, source hashes, versions, the files' sizes and hashes
     <config>/skipped.jsonl                     {split, id, reason, detail}
+    <config>/evidence.jsonl                    what a source states of the evidence beyond the records, by id; CaST-Bench
 
 The same input gives the same bytes, whatever `num_proc` is.
 """
@@ -36,7 +37,7 @@ from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.registration import code_hash
 from cotasks.records.schema import FEATURES
-from cotasks.records.shards import file_rows
+from cotasks.records.shards import EVIDENCE, file_rows
 from cotasks.tools.files import file_hash, json_bytes, writing
 from cotasks.tools.locks import locked
 
@@ -112,6 +113,12 @@ class _Writer:
                 row = {"split": self._split, **asdict(item)}
                 row["detail"] = item.detail.replace(f"{root}/", "")  # the same wherever the sources lie
                 file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+    def write_stated(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append to `evidence.jsonl`, which is there only where a source has rows for it."""
+        if rows:
+            with writing(self._target / EVIDENCE), (self._folder / EVIDENCE).open("ab") as file:
+                file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
     def _write_group(self, group: pa.Table) -> None:
         with writing(self._target / f"{self._split}-*.parquet"):
@@ -193,7 +200,7 @@ def _build_folder(
             lines = "; ".join(f"split {split}: {reason}" for split, reason in left_out.items())
             kept = _keep_skipped(part / "skipped.jsonl", out, options.config)
             raise NothingBuilt(f"config {options.config}: {lines}; each is listed in {kept}", examples)
-        files = file_rows([*part.glob("*.parquet"), part / "skipped.jsonl"])
+        files = file_rows([*part.glob("*.parquet"), *part.glob("*.jsonl")])
         build = {**_build_json(options, plans, summaries, left_out), "files": files}
         with writing(target / "build.json"):
             (part / "build.json").write_bytes(json_bytes(build))
@@ -288,6 +295,7 @@ def _build_split(
     for job in run.jobs(split):
         if job.table is not None:
             writer.write(job.table)
+        writer.write_stated(job.stated)
         writer.write_skipped(job.skipped, plan.lookups.options.root)
         _note(examples.skipped, {item.reason: item.detail for item in reversed(job.skipped)}, root)
         _note(examples.left_out_of_annotation, job.left_out, root)

@@ -5,6 +5,7 @@ nextqa/{oe,mc}/{train,val,test}.csv   nextqa/map_vid_vidorID.json   nextqa/add_r
 nextgqa/gsub_{val,test}.json
 vidor/                                VidOR annotation: folders or zips, in any layout `vidor.py` knows
 star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
+castbench/castbench_hf.jsonl
 star/video_sizes.json                 frame count, width and height of the videos: ours, where they are not at hand
 questions.jsonl   annotation.jsonl, annotation/*.jsonl   own.json           own data, see `cotasks.records.own`
 """
@@ -15,12 +16,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cotasks.builders.readers import nextqa, own, star
+from cotasks.builders.readers import castbench, nextqa, own, star
 from cotasks.builders.readers.source import Source, SourceFile
 from cotasks.errors import InputError
 from cotasks.records.own_files import ABOUT, ANNOTATION, QUESTIONS, read_about
 from cotasks.sample import DATA_DIR
-from cotasks.words.types import NEXTQA, STAR
+from cotasks.words.types import CASTBENCH, NEXTQA, STAR
 
 
 def _git(
@@ -35,6 +36,11 @@ _OE = ("doc-doc/NExT-OE", "a83f8f581191da07675e0fc83074e0dfcf907273", "dataset/n
 _MC = ("doc-doc/NExT-QA", "6b92588ab4496268fa1caab9414a8b998ee063c5", "dataset/nextqa")
 _GQA = ("doc-doc/NExT-GQA", "63772e0256ad9e34b83d6a108f1ba2041b924607", "datasets/nextgqa")
 _STAR_CLASSES = ("csbobby/STAR_Benchmark", "8c3971891609e9c8e0665ffa0de1b28a0bfc166d", "annotations/STAR_classes")
+_CASTBENCH_SAMPLE = (
+    "mf-zhang/CaST-Bench-Evaluation",
+    "a2164916e7bd09c29421b10af6f6c5d5f44decb8",
+    "metrics/example",
+)
 _SHORT = ("train", "val", "test")
 _STAR_BUCKET = "https://star-benchmark.s3.us-east.cloud-object-storage.appdomain.cloud/Question_Answer_SituationGraph"
 
@@ -141,6 +147,26 @@ _STAR = Source(
     takes=frozenset({"data_dir", "videos"}),
 )
 
+_CASTBENCH = Source(
+    config="castbench",
+    description="CaST-Bench, with the evidence that people marked.",
+    title="CaST-Bench",
+    types=CASTBENCH,
+    licences=("mit",),  # of the published sample of 80 questions
+    parts=(castbench.plan,),
+    questions=(castbench.FILE,),
+    files=_git(
+        *_CASTBENCH_SAMPLE,
+        "castbench/",
+        ("castbench_hf.jsonl", "13d1c6285c1ec62faf23cf36eabb653fffb3c8fe", 138301),
+    ),
+    pages={
+        "castbench": f"{HUB}/datasets/wovenbytoyota-vai/CaST-Bench (all questions; a sample is in "
+        "https://github.com/mf-zhang/CaST-Bench-Evaluation, metrics/example)"
+    },
+    takes=frozenset({"data_dir", "videos"}),
+)
+
 _SAMPLE = Source(
     config="sample",
     description="Synthetic clips that come with the package.",
@@ -171,7 +197,7 @@ _OWN = Source(
     about=read_about,
 )
 
-CATALOG: dict[str, Source] = {row.config: row for row in (_SAMPLE, _NEXTQA_OE, _NEXTQA_MC, _STAR, _OWN)}
+CATALOG: dict[str, Source] = {row.config: row for row in (_SAMPLE, _NEXTQA_OE, _NEXTQA_MC, _STAR, _CASTBENCH, _OWN)}
 """Config -> its row; the first one that a published folder holds is its default."""
 
 

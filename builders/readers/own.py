@@ -88,7 +88,7 @@ class OwnAnnotator(Annotator):
     def annotate(self, question: Question) -> VideoAnnotation:
         """See `own_scene`; rate, length and size come from the video's header where the videos are at hand."""
         annotation = _annotation(self.lines[question.video_id])
-        header = None if self.videos is None else _header(annotation, self.videos)
+        header = None if self.videos is None else header_of(annotation, self.videos)
         return on_grid(
             annotation,
             clock_of(annotation, header),
@@ -109,7 +109,7 @@ class OwnAnnotator(Annotator):
         return self.lines[video_id].length
 
 
-def _header(annotation: OwnAnnotation, folder: str) -> VideoInfo:
+def header_of(annotation: OwnAnnotation, folder: str) -> VideoInfo:
     """What the video's file says. Raises InputError where it is missing or no video, and where it has another rate or
     number of frames than the annotation states, by the tolerances of `cotasks.video.check`."""
     from cotasks.video.check import Expected, fault_error, faults

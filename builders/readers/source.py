@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cotasks.errors import InputError
 from cotasks.records.annotation import Evidence, Question, Skipped, VideoAnnotation
@@ -97,6 +97,11 @@ class Annotator(ABC):
     def evidence(self, question: Question, annotation: VideoAnnotation) -> Evidence | None:
         """Where the source says that the answer can be seen; None where it does not say. Raises InputError with the
         reason to skip the question."""
+        return None
+
+    def stated(self, question: Question) -> Mapping[str, Any] | None:
+        """What the source states of the answer's evidence and no record holds, for its publisher's own scores; None
+        where there is no such. It goes into `evidence.jsonl` beside the records, with the record's id."""
         return None
 
     def size(self, video_id: str) -> int:

@@ -20,7 +20,7 @@ def build(
         str,
         typer.Argument(
             metavar="CONFIG",
-            help="Such as sample, nextqa_oe, star or own; any other name lists those there are.",
+            help="Such as sample, nextqa_oe, star, castbench or own; any other name lists those there are.",
             show_default=False,
         ),
     ],
@@ -50,7 +50,7 @@ def build(
     videos: Annotated[
         Path | None,
         typer.Option(
-            help="STAR, own data: folder of the videos, to read rate, length and size from their headers.",
+            help="STAR, CaST-Bench, own data: folder of the videos, to read rate, length and size from their headers.",
             rich_help_panel=DATA,
             show_default=False,
         ),
@@ -82,7 +82,7 @@ def build(
     ] = False,
     grid: Annotated[
         str,
-        typer.Option(help="STAR, own data: snapped (annotated frames on the grid) or uniform.", rich_help_panel=STEPS),
+        typer.Option(help="STAR, CaST-Bench, own data: snapped (annotated frames on the grid) or uniform.", rich_help_panel=STEPS),
     ] = "snapped",
     num_frames: Annotated[int, typer.Option(help="Frames of the grid.", rich_help_panel=STEPS)] = 64,
     num_proc: Annotated[int, typer.Option(help="Processes that read annotation.", min=1, rich_help_panel=SPEED)] = 1,

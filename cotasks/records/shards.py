@@ -12,6 +12,10 @@ from typing import Any
 from cotasks.errors import InputError
 from cotasks.tools.files import file_hash, read_json
 
+EVIDENCE = "evidence.jsonl"
+"""Beside the parquet of a config whose source states more of the evidence than a record holds: a row a record, `id` and
+what the source states, in the words of its publisher's scores."""
+
 
 def file_rows(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """What `build.json` says of files, by name."""

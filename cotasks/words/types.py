@@ -7,6 +7,7 @@ name. Listed ones come first, in the order of the list; the others follow by nam
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,7 +67,44 @@ STAR = QuestionTypes(
 )
 """Wu et al. 2021, section 3: the type is the category. The actions are `verb_classes.txt`, v000 to v016."""
 
-KNOWN: dict[str, QuestionTypes] = {types.source: types for types in (NEXTQA, STAR)}
+
+def castbench_category(question_type: str) -> str:
+    """The category of a type of CaST-Bench, whose file spells several in two ways: in small letters, without brackets
+    and without the words that say nothing. `Why Questions (Causal Reasons)` and `Why (Causal Reasons)` are both
+    `why causal reasons`."""
+    words = re.sub(r"[()]", " ", question_type.lower()).split()
+    return " ".join(word for word in words if word not in ("question", "questions", "inference", "non-immediate"))
+
+
+CASTBENCH = QuestionTypes(
+    "castbench",
+    "CaST-Bench",
+    {
+        name: castbench_category(name)
+        for name in (
+            "Why Questions (Causal Reasons)",
+            "Why (Causal Reasons)",
+            "How Questions (Mechanisms)",
+            "How (Mechanisms)",
+            "Behavioral Prediction",
+            "Physical Prediction",
+            "Goal/Intent Inference (non-immediate)",
+            "Goal/Intent",
+            "Physical Counterfactual",
+            "Social Counterfactual",
+            "Social (Counterfactual)",
+            "Identity/Role Inference",
+            "Skill/Expertise Inference",
+            "Emotion/Motivation Inference",
+            "Environmental Condition Inference",
+            "Risk/Safety",
+            "Other",
+        )
+    },
+)
+"""Zhang et al. 2026: the types of its published sample of 80 questions. Others get their category by the same rule."""
+
+KNOWN: dict[str, QuestionTypes] = {types.source: types for types in (NEXTQA, STAR, CASTBENCH)}
 MIXED = ("sample",)
 """Sources whose questions are made like those of known ones, and are grouped with these."""
 
