@@ -28,7 +28,7 @@ class BuildOptions:
     vidor: tuple[str, ...] = ()
     """Further folders or zips of VidOR annotation."""
     videos: str | None = None
-    """Folder of the videos, to read rate, frame count and size from their headers; for STAR, CaST-Bench and own data."""
+    """Folder of the videos, to read rate, frame count and size from headers; for STAR, CaST-Bench and own data."""
     source_name: str | None = None
     """Own data: what the records say in `source`; by default what `own.json` says, else `own`."""
     license: str | None = None

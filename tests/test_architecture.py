@@ -15,7 +15,7 @@ FLOORS = (
     ("sample", "servers", "tools", "video", "words"),
     ("pages", "records"),
     ("builders.readers", "convert", "models", "steps"),
-    ("builders", "look", "prompts"),
+    ("builders", "evidence", "look", "prompts"),
     ("runs", "training"),
     ("", "generate", "judge"),
     ("builders.publish", "metrics", "predict"),

@@ -83,7 +83,8 @@ def test_a_small_file(source: Path, tmp_path: Path) -> None:
     assert set(records) == {"Why?", "How?"}
     why, how = records["Why?"], records["How?"]
     assert (why.source, why.video_id, why.video_path) == ("castbench", "v/one", "v/one.mp4")
-    assert why.id.startswith("castbench/test/v/one-") and why.id != how.id
+    assert why.id.startswith("castbench/test/v/one-")
+    assert why.id != how.id
     assert (why.answer, why.answer_index, why.choices) == ("to throw it", 1, tuple(OPTIONS.values()))
     assert (why.question_type, how.question_type) == ("How (Mechanisms)", "How Questions (Mechanisms)")
     assert why.category == how.category == "how mechanisms"
@@ -100,7 +101,8 @@ def test_a_small_file(source: Path, tmp_path: Path) -> None:
         (5, (5, 5, 15, 15)),
     ]
     assert [b.frame for t in why.scene.entity_tracking for b in t.boxes] == [1, 2, 5, 7]
-    assert why.scene is not None and len(why.entity_tracking) == 1
+    assert why.scene is not None
+    assert len(why.entity_tracking) == 1
 
     summary = read_json(tmp_path / "built/castbench/build.json")["splits"]["test"]
     assert (summary["questions"], summary["records"], summary["own_clock"]) == (9, 2, 2)

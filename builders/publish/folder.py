@@ -4,7 +4,7 @@
     <config>/<split>-00000-of-00001.parquet
     <config>/build.json                        counts, options, source hashes, versions, the files' sizes and hashes
     <config>/skipped.jsonl                     {split, id, reason, detail}
-    <config>/evidence.jsonl                    what a source states of the evidence beyond the records, by id; CaST-Bench
+    <config>/evidence.jsonl                    what CaST-Bench states of evidence beyond the records, by id
 
 The same input gives the same bytes, whatever `num_proc` is.
 """

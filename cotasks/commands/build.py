@@ -82,7 +82,9 @@ def build(
     ] = False,
     grid: Annotated[
         str,
-        typer.Option(help="STAR, CaST-Bench, own data: snapped (annotated frames on the grid) or uniform.", rich_help_panel=STEPS),
+        typer.Option(
+            help="STAR, CaST-Bench, own data: snapped (annotated frames on the grid) or uniform.", rich_help_panel=STEPS
+        ),
     ] = "snapped",
     num_frames: Annotated[int, typer.Option(help="Frames of the grid.", rich_help_panel=STEPS)] = 64,
     num_proc: Annotated[int, typer.Option(help="Processes that read annotation.", min=1, rich_help_panel=SPEED)] = 1,
