@@ -205,10 +205,10 @@ def _fault(source: SourceFile, path: Path) -> str | None:
     if source.path.endswith(".zip"):
         return None if zipfile.is_zipfile(path) else f"{found} that are no whole zip, expected a zip"
     try:
-        whole = isinstance(orjson.loads(utf8(path.read_bytes(), path)), list)
+        whole = isinstance(orjson.loads(utf8(path.read_bytes(), path)), list | dict)
     except orjson.JSONDecodeError:
         whole = False
-    return None if whole else f"{found} that are no whole JSON list, expected a list from [ to ]"
+    return None if whole else f"{found} that are no whole JSON, expected a list from [ to ], or an object"
 
 
 def _digest(path: Path, digest: Any) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cotasks.builders.readers.catalog import CATALOG, source_of
-from cotasks.builders.readers.source import SHORT_SPLIT, SPLITS, Asked, Source, page_of
+from cotasks.builders.readers.source import Asked, Source, page_of
 from cotasks.errors import InputError
 from cotasks.records.timeline import NUM_FRAMES
 from cotasks.tools.files import file_hash
@@ -154,8 +154,8 @@ def check_source_name(name: str, place: str) -> None:
 
 def question_files(options: BuildOptions, split: str) -> list[Path]:
     """The files that a split needs; some may be missing."""
-    names = options.source.questions
-    return [options.root / name.format(split=SHORT_SPLIT[split]) for name in names]
+    source = options.source
+    return [options.root / name.format(split=source.split_names[split]) for name in source.questions]
 
 
 def where(relative: str) -> str | None:
@@ -168,10 +168,9 @@ def source_files(options: BuildOptions) -> Iterator[Path]:
     are there."""
     if options.downloads:
         return
-    root = options.root
-    names = [name.format(split=SHORT_SPLIT[split]) for name in options.source.questions for split in SPLITS]
-    found = [root / name for name in names]
-    found += [path for pattern in options.source.reads for path in sorted(root.glob(pattern))]
+    root, source = options.root, options.source
+    found = [root / name.format(split=split) for name in source.questions for split in source.split_names.values()]
+    found += [path for pattern in source.reads for path in sorted(root.glob(pattern))]
     for path in dict.fromkeys(found):
         if path.is_file():
             yield path

@@ -7,6 +7,9 @@ vidor/                                VidOR annotation: folders or zips, in any 
 star/STAR_{train,val,test}.json       star/STAR_classes/*.txt       star/STAR_classes/video_fps
 castbench/castbench_hf.jsonl
 star/video_sizes.json                 frame count, width and height of the videos: ours, where they are not at hand
+perception_test/{train,valid,test}_annotations.zip   perception_test/cut_frame_mapping_{train,valid}.json
+pvsg/pvsg.json    pvsg/{VidOR/vidor,EpicKitchen/epic_kitchen,Ego4D/ego4d}_masks.zip, or folders, see `pvsg.py`
+vstar/V_STaR_test.json
 questions.jsonl   annotation.jsonl, annotation/*.jsonl   own.json           own data, see `cotasks.records.own`
 """
 
@@ -16,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cotasks.builders.readers import castbench, nextqa, own, star
+from cotasks.builders.readers import castbench, nextqa, own, perception_test, pvsg, star, vstar
 from cotasks.builders.readers.source import Source, SourceFile
 from cotasks.errors import InputError
 from cotasks.records.own_files import ABOUT, ANNOTATION, QUESTIONS, read_about
@@ -167,6 +170,72 @@ _CASTBENCH = Source(
     takes=frozenset({"data_dir", "videos"}),
 )
 
+_PERCEPTION_BUCKET = "https://storage.googleapis.com/dm-perception-test"
+
+_PERCEPTION_TEST = Source(
+    config="perception_test",
+    description="Perception Test, multiple choice and grounded, with object tracks and actions.",
+    title="Perception Test",
+    types=None,
+    licences=("cc-by-4.0",),
+    parts=(perception_test.plan,),
+    questions=("perception_test/{split}_annotations.zip",),
+    split_names=perception_test.SPLITS,
+    reads=("perception_test/cut_frame_mapping_*.json",),
+    files=(
+        *(
+            SourceFile(
+                f"perception_test/{split}_annotations.zip", f"{_PERCEPTION_BUCKET}/zip_data/{split}_annotations.zip"
+            )
+            for split in perception_test.SPLITS.values()
+        ),
+        *(
+            SourceFile(
+                f"perception_test/cut_frame_mapping_{split}.json",
+                f"{_PERCEPTION_BUCKET}/misc/cut_frame_mapping_{split}.json",
+            )
+            for split in ("train", "valid")
+        ),
+    ),
+    pages={"perception_test": "https://github.com/google-deepmind/perception_test (Download the data and annotations)"},
+)
+
+_PVSG_HUB = f"{HUB}/datasets/Jingkang/PVSG/resolve/7e5f1ec9fd8f323182e84d990819854bb72da478"
+
+_PVSG = Source(
+    config="pvsg",
+    description="PVSG's questions, with boxes from its masks, and its relations.",
+    title="PVSG",
+    types=None,
+    licences=("other",),  # S-Lab License 1.0, not for commercial use
+    parts=(pvsg.plan,),
+    questions=("pvsg/pvsg.json",),
+    trees="pvsg",
+    files=tuple(
+        SourceFile(f"pvsg/{name}", f"{_PVSG_HUB}/{name}")
+        for name in (
+            *("pvsg.json", "VidOR/vidor_masks.zip"),
+            *("EpicKitchen/epic_kitchen_masks.zip", "Ego4D/ego4d_masks.zip"),
+        )
+    ),
+    pages={"pvsg": "https://huggingface.co/datasets/Jingkang/PVSG"},
+)
+
+_VSTAR = Source(
+    config="vstar",
+    description="V-STaR, with the moments and boxes that its answers rest on.",
+    title="V-STaR",
+    types=None,
+    licences=("cc-by-nc-sa-4.0",),
+    parts=(vstar.plan,),
+    questions=("vstar/V_STaR_test.json",),
+    files=_git(
+        *("V-STaR-Bench/V-STaR", "1894682b15be0a0c0c5ab24be6e8252743cd6c2f", "data", "vstar/"),
+        ("V_STaR_test.json", "e3a4abbaff98368806872582dcf5af21b7ec31af", None),
+    ),
+    pages={"vstar": "https://github.com/V-STaR-Bench/V-STaR (data)"},
+)
+
 _SAMPLE = Source(
     config="sample",
     description="Synthetic clips that come with the package.",
@@ -197,7 +266,8 @@ _OWN = Source(
     about=read_about,
 )
 
-CATALOG: dict[str, Source] = {row.config: row for row in (_SAMPLE, _NEXTQA_OE, _NEXTQA_MC, _STAR, _CASTBENCH, _OWN)}
+_ROWS = (_SAMPLE, _NEXTQA_OE, _NEXTQA_MC, _STAR, _CASTBENCH, _PERCEPTION_TEST, _PVSG, _VSTAR, _OWN)
+CATALOG: dict[str, Source] = {row.config: row for row in _ROWS}
 """Config -> its row; the first one that a published folder holds is its default."""
 
 

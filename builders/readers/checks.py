@@ -6,10 +6,55 @@ import hashlib
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeGuard
 
 from cotasks.errors import InputError, shorten
+from cotasks.records.annotation import LeftOut
+from cotasks.records.own_fields import REASON
+
+MANY_ODD = 10
+"""So many odd boxes, if they are more than the others, are no slip: the file is of another video or size."""
+
+
+class Odd:
+    """Boxes and relations that a format does not allow."""
+
+    def __init__(self, strict: bool) -> None:
+        self._strict = strict
+        self.errors: list[InputError] = []
+        self._known: list[LeftOut] = []
+
+    def note(self, error: InputError) -> None:
+        """Leave out what the error speaks of; raise it where everything must be right."""
+        if self._strict:
+            raise error
+        self.errors.append(error)
+
+    def known(self, reason: str, detail: str) -> None:
+        """Leave out what the format allows and no step can hold; it is counted, and no fault."""
+        self._known.append(LeftOut(reason, detail))
+
+    def refuse_many(self, boxes: int) -> None:
+        """Raises the first error where there are `MANY_ODD` or more, and more than there are sound boxes."""
+        if MANY_ODD <= len(self.errors) > boxes:
+            raise self.errors[0]
+
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """All that was left out."""
+        return (*(LeftOut(error.reason, str(error)) for error in self.errors), *self._known)
+
+
+@contextmanager
+def counted_as(reason: str) -> Iterator[None]:
+    """Count what `own_fields` and the converters find wrong under a source's own reason; other reasons stay."""
+    try:
+        yield
+    except InputError as error:
+        if error.reason not in (REASON, InputError("").reason):
+            raise
+        raise InputError(str(error), reason) from None
 
 
 def unique_ids(bases: Sequence[str], texts: Sequence[tuple[str, str, Sequence[str]]]) -> list[str]:

@@ -139,7 +139,9 @@ class Source:
     parts: tuple[Callable[[Asked], Plan], ...]
     """Its readers: one, or for a config made of several sources one each."""
     questions: tuple[str, ...]
-    """Files that a split needs, below the data folder; `{split}` stands for train, val, test."""
+    """Files that a split needs, below the data folder; `{split}` stands for its name of `split_names`."""
+    split_names: Mapping[str, str] = field(default_factory=lambda: dict(SHORT_SPLIT))
+    """Split -> its name in the names of `questions`."""
     reads: tuple[str, ...] = ()
     """Patterns of the other files that it reads, below the data folder."""
     trees: str | None = None

@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotasks.builders.readers.checks import expect_list, expect_object, is_number, is_whole
+from cotasks.builders.readers.checks import Odd, expect_list, expect_object, is_number, is_whole
 from cotasks.builders.readers.vidor_files import VidorIndex, find_annotations, read_video
 from cotasks.errors import InputError, shorten
-from cotasks.records.annotation import LeftOut, VideoAnnotation
+from cotasks.records.annotation import VideoAnnotation
 from cotasks.records.schema import Box, Entity, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import NUM_FRAMES, grid_frames, uniform_grid
 
@@ -47,26 +47,6 @@ SPATIAL = ("above", "away", "behind", "beneath", "in_front_of", "inside", "next_
 
 _OBJECTS, _ACTIONS, _SPATIAL = frozenset(OBJECTS), frozenset(ACTIONS), frozenset(SPATIAL)
 
-MANY_ODD = 10
-"""So many odd boxes, if they are more than the others, are no slip: the file is of another video or size."""
-
-
-class _Odd:
-    """Boxes and relations that the format does not allow."""
-
-    def __init__(self, strict: bool) -> None:
-        self._strict = strict
-        self.errors: list[InputError] = []
-
-    def note(self, error: InputError) -> None:
-        """Leave out what the error speaks of; raise it where everything must be right."""
-        if self._strict:
-            raise error
-        self.errors.append(error)
-
-    def left_out(self) -> tuple[LeftOut, ...]:
-        return tuple(LeftOut(error.reason, str(error)) for error in self.errors)
-
 
 def annotation(
     raw: Mapping[str, Any], place: str, num_frames: int = NUM_FRAMES, *, strict: bool = True
@@ -97,10 +77,9 @@ def annotation(
         raise InputError(f"{place}: fps is {shorten(fps)}; expected a number > 0", "fps not positive")
     entities = _entities(raw, place)
     grid = uniform_grid(0, frame_count - 1, num_frames)
-    odd = _Odd(strict)
+    odd = Odd(strict)
     tracks = _tracks(raw, place, entities, grid, frame_count, width, height, odd)
-    if MANY_ODD <= len(odd.errors) > sum(len(track.boxes) for track in tracks):
-        raise odd.errors[0]
+    odd.refuse_many(sum(len(track.boxes) for track in tracks))
     spatial, temporal = _relations(raw, place, entities, grid, frame_count, odd)
     return VideoAnnotation(
         fps=float(fps),
@@ -148,7 +127,7 @@ def _tracks(
     frame_count: int,
     width: int,
     height: int,
-    odd: _Odd,
+    odd: Odd,
 ) -> tuple[Track, ...]:
     """The boxes on the grid, by tid and frame."""
     trajectories = expect_list(raw.get("trajectories"), f"{place}: trajectories", "malformed annotation")
@@ -212,7 +191,7 @@ def _wrong_box(box: tuple[int, int, int, int], place: str, width: int, height: i
 
 
 def _relations(
-    raw: Mapping[str, Any], place: str, entities: Mapping[int, Entity], grid: Sequence[int], frame_count: int, odd: _Odd
+    raw: Mapping[str, Any], place: str, entities: Mapping[int, Entity], grid: Sequence[int], frame_count: int, odd: Odd
 ) -> tuple[tuple[SpatialRelation, ...], tuple[TemporalRelation, ...]]:
     """Spatial relations, then actions, in the order that `annotation` states."""
     spatial: dict[tuple[int, str, int], set[int]] = {}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import orjson
 
 from cotasks.errors import InputError, shorten
-from cotasks.records.own import OwnAnnotation, OwnBox, OwnEntity, annotation_row, parse_annotation
+from cotasks.records.own import OwnAnnotation, OwnBox, OwnEntity, OwnRelation, annotation_row, parse_annotation
 from cotasks.records.own_fields import Id
 
 FLAT = "boxes that are flat or outside the frame"
@@ -57,6 +57,7 @@ class Draft:
     left_out: Counter[str]
     entities: dict[Id, str] = field(default_factory=dict)
     boxes: list[OwnBox] = field(default_factory=list)
+    relations: list[OwnRelation] = field(default_factory=list)
 
     def add(
         self,
@@ -86,6 +87,7 @@ class Draft:
             video=self.video,
             entities=tuple(OwnEntity(id_, category) for id_, category in self.entities.items()),
             boxes=tuple(boxes),
+            relations=tuple(self.relations),
             fps=self.fps,
             frame_count=self.frame_count,
             width=self.width,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cotasks.convert import coco_video, cvat, detections, label_studio, mot
+from cotasks.convert import coco_video, cvat, detections, label_studio, mot, pvsg, vidvrd
 from cotasks.convert.building import Converted, Told
 from cotasks.errors import InputError
 from cotasks.records.own_files import write_annotation
@@ -16,6 +16,8 @@ FORMATS: dict[str, Callable[[Path, Told], Converted]] = {
     "cvat": cvat.read,
     "label-studio": label_studio.read,
     "supervision": detections.read,
+    "vidvrd": vidvrd.read,
+    "pvsg": pvsg.read,
 }
 """Name -> its reader."""
 
