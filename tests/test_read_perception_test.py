@@ -101,8 +101,13 @@ def build(tmp_path: Path, videos: dict[str, Any] | None = None, cuts: Any = None
     return Built("perception_test", source, tmp_path / "out", **options)
 
 
-def test_every_field(tmp_path: Path) -> None:
-    built = build(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The video of `video()`, built as it stands."""
+    return build(tmp_path_factory.mktemp("perception_test"))
+
+
+def test_every_field(built: Built) -> None:
     records = built.records("validation")
     base = "perception_test/validation/video_1"
     assert set(records) == {f"{base}/mc-0", f"{base}/mc-1", f"{base}/grounded-0"}
@@ -120,8 +125,7 @@ def test_every_field(tmp_path: Path) -> None:
     assert {box.frame for box in boxes} <= {frame.index for frame in first.frames}
 
 
-def test_actions_are_relations_over_time(tmp_path: Path) -> None:
-    built = build(tmp_path)
+def test_actions_are_relations_over_time(built: Built) -> None:
     scene = next(iter(built.records("validation").values())).scene
     assert scene.spatial_relations == ()
     found = [(r.subject_tid, r.predicate, r.object_tid, r.begin_frame, r.end_frame) for r in scene.temporal_relations]
@@ -141,14 +145,13 @@ def test_actions_are_relations_over_time(tmp_path: Path) -> None:
     assert line.endswith("parent_objects is [1, -1]")
 
 
-def test_a_masked_box_is_in_no_record(tmp_path: Path) -> None:
-    scene = next(iter(build(tmp_path).records("validation").values())).scene
+def test_a_masked_box_is_in_no_record(built: Built) -> None:
+    scene = next(iter(built.records("validation").values())).scene
     (key,) = (t for t in scene.entity_tracking if t.tid == 2)
     assert [box.frame for box in key.boxes] == [0, 30, 270]
 
 
-def test_a_grounded_question_has_its_answers_tracks_for_step_1(tmp_path: Path) -> None:
-    built = build(tmp_path)
+def test_a_grounded_question_has_its_answers_tracks_for_step_1(built: Built) -> None:
     record = built.records("validation")["perception_test/validation/video_1/grounded-0"]
     a1 = record.frame_localization
     assert (record.question_type, record.category) == ("grounded explanatory", "memory")
@@ -360,6 +363,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         Built("perception_test", source, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_rows(tmp_path: Path) -> None:
     videos = {f"video_{n}": video(metadata={**video()["metadata"], "video_id": f"video_{n}"}) for n in (1, 2, 3)}
     one = build(tmp_path / "a", videos)
@@ -385,7 +389,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(path=st.sampled_from(LEAVES), value=VALUES, strict=st.booleans())
 def test_any_damage_is_one_line_or_counted(path: list[Any], value: Any, strict: bool) -> None:
     found, error = outcome(damaged(path, value), strict)
@@ -410,6 +414,6 @@ def outcome(raw: dict[str, Any], strict: bool) -> tuple[Any, str | None]:
         return None, str(error)
 
 
-def test_records_hold_what_the_schema_allows(tmp_path: Path) -> None:
-    records = list(build(tmp_path).records("validation").values())
+def test_records_hold_what_the_schema_allows(built: Built) -> None:
+    records = list(built.records("validation").values())
     assert not list(faults(records_to_table(records)))
