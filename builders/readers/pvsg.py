@@ -144,7 +144,9 @@ def _question(item: Any, row: Mapping[str, Any], video_id: str, part: str, name:
         raise InputError(f"{place}: split of {shorten(part)}; expected {', '.join(pvsg.PARTS)}", "unknown part")
     if not isinstance(item, dict):
         raise InputError(f"{place} is {shorten(item)}; expected an object", "malformed question")
-    known = {thing.get("object_id") for thing in row.get("objects") or () if isinstance(thing, dict)}
+    things = row.get("objects")
+    ids = (thing.get("object_id") for thing in things if isinstance(thing, dict)) if isinstance(things, list) else ()
+    known = {id_ for id_ in ids if is_whole(id_)}
     with counted_as("malformed question"):
         question, asked_of = _plain(check.text(item.get("question"), f"{place}: question"), known)
         answer, answered_with = _plain(check.text(item.get("answer"), f"{place}: answer"), known)
@@ -168,7 +170,7 @@ def _question(item: Any, row: Mapping[str, Any], video_id: str, part: str, name:
     )
 
 
-def _plain(text: str, known: set[Any]) -> tuple[str, set[int]]:
+def _plain(text: str, known: set[int]) -> tuple[str, set[int]]:
     """The text without the ids of objects, and these; numbers in brackets that are no such ids stay."""
     named: set[int] = set()
 
