@@ -26,6 +26,8 @@ TYPES = tuple(NEXTQA.categories)
 """Question types of NExT-QA; `BINARY` among them is in the open-ended task only."""
 BINARY = "DB"
 CHOICES = ("a0", "a1", "a2", "a3", "a4")
+TEST_HINT = "; VidOR annotates no test video; expected annotation in its format from elsewhere, by --vidor"
+"""NExT-QA's authors offer relation annotation of their videos at a link in their README."""
 COLUMNS = ("video", "frame_count", "width", "height", "question", "answer", "qid", "type")
 """Columns of the open-ended files; the multiple-choice ones have `CHOICES` as well."""
 
@@ -40,12 +42,14 @@ class NextqaAnnotator(Annotator):
     num_frames: int
     strict: bool = False
     """See `vidor.annotation`."""
+    hint: str = ""
+    """What to say of a video without annotation."""
 
     def missing(self, question: Question) -> str | None:
         """Whether VidOR has the video is known before any of its files is read."""
         if question.video_id in self.trees:
             return None
-        return f"{question.place}: video {question.video_id} is in no VidOR tree"
+        return f"{question.place}: video {question.video_id} is in no VidOR tree{self.hint}"
 
     def annotate(self, question: Question) -> VideoAnnotation:
         """See `vidor.annotation`."""
@@ -99,7 +103,8 @@ def plan(asked: Asked, tasks: Sequence[str]) -> Plan:
     if asked.localization == "human" and asked.split != "train":  # NExT-GQA has spans for val and test only
         asked.require(f"nextgqa/gsub_{asked.short}.json")
     human = nextgqa.read_spans(str(spans)) if spans.exists() else {}
-    return Plan(questions, skipped, NextqaAnnotator(trees, human, asked.num_frames, asked.strict))
+    hint = TEST_HINT if asked.split == "test" else ""
+    return Plan(questions, skipped, NextqaAnnotator(trees, human, asked.num_frames, asked.strict, hint))
 
 
 def read_questions(

@@ -93,7 +93,6 @@ class PvsgAnnotator(Annotator):
         own = OwnEvidence((span,), tuple(ids) if ids else None, "annotation", used_answer=True)
         return evidence_of(own, {id_: id_ for id_ in ids}, annotation, question.place)
 
-
     def _frame_count(self, video_id: str) -> int:
         """As the file has it; 0 where it is none."""
         meta = self.videos[video_id].get("meta")

@@ -23,6 +23,7 @@ PARTS = ("training", "validation")
 _GROUP = re.compile("[0-9]{4}")
 _FILE = re.compile(r"([A-Za-z0-9_-]+)\.json")
 _MEMBER = re.compile(r"(?:.*/)?[0-9]{4}/([A-Za-z0-9_-]+)\.json")
+_ALONE = re.compile(r"(?:.*/)?([0-9]+)\.json")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def find_annotations(paths: Sequence[str]) -> VidorIndex:
 
     - A file must be a zip. Its annotations are the members `.../<group>/<id>.json`, a group being four
       digits; other members are passed over.
+    - Where a folder or zip has no groups, its files `<id>.json` are taken, an id being digits: annotation in VidOR's
+      format from elsewhere, such as that of NExT-QA's test videos.
     - In a folder three things are looked for, and all that is there is taken: groups `<group>/<id>.json` in
       the folder itself (so `training` can be given), groups in its subfolders `training` and `validation`,
       and zips `*.zip` directly in it.
@@ -96,7 +99,9 @@ def find_annotations(paths: Sequence[str]) -> VidorIndex:
     for path in paths:
         if not os.path.exists(path):
             raise InputError(f"{path}: no such file or folder")
-        found = _in_folder(path) if os.path.isdir(path) else _in_zip(path)
+        is_folder = os.path.isdir(path)
+        found = _in_folder(path) if is_folder else _in_zip(path)
+        found = found or (_alone_in_folder(path) if is_folder else _in_zip(path, _ALONE))
         if not found:
             expected = "<group>/<id>.json in it or in its training or validation folder, or zips with these"
             raise InputError(f"{path}: no VidOR annotation; expected {expected}")
@@ -121,12 +126,17 @@ def _in_folder(folder: str) -> list[tuple[str, Location]]:
     return found
 
 
-def _in_zip(path: str) -> list[tuple[str, Location]]:
+def _alone_in_folder(folder: str) -> list[tuple[str, Location]]:
+    matches = (_ALONE.fullmatch(name) for name in sorted(os.listdir(folder)))
+    return [(match[1], Location(os.path.join(folder, match[0]))) for match in matches if match]
+
+
+def _in_zip(path: str, names: re.Pattern[str] = _MEMBER) -> list[tuple[str, Location]]:
     found: list[tuple[str, Location]] = []
     for name in _archive(path).namelist():
         if name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/"):
             raise InputError(f"{path}: member {shorten(name)}; expected a name that stays inside the archive")
-        match = _MEMBER.fullmatch(name)
+        match = names.fullmatch(name)
         if match:
             found.append((match[1], Location(path, name)))
     return found
