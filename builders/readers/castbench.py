@@ -8,8 +8,8 @@ the same as JSON text) of pieces: `evidence_instance_id` (`person_FnH`: a catego
 
 A video's scene is what all of its questions mark: a thing is what an `evidence_instance_id` names, and its category is
 that without the mark. Step 1 of a question is its own pieces, with the origin `annotation`; whoever marked them knew
-the answer, so `used_answer` is true. Boxes that are inverted or flat, and those after the end of the video, are left out
-and counted; those outside their piece's span are kept, for they say where the thing was.
+the answer, so `used_answer` is true. Boxes that are inverted or flat, and those after the end of the video, are left
+out and counted; those outside their piece's span are kept, for they say where the thing was.
 
 No line has a frame rate or a size. They come from the videos' headers; without these a record is on a clock of its own,
 see `own_scene`. What a piece says beyond the record, whose it is and which boxes are its own, goes into
