@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import islice
 from typing import Any
 
@@ -18,8 +19,9 @@ import pyarrow as pa
 from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, checked, without_gc
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
-from cotasks.records.schema import Record
+from cotasks.records.schema import ORIGINS, Record
 from cotasks.records.timeline import is_on_own_clock
+from cotasks.steps.frame_localization import localizes
 from cotasks.tools.processes import end_with_parent, start_method
 
 BYTES_A_JOB = 4 * 2**20
@@ -38,6 +40,10 @@ class SplitSummary:
     categories: Counter[str] = field(default_factory=Counter)
     span_origins: Counter[str] = field(default_factory=Counter)
     entity_origins: Counter[str] = field(default_factory=Counter)
+    used_answer: int = 0
+    """Records whose step 1 saw the answer."""
+    kept: dict[tuple[str, str, str], Fraction] = field(default_factory=dict)
+    """(span origin, entity origin, what) -> sum over records: what step 1 keeps, see `localizes_rows`."""
     keyframes_left_out: int = 0
     keyframes_outside_clip: int = 0
     boxes_rescaled: int = 0
@@ -47,6 +53,45 @@ class SplitSummary:
     """Odd boxes and relations that videos' annotation goes without, by reason."""
     own_clock: int = 0
     """Records on a clock of one frame a second, for want of their video's frame rate."""
+
+
+def localizes_rows(summary: SplitSummary) -> list[dict[str, Any]]:
+    """What step 1 keeps, one row for each origin of spans and entities, in the order of `ORIGINS`: {span_origin,
+    entity_origin, records, grid_share (mean share of the grid's frames), entity_share (mean share of the scene's
+    entities, over records that have any; null where none has), everything (records that keep all of both)}."""
+    rows = []
+    for span, entity in sorted({key[:2] for key in summary.kept}, key=lambda pair: tuple(map(ORIGINS.index, pair))):
+        records, scenes, grid, entities, everything = (summary.kept[span, entity, what] for what in _KEPT)
+        rows.append(
+            {
+                "span_origin": span,
+                "entity_origin": entity,
+                "records": int(records),
+                "grid_share": round(float(grid / records), 4),
+                "entity_share": round(float(entities / scenes), 4) if scenes else None,
+                "everything": int(everything),
+            }
+        )
+    return rows
+
+
+_KEPT = ("records", "scenes", "grid", "entities", "everything")
+
+
+def _count_kept(summary: SplitSummary, record: Record) -> None:
+    """Shares are added up as fractions: their sum is the same however the videos are shared out."""
+    a1, entities = record.frame_localization, len(record.scene.entities)
+    values = (
+        Fraction(1),
+        Fraction(entities > 0),
+        Fraction(len(a1.frames), len(record.frames)),
+        Fraction(len(a1.entities), entities or 1),
+        Fraction(localizes(record).everything),
+    )
+    for what, value in zip(_KEPT, values, strict=True):
+        key = a1.span_origin, a1.entity_origin, what
+        summary.kept[key] = summary.kept.get(key, Fraction()) + value
+    summary.used_answer += a1.used_answer
 
 
 @dataclass(frozen=True)
@@ -182,6 +227,7 @@ def _run(plan: SplitPlan, tasks: Sequence[VideoTask]) -> tuple[Job, list[int]]:
         summary.categories[record.category] += 1
         summary.span_origins[record.frame_localization.span_origin] += 1
         summary.entity_origins[record.frame_localization.entity_origin] += 1
+        _count_kept(summary, record)
         summary.keyframes_left_out += item.keyframes_left_out
         summary.keyframes_outside_clip += item.keyframes_outside_clip
         summary.boxes_rescaled += item.boxes_rescaled

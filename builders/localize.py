@@ -15,14 +15,13 @@ import orjson
 
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Evidence, Question, VideoAnnotation
-from cotasks.records.schema import Entity, FrameLocalization, Scene, Span, SpatialRelation, TemporalRelation
-from cotasks.records.timeline import frames_in_spans, spans_of_frames
+from cotasks.records.schema import Entity, FrameLocalization, Scene, Span
+from cotasks.records.timeline import frames_in_spans
+from cotasks.steps.by_words import Relation, ends, entities_by_words, entities_of, held
 from cotasks.tools.files import utf8
-from cotasks.words.lexicon import match_categories, match_predicates, own_phrases, words
+from cotasks.words.lexicon import match_categories, own_phrases, words
 
 MODES = ("auto", "human", "lexical", "whole", "model")
-
-Relation = SpatialRelation | TemporalRelation
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Proposal:
     """Whether the model was shown the reference answer."""
     spans: tuple[Span, ...]
     """Seconds of file time, as proposed; they may reach out of the clip."""
-    entities: tuple[str, ...]
-    """Names of things in the model's words."""
+    entities: tuple[str | int, ...]
+    """Names of things in the model's words, or tids, where the model was shown the annotated things with numbers."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Localized:
 
     frame_localization: FrameLocalization
     unmatched: tuple[str, ...] = ()
-    """Proposed names that match no entity of the scene, as proposed; empty but for mode `model`."""
+    """Proposed names and tids that match no entity of the scene, as proposed; empty but for mode `model`."""
 
 
 def localize(
@@ -65,11 +64,13 @@ def localize(
     origin. Where an origin gives spans but no entities, these are lexical or, where no word matches, all:
     `entity_origin` says which.
 
-    - evidence, `human` or `annotation`: the spans as given, the frames in them, the entities that it names.
+    - evidence, `human` or `annotation`: the spans as given, the frames in them, the entities that it names; where it
+      names none, those of words, with all that they deal with where no predicate is named.
     - keyframes, `annotation`: the span is the clip; the frames are its keyframes; the entities are those with a box or
       a triple at them. Where the grid holds no keyframe, all its frames in the clip and all entities.
-    - lexical: see `lexical`; the spans are what runs of its frames cover.
-    - model: the proposed spans cut to the clip, those outside it left out; the entities that the proposed names match.
+    - lexical: the entities of `cotasks.steps.by_words`. Words choose no time: the spans are `whole`, and say so.
+    - model: the proposed spans cut to the clip, those outside it left out; the entities that the proposed names match,
+      or whose tids are proposed.
     - whole: the clip, all frames of the grid, all entities.
 
     Args:
@@ -95,76 +96,50 @@ def localize(
         return Localized(_by_evidence(annotation, marked, texts, use_answer))
     if mode == "human":
         raise InputError(f"{question.place}: no human span for question {question.qid!r}", "no human span")
-    found = lexical(annotation, *texts) if mode in ("auto", "lexical") else None
-    if found is not None:
-        entities, frames = found
-        covered = spans_of_frames(frames, annotation.frames)
-        return Localized(FrameLocalization(frames, covered, entities, "lexical", "lexical", use_answer))
-    if mode == "lexical":
+    named = entities_by_words(texts, annotation.scene) if mode in ("auto", "lexical") else None
+    if named is None and mode == "lexical":
         raise InputError(
-            f"{question.place}: no word of {shorten(texts[0])} matches an annotated thing on the grid",
+            f"{question.place}: no word of {shorten(texts[0])} matches an annotated thing",
             "no question word matches the annotation",
         )
     return Localized(
         FrameLocalization(
             frames=tuple(frame.index for frame in annotation.frames),
             spans=(annotation.clip,),
-            entities=_entities(annotation.scene),
+            entities=entities_of(annotation.scene) if named is None else named,
             span_origin="whole",
-            entity_origin="whole",
-            used_answer=use_answer and mode == "auto",
+            entity_origin="whole" if named is None else "lexical",
+            used_answer=use_answer and mode != "whole",
         )
     )
 
 
-def lexical(annotation: VideoAnnotation, *texts: str) -> tuple[tuple[Entity, ...], tuple[int, ...]] | None:
-    """A1 by words: (entities by tid, numbers of grid frames, ascending).
+def match_entities(names: Sequence[str | int], scene: Scene) -> tuple[tuple[Entity, ...], tuple[str, ...]]:
+    """Things that a model names -> (entities of the scene by tid, names and tids that match none).
 
-    The *matched* entities are those of all categories that a word matches. Of the scene's relations, spatial and
-    temporal alike, the *relevant* ones have a matched entity at one end or both, and a predicate that a word matches;
-    where no relation of a matched entity has such a predicate, all relations of matched entities are relevant.
-
-    Entities: the matched ones, and both ends of the relevant relations. Frames: those of the grid at which a relevant
-    relation holds (a temporal one where begin_frame <= frame < end_frame), or at which a matched entity has a box.
-
-    None where no category matches, even if a predicate does, and where nothing of it falls on a grid frame.
-    """
-    scene = annotation.scene
-    matched, relevant = _by_words(texts, scene)
-    grid = [frame.index for frame in annotation.frames]
-    frames = {box.frame for track in scene.entity_tracking if track.tid in matched for box in track.boxes}
-    for relation in relevant:
-        frames.update(_held(relation, grid))
-    chosen = tuple(frame for frame in grid if frame in frames)
-    return (_entities(scene, matched | _ends(relevant)), chosen) if chosen else None
-
-
-def match_entities(names: Sequence[str], scene: Scene) -> tuple[tuple[Entity, ...], tuple[str, ...]]:
-    """Names of things in a model's words -> (entities of the scene by tid, names that match none).
+    A whole number is a tid, and matches that entity alone.
 
     A category with a number is one entity, numbered as in prompts: "adult 2" is the second adult by tid, and "adult 1"
     the first or only one; a number beyond the last matches none. Any other name matches all entities of the
     categories that its words stand for: "a man with a guitar" all adults and guitars.
     """
     by_category: dict[str, list[int]] = {}
-    for entity in _entities(scene):
+    for entity in entities_of(scene):
         by_category.setdefault(entity.category, []).append(entity.tid)
     matched: set[int] = set()
     unmatched = []
     for name in names:
-        tids = _numbered(name, by_category)
-        if tids is None:
-            tids = {tid for category in match_categories(name, by_category) for tid in by_category[category]}
+        tids = _named(name, by_category)
         matched |= tids
         if not tids:
-            unmatched.append(name)
-    return _entities(scene, matched), tuple(unmatched)
+            unmatched.append(str(name))
+    return entities_of(scene, matched), tuple(unmatched)
 
 
 def read_proposals(path: str) -> dict[str, Proposal]:
     """Model proposals by record id, from JSON lines `{id, model, used_answer, spans: [[start, end], ...],
-    entities: [text, ...]}`; spans are seconds of file time, start <= end. Empty lines are ignored, and so are further
-    fields, such as the model's `raw` text.
+    entities: [text or tid, ...]}`; spans are seconds of file time, start <= end. Empty lines are ignored, and so are
+    further fields, such as the model's `raw` text.
 
     Raises InputError naming file, line, field and value where a line is anything else, or repeats an id.
     """
@@ -182,38 +157,12 @@ def read_proposals(path: str) -> dict[str, Proposal]:
     return proposals
 
 
-def _entities(scene: Scene, tids: Collection[int] | None = None) -> tuple[Entity, ...]:
-    """Entities by tid: all, or those with the given tids."""
-    return tuple(sorted((e for e in scene.entities if tids is None or e.tid in tids), key=lambda e: e.tid))
-
-
-def _ends(relations: Iterable[Relation]) -> set[int]:
-    return {tid for r in relations for tid in (r.subject_tid, r.object_tid)}
-
-
-def _held(relation: Relation, frames: Sequence[int]) -> list[int]:
-    """Those of `frames` at which a relation holds."""
-    if isinstance(relation, TemporalRelation):
-        return [frame for frame in frames if relation.begin_frame <= frame < relation.end_frame]
-    return [frame for frame in frames if frame in relation.frames]
-
-
-def _by_words(texts: Sequence[str], scene: Scene) -> tuple[set[int], list[Relation]]:
-    """(tids of the matched entities, relevant relations), as `lexical` defines them."""
-    present = {entity.category for entity in scene.entities}
-    categories = {category for text in texts for category in match_categories(text, present)}
-    matched = {entity.tid for entity in scene.entities if entity.category in categories}
-    everything: list[Relation] = [*scene.spatial_relations, *scene.temporal_relations]
-    relations = [r for r in everything if r.subject_tid in matched or r.object_tid in matched]
-    names = {r.predicate for r in relations}
-    predicates = {predicate for text in texts for predicate in match_predicates(text, names)}
-    return matched, [r for r in relations if r.predicate in predicates] or relations
-
-
-def _entities_by_words(texts: Sequence[str], scene: Scene) -> tuple[tuple[Entity, ...], str]:
+def _entities_by_words(
+    texts: Sequence[str], scene: Scene, *, all_partners: bool = False
+) -> tuple[tuple[Entity, ...], str]:
     """(the entities of lexical A1, "lexical"), or where no word matches (all entities, "whole")."""
-    matched, relevant = _by_words(texts, scene)
-    return (_entities(scene, matched | _ends(relevant)), "lexical") if matched else (_entities(scene), "whole")
+    found = entities_by_words(texts, scene, all_partners=all_partners)
+    return (entities_of(scene), "whole") if found is None else (found, "lexical")
 
 
 def _by_evidence(
@@ -221,7 +170,7 @@ def _by_evidence(
 ) -> FrameLocalization:
     entities, origin, used_answer = evidence.entities, evidence.origin, evidence.used_answer
     if entities is None:
-        entities, origin = _entities_by_words(texts, annotation.scene)
+        entities, origin = _entities_by_words(texts, annotation.scene, all_partners=True)
         used_answer = used_answer or use_answer
     frames = frames_in_spans(annotation.frames, evidence.spans)
     return FrameLocalization(frames, evidence.spans, entities, evidence.origin, origin, used_answer)
@@ -231,12 +180,12 @@ def _by_keyframes(annotation: VideoAnnotation, keyframes: Collection[int]) -> Fr
     scene = annotation.scene
     frames = tuple(frame.index for frame in annotation.frames if frame.index in keyframes)
     relations: list[Relation] = [*scene.spatial_relations, *scene.temporal_relations]
-    seen = _ends(relation for relation in relations if _held(relation, frames))
+    seen = ends(relation for relation in relations if held(relation, frames))
     seen |= {track.tid for track in scene.entity_tracking if any(box.frame in frames for box in track.boxes)}
     return FrameLocalization(
         frames=frames or frames_in_spans(annotation.frames, (annotation.clip,)),
         spans=(annotation.clip,),
-        entities=_entities(scene, seen or None),
+        entities=entities_of(scene, seen or None),
         span_origin="annotation",
         entity_origin="annotation",
         used_answer=False,
@@ -279,6 +228,16 @@ def _within(spans: Iterable[Span], clip: Span) -> tuple[Span, ...]:
     return tuple(inside)
 
 
+def _named(name: str | int, by_category: Mapping[str, Sequence[int]]) -> set[int]:
+    """The tids that a name or a tid stands for."""
+    if isinstance(name, int):
+        return {tid for tids in by_category.values() for tid in tids if tid == name}
+    numbered = _numbered(name, by_category)
+    if numbered is not None:
+        return numbered
+    return {tid for category in match_categories(name, by_category) for tid in by_category[category]}
+
+
 def _numbered(name: str, by_category: Mapping[str, Sequence[int]]) -> set[int] | None:
     """Entities of "adult 2"; None where the name is no category of the scene with a number."""
     *base, number = words(name) or ("",)
@@ -304,10 +263,10 @@ def _read_proposal(line: bytes, place: str) -> Proposal:
         return row[name]
 
     spans = field("spans", list, "a list of [start, end] in seconds")
-    entities = field("entities", list, "a list of names")
+    entities = field("entities", list, "a list of names or tids")
     for name in entities:
-        if not isinstance(name, str):
-            raise InputError(f"{place}: entities holds {shorten(name)}; expected names")
+        if type(name) not in (str, int):
+            raise InputError(f"{place}: entities holds {shorten(name)}; expected names or tids")
     return Proposal(
         id=field("id", str, "the id of a record"),
         model=field("model", str, "the name of a model"),

@@ -51,13 +51,14 @@ def run_toy(out: Path, clips: int, seed: int, model: str = "toy") -> tuple[Repor
     from cotasks.prompts.condition import parse_condition
     from cotasks.records.dataset import load_records
     from cotasks.report import write_report
-    from cotasks.sample.drawn import GRID, write_drawn
+    from cotasks.sample.drawn import GRID, LOCALIZATION, write_drawn
     from cotasks.tools.progress import progress_bar
 
     source, data, predictions, run = (out / name for name in ("source", "data", "predictions", "run"))
     write_drawn(source, clips, seed, "test")
     with progress_bar("questions") as update:
-        options = BuildOptions("nextqa_oe", data_dir=str(source), num_frames=GRID)
+        told = str(source / LOCALIZATION)
+        options = BuildOptions("nextqa_oe", data_dir=str(source), num_frames=GRID, localization=told)
         built = build_folder(options, data, ["test"], on_progress=update)
     print(f"built {data}: {built.splits['test'].records} questions about {clips} clips", flush=True)
     records, videos = load_records(str(data), "test"), source / "videos"

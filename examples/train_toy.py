@@ -37,7 +37,7 @@ from cotasks.models.tensors import Clip
 from cotasks.prompts import prompt as prompts
 from cotasks.records.schema import Record
 from cotasks.records.timeline import uniform_grid
-from cotasks.sample.drawn import GRID, HEIGHT, WIDTH, drawn_stories, write_annotation
+from cotasks.sample.drawn import GRID, HEIGHT, LOCALIZATION, WIDTH, drawn_stories, write_annotation
 from cotasks.sample.film import Clip as Film
 from cotasks.sample.film import draw
 from cotasks.sample.stories import Story
@@ -108,7 +108,8 @@ def records_of(stories: Sequence[Story], split: str) -> list[Record]:
     """The records that `cotasks build nextqa_oe --num-frames 4` makes of drawn clips, made by the same code."""
     with tempfile.TemporaryDirectory() as folder:
         write_annotation(Path(folder), stories, split)
-        plan = plan_split(BuildOptions("nextqa_oe", data_dir=folder, num_frames=GRID), split)
+        told = str(Path(folder) / LOCALIZATION)
+        plan = plan_split(BuildOptions("nextqa_oe", data_dir=folder, num_frames=GRID, localization=told), split)
         built = [item for task in plan.tasks for item in build_video(task, plan.lookups)]
     return [item.record for item in built if isinstance(item, Built)]
 

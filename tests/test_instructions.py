@@ -61,7 +61,7 @@ def test_examples_of_every_task(sample: list[Record]) -> None:
             assert shown == 1
             assert row["messages"][0]["content"][0]["type"] == "video"
             assert row["frames"] == [frame.index for frame in record.frames]
-    assert {record.frame_localization.span_origin for record in sample} >= {"whole", "lexical", "human"}
+    assert {record.frame_localization.span_origin for record in sample} >= {"whole", "annotation", "human"}
 
 
 def test_chain_asks_for_each_step_and_then_the_question() -> None:

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.builders import localize as module
-from cotasks.builders.localize import Localized, Proposal, lexical, localize, match_entities, read_proposals
+from cotasks.builders.localize import Localized, Proposal, localize, match_entities, read_proposals
 from cotasks.errors import InputError
 from cotasks.records.annotation import Evidence, Question, VideoAnnotation
 from cotasks.records.schema import Box, Entity, Record, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import grid_frames
+from cotasks.steps.by_words import entities_by_words, frames_by_words
 from tests.strategies import records
 
 ADULT, CHILD, DOG, DOG_2, SOFA = (
@@ -73,58 +74,54 @@ def proposed(*spans: tuple[float, float], entities: tuple[str, ...] = (), used_a
 @pytest.mark.parametrize(
     ("text", "tids", "frames"),
     [
-        # the child, and without a matching predicate its partners in all relations: adult (hold, frames 10, 20, 30)
-        # and dog (behind, frame 10); its boxes are at 10 and 20
-        ("what does the kid do", [0, 1, 2], [10, 20, 30]),
-        # only hold matches; it holds at 5 <= frame < 31, so not at 40
+        # the child alone: no word names a predicate, so nobody comes in with it
+        ("what does the kid do", [1], None),
+        # hold is named: whoever holds comes in; it holds at 5 <= frame < 31, so at half of the grid
         ("why is the kid being held", [0, 1], [10, 20, 30]),
-        # the predicate matches, but no relation of the sofa has it: as if none had matched
-        ("why hold the sofa", [0, 3], [40, 50]),
-        # both dogs; chase holds at 30 and 40, frame 50 is its end; dog 2 has a box at 20, and behind is not asked for
-        ("why does the puppy chase it", [2, 5], [20, 30, 40]),
-        # with behind as well
-        ("how does the dog feel", [1, 2, 5], [10, 20, 30, 40]),
+        # the predicate matches, but no relation of the sofa has it
+        ("why hold the sofa", [3], None),
+        # both dogs, which words do not tell apart; chase holds at 30 and 40, frame 50 is its end
+        ("why does the puppy chase it", [2, 5], [30, 40]),
+        ("is the kid behind the dog", [1, 2, 5], [10]),
         # both categories; next_to brings nobody else
-        ("is the man next to the couch", [0, 3], [0, 10, 20, 30, 40, 50]),
+        ("is the man next to the couch", [0, 3], [40, 50]),
+        # hold and next_to together hold on more than half of the grid, which chooses no time
+        ("does the man next to the couch hold something", [0, 1, 3], None),
     ],
 )
-def test_lexical(text: str, tids: list[int], frames: list[int]) -> None:
-    found = lexical(ANNOTATION, text)
+def test_by_words(text: str, tids: list[int], frames: list[int] | None) -> None:
+    found = entities_by_words((text,), SCENE)
     assert found is not None
-    assert [entity.tid for entity in found[0]] == tids
-    assert list(found[1]) == frames
+    assert [entity.tid for entity in found] == tids
+    chosen = frames_by_words((text,), SCENE, GRID)
+    assert (None if chosen is None else list(chosen)) == frames
 
 
 @pytest.mark.parametrize("text", ["where is this place", "who chases it", "why is the cat next to it", ""])
-def test_lexical_needs_a_category(text: str) -> None:
-    assert lexical(ANNOTATION, text) is None
+def test_words_need_a_category(text: str) -> None:
+    assert entities_by_words((text,), SCENE) is None
+    assert frames_by_words((text,), SCENE, GRID) is None
 
 
-def test_lexical_needs_a_frame_of_the_grid() -> None:
-    """A thing that is neither seen nor related at a grid frame says nothing about frames."""
-    scene = Scene((ADULT, DOG), (track(ADULT, 10),), (), (TemporalRelation(2, "chase", 0, 51, 59),))
-    annotation = dataclasses.replace(ANNOTATION, scene=scene)
-    assert lexical(annotation, "why does the dog run") is None
-    a1 = run("why does the dog run", annotation=annotation).frame_localization
-    assert (a1.span_origin, a1.entity_origin, len(a1.frames)) == ("whole", "whole", 6)
-    # human spans need no frame from the words
-    a1 = run("why does the dog run", spans=(Span(1.0, 1.0),), annotation=annotation).frame_localization
-    assert (a1.entity_origin, [e.tid for e in a1.entities], a1.frames) == ("lexical", [0, 2], (10,))
-
-
-def test_lexical_spans_are_runs_of_frames() -> None:
-    a1 = run("why does the puppy chase it").frame_localization
-    assert a1.spans == (Span(2.0, 4.0),)
-    a1 = run("how does the sofa look").frame_localization
-    assert (a1.frames, a1.spans) == ((40, 50), (Span(4.0, 5.0),))
-    assert (a1.span_origin, a1.entity_origin, a1.used_answer) == ("lexical", "lexical", False)
+def test_words_choose_entities_and_no_time() -> None:
+    for mode in ("auto", "lexical"):
+        a1 = run("why does the puppy chase it", mode).frame_localization
+        assert (a1.span_origin, a1.entity_origin, a1.used_answer) == ("whole", "lexical", False)
+        assert (a1.frames, a1.spans, [e.tid for e in a1.entities]) == (GRID, (CLIP,), [2, 5])
+    a1 = run("why does the dog run", spans=(Span(1.0, 1.0),)).frame_localization
+    assert (a1.span_origin, a1.entity_origin, a1.frames) == ("human", "lexical", (10,))
+    # where people marked the time, whom the matched deal with comes in too if no predicate is named
+    assert [e.tid for e in a1.entities] == [1, 2, 5]
+    assert [e.tid for e in run("why does the dog run").frame_localization.entities] == [2, 5]
+    a1 = run("why does the dog chase it", spans=(Span(1.0, 1.0),)).frame_localization
+    assert [e.tid for e in a1.entities] == [2, 5]
 
 
 def test_answer_words_count_only_where_asked_for() -> None:
     plain = run("what does it chase", answer="the dog").frame_localization
     assert (plain.span_origin, plain.used_answer) == ("whole", False)
     told = run("what does it chase", answer="the dog", use_answer=True).frame_localization
-    assert (told.span_origin, told.used_answer, [e.tid for e in told.entities]) == ("lexical", True, [2, 5])
+    assert (told.entity_origin, told.used_answer, [e.tid for e in told.entities]) == ("lexical", True, [2, 5])
     # words of question and answer do not join into phrases
     joined = run("where is the baby", answer="seat", use_answer=True).frame_localization
     assert [e.tid for e in joined.entities if e == CHILD] == [1]
@@ -152,7 +149,7 @@ def test_human_spans_come_before_words() -> None:
         assert (a1.span_origin, a1.entity_origin, a1.used_answer) == ("human", "lexical", True)
     a1 = run("where is this", "human", spans=spans).frame_localization
     assert (a1.entity_origin, len(a1.entities), a1.used_answer) == ("whole", 5, True)
-    assert run("why does the puppy chase it", "lexical", spans=spans).frame_localization.frames == (20, 30, 40)
+    assert run("why does the puppy chase it", "lexical", spans=spans).frame_localization.frames == GRID
 
 
 @pytest.mark.parametrize(
@@ -182,7 +179,7 @@ def test_keyframes() -> None:
     only = dataclasses.replace(annotation, keyframes=(10,))
     assert [e.tid for e in run(annotation=only).frame_localization.entities] == [0, 1, 2]
     # a required origin wins over the annotation's own
-    assert run("the sofa", "lexical", annotation=annotation).frame_localization.span_origin == "lexical"
+    assert run("the sofa", "lexical", annotation=annotation).frame_localization.entity_origin == "lexical"
     assert run("the sofa", "whole", annotation=annotation).frame_localization.frames == GRID
 
 
@@ -211,7 +208,7 @@ def test_proposal() -> None:
 
 def test_proposal_without_a_name_of_the_scene() -> None:
     found = run("why run, dog", "model", proposal=proposed((1, 2), entities=("unicorn",), used_answer=True))
-    assert [e.tid for e in found.frame_localization.entities] == [1, 2, 5]
+    assert [e.tid for e in found.frame_localization.entities] == [2, 5]
     assert (found.frame_localization.entity_origin, found.frame_localization.used_answer) == ("lexical", True)
     found = run("where", "model", proposal=proposed((1, 2)), answer="dog", use_answer=True)
     assert (found.frame_localization.entity_origin, found.frame_localization.used_answer) == ("lexical", True)
@@ -251,14 +248,17 @@ def test_proposal_outside_the_clip(spans: tuple[tuple[float, float], ...]) -> No
         ("", []),
         ("2", []),
         ("dog ²", [2, 5]),
+        (5, [5]),
+        (4, []),
+        (-1, []),
     ],
 )
-def test_match_entities(name: str, tids: list[int]) -> None:
+def test_match_entities(name: str | int, tids: list[int]) -> None:
     balls = (Entity(8, "ball/sports_ball"), Entity(7, "ball/sports_ball"))
     scene = dataclasses.replace(SCENE, entities=(*SCENE.entities, *balls))
     entities, unmatched = match_entities([name], scene)
     assert [e.tid for e in entities] == tids
-    assert unmatched == (() if tids else (name,))
+    assert unmatched == (() if tids else (str(name),))
 
 
 GOOD = {"id": "a", "model": "M", "used_answer": False, "spans": [[0, 1.5]], "entities": ["dog"]}
@@ -266,11 +266,11 @@ GOOD = {"id": "a", "model": "M", "used_answer": False, "spans": [[0, 1.5]], "ent
 
 def test_read_proposals(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
-    other = {**GOOD, "id": "b", "raw": "text", "spans": [], "entities": [], "used_answer": True}
+    other = {**GOOD, "id": "b", "raw": "text", "spans": [], "entities": [3, "dog"], "used_answer": True}
     path.write_bytes(json.dumps(GOOD).encode() + b"\r\n\n" + json.dumps(other).encode())  # no newline at the end
     assert read_proposals(str(path)) == {
         "a": Proposal("a", "M", False, (Span(0.0, 1.5),), ("dog",)),
-        "b": Proposal("b", "M", True, (), ()),
+        "b": Proposal("b", "M", True, (), (3, "dog")),
     }
 
 
@@ -289,8 +289,9 @@ def test_read_proposals(tmp_path: Path) -> None:
         ({"spans": [[0, True]]}, r"p.jsonl:2: spans holds \[0, True\]"),
         ({"spans": [["0", "1"]]}, "p.jsonl:2: spans holds"),
         ('{"id": "b", "model": "M", "used_answer": true, "entities": [], "spans": [[0, 1e999]]}', "p.jsonl:2:"),
-        ({"entities": "dog"}, "p.jsonl:2: entities is 'dog'; expected a list of names"),
-        ({"entities": [1]}, "p.jsonl:2: entities holds 1; expected names"),
+        ({"entities": "dog"}, "p.jsonl:2: entities is 'dog'; expected a list of names or tids"),
+        ({"entities": [1.5]}, "p.jsonl:2: entities holds 1.5; expected names or tids"),
+        ({"entities": [True]}, "p.jsonl:2: entities holds True; expected names or tids"),
         ({"id": "a"}, "p.jsonl:2: id 'a' again"),
         ('{"id": "b"}', "p.jsonl:2: spans is missing"),
     ],
@@ -340,6 +341,7 @@ def test_every_a1_is_sound(
         assert a1.entities
         assert list(a1.entities) == sorted(a1.entities, key=lambda e: e.tid)
         assert set(a1.entities) <= set(record.scene.entities)
+        assert a1.span_origin != "lexical"
         assert a1.spans
         assert list(a1.spans) == sorted(a1.spans, key=lambda s: s.start_seconds)
         for span in a1.spans:
@@ -350,7 +352,7 @@ def test_every_a1_is_sound(
             assert set(a1.entities) == set(record.scene.entities)
             assert a1.spans == (record.clip,)
         if mode != "auto":
-            assert a1.span_origin == mode
+            assert (a1.entity_origin if mode == "lexical" else a1.span_origin) == mode
     expected = {"lexical": "no question word matches the annotation"}
     if not human:
         expected |= {"human": "no human span", "model": "no proposed span in the clip"}
@@ -381,7 +383,8 @@ def test_real_questions(realdata: Path) -> None:
     origins: Counter[str] = Counter()
     for row in rows:
         a1 = run(row["question"], annotation=annotations[row["video"]]).frame_localization
-        origins[a1.span_origin] += 1
+        origins[a1.entity_origin] += 1
+        assert a1.span_origin == "whole"
         scene = annotations[row["video"]].scene
         assert a1.entities or not scene.entities
     assert origins.total() == 4918

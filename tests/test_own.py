@@ -329,7 +329,7 @@ def test_a_record_of_one_question() -> None:
     assert (record.id, record.source, record.category, record.fps) == ("yard/test/q1", "yard", "question", 1.0)
     assert [frame.index for frame in record.frames] == [0, 1, 2, 3, 4, 5]
     assert [(e.tid, e.category) for e in record.scene.entities] == [(0, "forklift"), (1, "man")]
-    assert record.frame_localization.span_origin == "lexical"
+    assert (record.frame_localization.span_origin, record.frame_localization.entity_origin) == ("whole", "lexical")
     assert [r.predicate for r in record.temporal_relations] == ["drives"]
     assert record.temporal_relations[0].end_frame == 4
     assert [(r.predicate, r.frames) for r in record.spatial_relations] == [("inside", (1, 2))]

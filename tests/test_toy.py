@@ -22,6 +22,7 @@ from cotasks.sample.drawn import (
     ANIMALS,
     FRAMES,
     GRID,
+    LOCALIZATION,
     QUESTIONS,
     THINGS,
     annotation_files,
@@ -46,7 +47,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
     """A folder of 40 drawn test clips, and its records."""
     folder = tmp_path_factory.mktemp("drawn")
     write_drawn(folder, 40, 4, "test")
-    build_folder(BuildOptions("nextqa_oe", data_dir=str(folder), num_frames=GRID), folder / "built", ["test"])
+    told = str(folder / LOCALIZATION)
+    options = BuildOptions("nextqa_oe", data_dir=str(folder), num_frames=GRID, localization=told)
+    build_folder(options, folder / "built", ["test"])
     return folder, load_records(str(folder / "built"), "test")
 
 

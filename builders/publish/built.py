@@ -22,6 +22,15 @@ from cotasks.tools.files import file_hash, read_json, read_text
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
 BUILD_KEYS = {"config": str, "options": dict, "sources": dict, "versions": dict, "splits": dict, "left_out": dict}
 SPLIT_KEYS = {"questions": int, "records": int, "skipped": dict, "categories": dict, "span_origins": dict}
+KEPT_KEYS: Mapping[str, Any] = {
+    "span_origin": str,
+    "entity_origin": str,
+    "records": int,
+    "grid_share": (int, float),
+    "entity_share": (int, float, type(None)),
+    "everything": int,
+}
+"""Those of a row of `localizes`, which older builds do not have."""
 COUNTED = ("skipped", "categories", "span_origins")
 """Those of a split that are counts by name."""
 
@@ -124,16 +133,19 @@ def _read_build(path: Path, config: str) -> Any:
         _check_keys(path, f"splits.{split}", summary, SPLIT_KEYS)
         for name in COUNTED:
             _check_counts(path, f"splits.{split}.{name}", summary[name])
+        for number, row in enumerate(summary.get("localizes") or []):
+            _check_keys(path, f"splits.{split}.localizes[{number}]", row, KEPT_KEYS)
     return build
 
 
-def _check_keys(path: Path, where: str, value: Any, keys: Mapping[str, type]) -> None:
+def _check_keys(path: Path, where: str, value: Any, keys: Mapping[str, Any]) -> None:
     if not isinstance(value, dict):
         raise InputError(f"{path}: {where or 'it'} is {shorten(value)}; expected an object that `cotasks build` wrote")
     for key, kind in keys.items():
         if not isinstance(value.get(key), kind):
             name = f"{where}.{key}" if where else key
-            raise InputError(f"{path}: {name} is {shorten(value.get(key))}; expected {kind.__name__}; build it again")
+            expected = kind.__name__ if isinstance(kind, type) else "a number"
+            raise InputError(f"{path}: {name} is {shorten(value.get(key))}; expected {expected}; build it again")
 
 
 def _check_counts(path: Path, where: str, counts: Mapping[str, Any]) -> None:

@@ -24,6 +24,12 @@ TEMPLATE = Path(__file__).with_name("dataset_card.md")
 BLOCKS = ("load", "counts", "versions")
 """What is written anew, in the order of the card: `<!-- NAME: begin -->` to `<!-- NAME: end -->`."""
 
+KEPT = (
+    "What step 1 keeps, on average, by the origin of its spans and entities; *everything*: records that keep all "
+    "frames and all entities."
+)
+NOTHING = "-"
+
 SIZES = {
     "n<1K": 10**3,
     "1K<n<10K": 10**4,
@@ -157,6 +163,10 @@ def _load(builds: Mapping[str, Any], name: str, video_configs: Mapping[str, str]
 def _counts(builds: Mapping[str, Any]) -> str:
     lines = ["| config | split | questions | records | skipped, by reason |", "|---|---|---:|---:|---|"]
     origins = ["| config | split | records by category | A1's time spans by origin |", "|---|---|---|---|"]
+    kept = [
+        "| config | split | spans | entities | records | of the grid's frames | of the scene's entities | everything |",
+        "|---|---|---|---|---:|---:|---:|---:|",
+    ]
     missing = []
     for config, build in builds.items():
         for split, summary in build["splits"].items():
@@ -165,9 +175,17 @@ def _counts(builds: Mapping[str, Any]) -> str:
             if summary["records"]:
                 cells = _listed(summary["categories"]), _listed(summary["span_origins"])
                 origins.append(f"| {config} | {split} | {cells[0]} | {cells[1]} |")
+                kept += [f"| {config} | {split} | {_kept(row)} |" for row in summary.get("localizes") or ()]
         left_out = {split: why for split, why in build["left_out"].items() if split not in build["splits"]}
         missing += [f"- {config} {split}: {why}" for split, why in left_out.items()]
-    return "\n".join([*lines, "", *origins, *(["", "Not built:", "", *missing] if missing else [])])
+    shares = ["", KEPT, "", *kept] if len(kept) > 2 else []  # older builds do not say
+    return "\n".join([*lines, "", *origins, *shares, *(["", "Not built:", "", *missing] if missing else [])])
+
+
+def _kept(row: Mapping[str, Any]) -> str:
+    """The cells of a row of `localizes`."""
+    shares = [NOTHING if row[name] is None else f"{row[name]:.1%}" for name in ("grid_share", "entity_share")]
+    return " | ".join([row["span_origin"], row["entity_origin"], str(row["records"]), *shares, str(row["everything"])])
 
 
 def _listed(counts: Mapping[str, int]) -> str:

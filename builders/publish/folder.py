@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ import pyarrow.parquet as pq
 import cotasks
 from cotasks.builders.assemble import SplitPlan, no_record_line, plan_splits
 from cotasks.builders.download import fetched
-from cotasks.builders.jobs import SplitSummary, Workers, workers
+from cotasks.builders.jobs import SplitSummary, Workers, localizes_rows, workers
 from cotasks.builders.publish import card
 from cotasks.builders.readers.catalog import CATALOG
 from cotasks.builders.readers.source import SPLITS
@@ -82,7 +83,11 @@ class NothingBuilt(InputError):
 
 def _add(total: SplitSummary, part: SplitSummary) -> None:
     for name, value in vars(part).items():
-        setattr(total, name, getattr(total, name) + value)
+        if name == "kept":
+            for key, share in value.items():
+                total.kept[key] = total.kept.get(key, Fraction()) + share
+        else:
+            setattr(total, name, getattr(total, name) + value)
 
 
 class _Writer:
@@ -324,12 +329,16 @@ def _build_json(
         "options": options.shaping(),
         "sources": sources,
         "versions": {"cotasks": cotasks.__version__, "code": code_hash(), "datasets": datasets.__version__},
-        "splits": {
-            split: {name: dict(sorted(v.items())) if isinstance(v, Counter) else v for name, v in vars(summary).items()}
-            for split, summary in summaries.items()
-        },
+        "splits": {split: _summary_json(summary) for split, summary in summaries.items()},
         "left_out": {split: reason.replace(f"{root}/", "") for split, reason in left_out.items()},
     }
+
+
+def _summary_json(summary: SplitSummary) -> dict[str, Any]:
+    """A split of `build.json`; `localizes` says what step 1 keeps."""
+    values = {name: value for name, value in vars(summary).items() if name != "kept"}
+    counts = {name: dict(sorted(v.items())) if isinstance(v, Counter) else v for name, v in values.items()}
+    return {**counts, "localizes": localizes_rows(summary)}
 
 
 def _annotation_hash(plans: dict[str, SplitPlan]) -> str | None:

@@ -68,7 +68,8 @@ def build(
     localization: Annotated[
         str,
         typer.Option(
-            help="Origin of step 1: auto, human, lexical, whole, or a JSONL file of model proposals.",
+            help="Origin of step 1: auto, human, lexical, whole, or a JSONL file of model proposals, the way for a "
+            "paper (`cotasks predict --steps 1 --marks`).",
             rich_help_panel=STEPS,
         ),
     ] = "auto",

@@ -1,11 +1,12 @@
 """A toy world without end: clips drawn at random from a seed, with their annotation and questions.
 
     python -m cotasks.sample.drawn DIR --clips 200 --seed 1 --split test
-    cotasks build nextqa_oe --data-dir DIR --num-frames 4 --out OUT
+    cotasks build nextqa_oe --data-dir DIR --num-frames 4 --localization DIR/localization.jsonl --out OUT
 
 Figures and places are those of the embedded sample. A clip lasts four seconds and shows a person who does two things,
 one after the other, with one or two animals or things. What is asked about deeds and their order can be read off
-steps 1 to 4; colours and places only off the picture.
+steps 1 to 4; colours and places only off the picture. `localization.jsonl` says whom each question is about: words
+alone would leave out what a person does things with.
 
 The same seed gives the same clips; different seeds and different splits share none.
 """
@@ -38,6 +39,7 @@ GRID = 4
 QUESTIONS = 5
 """A clip."""
 MOST_SEEDS, MOST_CLIPS = 10_000, 100_000
+LOCALIZATION = "localization.jsonl"
 
 PEOPLE = {"man": 52, "lady": 50, "boy": 42, "girl": 40}
 ANIMALS = {"dog": 26, "cat": 25, "rabbit": 26, "duck": 24}
@@ -294,7 +296,23 @@ def annotation_files(stories: Sequence[Story], split: str) -> dict[str, str]:
                 }
             )
     files[f"nextqa/oe/{SPLITS[split]}.csv"] = rows.getvalue()
+    files[LOCALIZATION] = "".join(f"{_dump(row)}\n" for story in stories for row in localization_rows(story, split))
     return files
+
+
+def localization_rows(story: Story, split: str) -> list[dict[str, Any]]:
+    """Step 1 of a clip's questions, as lines of `cotasks build --localization`: the whole clip, and by tid whom a
+    question names and whom these deal with. The person deals with all others, and these with the person alone."""
+    clip = story.clip
+    rows = []
+    for qid, asked in enumerate(story.asked):
+        words = set(asked.question.split())
+        named = {a.tid for a in clip.actors if a.kind in words or ("animals" in words and a.kind in ANIMALS)}
+        about = {0, *named} if named and 0 not in named else {actor.tid for actor in clip.actors}
+        row = {"id": f"nextqa/{split}/{clip.video_id}/{qid}", "model": "drawn", "used_answer": False}
+        seconds = clip.frames / int(FPS)
+        rows.append({**row, "spans": [[0.0, seconds]], "entities": sorted(about), "raw": ""})
+    return rows
 
 
 def _dump(value: Mapping[str, Any]) -> str:

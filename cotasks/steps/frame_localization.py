@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cotasks.records.schema import Entity, Frame, FrameLocalization, Span
+from cotasks.records.schema import Entity, Frame, FrameLocalization, Record, Span
 from cotasks.records.timeline import frames_in_spans, spans_of_frames
 from cotasks.steps.context import NOTHING, Parsed, StepContext, split_item
 from cotasks.steps.measures import precision_recall_f1
@@ -67,6 +67,27 @@ def parse(text: str, context: StepContext) -> Parsed[FrameLocalization]:
         used_answer=False,
     )
     return Parsed(value, tuple(unread))
+
+
+@dataclass(frozen=True)
+class Localizes:
+    """What step 1 keeps."""
+
+    grid_share: float
+    """Of the frames of the grid, above 0, up to 1."""
+    entity_share: float | None
+    """Of the entities of the scene, 0 to 1; None where the scene has none."""
+
+    @property
+    def everything(self) -> bool:
+        """Whether step 1 chose nothing: it keeps all frames, and all entities that there are."""
+        return self.grid_share == 1 and self.entity_share in (1, None)
+
+
+def localizes(record: Record) -> Localizes:
+    """What step 1 of a record keeps of its grid and its scene."""
+    a1, entities = record.frame_localization, len(record.scene.entities)
+    return Localizes(len(a1.frames) / len(record.frames), len(a1.entities) / entities if entities else None)
 
 
 @dataclass(frozen=True)
