@@ -10,6 +10,7 @@ import pytest
 from cotasks.cli import main
 from cotasks.errors import InputError
 from cotasks.step_scores.report import render, write_step_report
+from cotasks.step_scores.table import METRICS
 from tests.test_predict import Speaker, run, speak, speaker, world
 
 __all__ = ["speaker", "world"]
@@ -20,6 +21,8 @@ def test_an_echo_of_the_truth_scores_full_on_every_step(speaker: Speaker, world:
     paths, summary = write_step_report([tmp_path / "echo"], judge="f1", videos=world / "videos")
     assert summary == json.loads(paths.summary.read_bytes())
     for row in summary["rows"]:
+        if row.get("baseline"):
+            continue
         if row["step"] == 2 and row["metric"] in ("mean_iou", "viou"):
             assert row["mean"] > 95, row  # coordinates are rounded
         elif row["mean"] is not None:
@@ -31,6 +34,9 @@ def test_an_echo_of_the_truth_scores_full_on_every_step(speaker: Speaker, world:
     page = paths.markdown.read_text(encoding="utf-8")
     assert "judge F1" in page
     assert "| 4 temporal relations" in page
+    assert (
+        page.count("*says none*") == page.count("*chance*") == sum(map(len, METRICS.values())) + 1
+    )  # a row of each score, and the note
 
 
 def test_nonsense_scores_0_even_where_nothing_was_to_be_said(
@@ -40,7 +46,10 @@ def test_nonsense_scores_0_even_where_nothing_was_to_be_said(
     run(world, tmp_path / "noise")
     _, summary = write_step_report([tmp_path / "noise"])
     for row in summary["rows"]:
-        assert row["mean"] == 0
+        if row["baseline"]:
+            continue
+        assert row["mean"] == (0 if row["questions"] else None)
+        assert row["questions"] > 0 or row["metric"] == "none_when_there_is_none"
         assert row["unreadable"] == row["predicted"] > 0
 
 
@@ -70,8 +79,9 @@ def test_the_command_compares_folders(
         run(world, tmp_path / name, given=name)
     assert main(["steps", str(tmp_path / "own"), str(tmp_path / "oracle"), "--out", str(tmp_path / "table")]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("frame F1") == 2
-    assert "frame precision" not in printed
+    assert printed.count("frame F1") == 6  # two runs, and the baselines once: they are over the same records
+    assert printed.count("says none") == 12
+    assert "frame recall" not in printed
     assert (tmp_path / "table" / "steps.md").exists()
 
 

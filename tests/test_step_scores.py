@@ -117,7 +117,7 @@ def test_relations_by_hand() -> None:
         SpatialRelation(3, "next_to", 1, (20,)),  # the other way round
     )
     spatial = spatial_relations.score(predicted, truth)
-    assert dataclasses.astuple(spatial) == (1 / 2, 1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3)
+    assert dataclasses.astuple(spatial) == (1 / 2, 1 / 2, 1 / 2, 1 / 3, 1 / 3, 1 / 3, None)
 
     times = (TemporalRelation(1, "hold", 3, 20, 30), TemporalRelation(1, "hold", 3, 30, 40))
     said = (
@@ -126,7 +126,7 @@ def test_relations_by_hand() -> None:
         TemporalRelation(1, "kick", 3, 20, 30),
     )
     temporal = temporal_relations.score(said, times)
-    assert dataclasses.astuple(temporal) == (1 / 2, 1, 2 / 3, 2 / 3, 1, 4 / 5)
+    assert dataclasses.astuple(temporal) == (1 / 2, 1, 2 / 3, 2 / 3, 1, 4 / 5, None)
     assert temporal_relations.score((TemporalRelation(1, "hold", 3, 20, 29),), times[1:]).span_f1 == 0
 
 
@@ -145,7 +145,7 @@ def test_spans_are_paired_so_that_the_most_are_right(said: list[tuple[int, int]]
     items = [
         [TemporalRelation(1, "hold", 3, begin, begin + length) for begin, length in spans] for spans in (said, true)
     ]
-    expected = 2 * most / (len(said) + len(true)) if said or true else 1
+    expected = 2 * most / (len(said) + len(true)) if true else None
     assert temporal_relations.score(*items).span_f1 == expected
 
 
@@ -170,17 +170,20 @@ def test_empty_steps_score_as_defined(exact: bool) -> None:
     )
     empty = Answers(NO_STEP, (), (), ())
     both = score_steps(empty, empty, context(), exact_names=exact)
-    assert all(value == 1 for scores in both.values() for value in scores.values())
+    for scores in both.values():
+        for name, value in scores.items():
+            assert value == (1 if name == "none_when_there_is_none" else None), name
 
     nothing_said = score_steps(empty, full, context(), exact_names=exact)
     nothing_there = score_steps(full, empty, context(), exact_names=exact)
     for scores in nothing_said.values():
         for name, value in scores.items():
-            assert value == (None if name.endswith("precision") or name == "span_iop" else 0), name
+            undefined = name.endswith("precision") or name in ("span_iop", "none_when_there_is_none")
+            assert value == (None if undefined else 0), name
     for scores in nothing_there.values():
         for name, value in scores.items():
-            undefined = name.endswith("recall") or name in ("mean_iou", "viou")
-            assert value == (None if undefined else 0), name
+            defined = name.endswith("precision") or name in ("span_iop", "none_when_there_is_none")
+            assert value == (0 if defined else None), name
     assert score_steps(Answers(), full, context()) == {}
 
 
@@ -190,8 +193,8 @@ def test_an_echo_of_the_truth_scores_one(record: Record, family: str) -> None:
     ctx = context_of(record, family)
     said = echo(record, ctx)
     scores = score_steps(said, record, ctx, exact_names=True)
-    assert scores[2].pop("mean_iou") == pytest.approx(entity_tracking.ceiling(record.entity_tracking, ctx) or 1)
-    assert 0 <= scores[2].pop("viou") <= 1  # type: ignore[operator]
+    assert scores[2].pop("mean_iou") == pytest.approx(entity_tracking.ceiling(record.entity_tracking, ctx))
+    assert 0 <= (scores[2].pop("viou") or 0) <= 1
     unit = 10.0**-ctx.coordinates.decimals
     sides = (
         (abs(box.xyxy[i + 2] - box.xyxy[i]) / ctx.source_size[i] * ctx.coordinates.scale[i] / unit)
@@ -201,7 +204,9 @@ def test_an_echo_of_the_truth_scores_one(record: Record, family: str) -> None:
     )
     if min(sides, default=9) < 4:  # so small that rounding may take more than half of the box
         del scores[2]
-    assert all(value == 1 for of_step in scores.values() for value in of_step.values())
+    assert all(value in (1, None) for of_step in scores.values() for value in of_step.values())
+    for step in (3, 4):  # each record has either an F1 or a "none" to be right about
+        assert {scores[step]["triple_f1"], scores[step]["none_when_there_is_none"]} == {1, None}
 
 
 @pytest.fixture(scope="module")
@@ -216,10 +221,10 @@ def test_an_echo_of_the_sample_scores_one_by_matched_names(family: str, sample: 
         ctx = context_of(record, family)
         scores = score_steps(echo(record, ctx), record, ctx)
         mean_iou, ceiling = scores[2].pop("mean_iou"), entity_tracking.ceiling(record.entity_tracking, ctx)
-        assert mean_iou == pytest.approx(1.0 if ceiling is None else ceiling)
+        assert mean_iou == pytest.approx(ceiling)
         lowest = min(lowest, ceiling or 1.0)
         del scores[2]["viou"]
-        assert all(value == 1 for of_step in scores.values() for value in of_step.values()), record.id
+        assert all(value in (1, None) for of_step in scores.values() for value in of_step.values()), record.id
     assert 0.9 < lowest < 1  # rounding is felt, and costs little
 
 
@@ -245,9 +250,10 @@ def test_without_tracks_numbers_go_by_order_and_categories_must_agree() -> None:
 
 def test_an_entity_without_a_partner_is_nobody() -> None:
     """Its own number may be a true entity's: that must not make it right."""
-    truth = Answers(a1((20,), (ADULT_5,)), (), (SpatialRelation(5, "next_to", 5, (20,)),), ())
-    said = Answers(a1((20,), (ADULT_1, ADULT_5)), (), (SpatialRelation(5, "next_to", 5, (20,)),), ())
-    scores = score_steps(said, truth, context())
+    box = (20, (0.0, 0.0, 9.0, 9.0))
+    truth = Answers(a1((20,), (ADULT_5,)), (track(5, box),), (SpatialRelation(5, "next_to", 5, (20,)),), ())
+    said = Answers(a1((20,), (ADULT_1, ADULT_5)), (track(1, box),), (SpatialRelation(5, "next_to", 5, (25,)),), ())
+    scores = score_steps(said, truth, context())  # adult 1 is the one meant: its box, against a triple at another time
     assert scores[1]["entity_precision"] == 1 / 2
     assert scores[3]["triple_f1"] == 0
     assert score_steps(said, truth, context(), exact_names=True)[3]["triple_f1"] == 1

@@ -9,7 +9,7 @@ import pytest
 
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record
-from cotasks.step_scores.table import MAIN, METRICS, StepScores, corrupted_step_rows, plain_context, step_rows
+from cotasks.step_scores.table import DRAWN, MAIN, METRICS, StepScores, corrupted_step_rows, plain_context, step_rows
 from cotasks.steps.scoring import score_steps
 from cotasks.words.types import Kind
 
@@ -24,15 +24,16 @@ def records() -> Records:
 def test_without_corruption_every_step_scores_full(records: Records) -> None:
     rows = corrupted_step_rows(records, (0.0,), 1)
     assert {(row["step"], row["metric"]) for row in rows} >= MAIN
-    assert all(row["mean"] == pytest.approx(100) for row in rows if row["mean"] is not None)
-    assert all(row["mean"] is not None for row in rows if row["group"] == "all")
+    ours = [row for row in rows if row["baseline"] is None]
+    assert all(row["mean"] == pytest.approx(100) for row in ours if row["mean"] is not None)
+    assert all(row["mean"] is not None for row in ours if row["group"] == "all" and row["main"])
 
 
 def test_scores_fall_with_corruption(records: Records) -> None:
     """Monotone within the intervals: no point's mean lies above the upper end of a milder one's interval."""
-    rows = [row for row in corrupted_step_rows(records, LEVELS, 2) if row["group"] == "all" and row["main"]]
-    for name in MAIN:
-        curve = [row for row in rows if (row["step"], row["metric"]) == name]
+    rows = [row for row in corrupted_step_rows(records, LEVELS, 2) if row["group"] == "all"]
+    for name in DRAWN:
+        curve = [row for row in rows if (row["step"], row["metric"]) == name and row["baseline"] is None]
         assert [row["corruption"] for row in curve] == list(LEVELS)
         assert all(later["mean"] <= row["high"] for row, later in pairwise(curve))
         assert curve[0]["mean"] - curve[-1]["mean"] > 30, name

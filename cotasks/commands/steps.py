@@ -34,7 +34,7 @@ def steps(
         bool, typer.Option("--all", help="Print every score, not the main ones only.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Score predicted steps against the true ones: frames, boxes, triples, spans, with intervals.
+    """Score predicted steps against the true ones: frames, boxes, triples, spans, with intervals and baselines.
 
     Reads the predictions and the records that they were made of. Writes OUT/steps.json and OUT/steps.md.
     """

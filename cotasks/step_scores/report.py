@@ -16,18 +16,26 @@ from cotasks.pages.markdown import escape, table
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.videos import videos_of
 from cotasks.runs.predictions import read_predictions
+from cotasks.step_scores.baselines import BASELINES
 from cotasks.step_scores.judge import judged_step_rows
 from cotasks.step_scores.table import METRICS, metric_title, predicted_step_rows
 from cotasks.steps.table import STEPS
 from cotasks.tools.files import dump_json, write_text
 
-FORMAT = 1
+FORMAT = 2
 
 NOTES = """\
 Scores run from 0 to 100, with 95% intervals over videos; each is defined in the module of its step (`cotasks.steps`),
-with its source. Numbers in names ("adult 2") are labels: predicted entities are matched to true ones of their category
-first, by their boxes where there are any. A text of which nothing could be read scores 0 (*unreadable*); a step that
-was not predicted (*failed*) has no score. *Partly read* texts count with what was read of them."""
+with its source. Silence earns nothing: recall, F1 and IoU are over the records whose truth has something to be found;
+whether "none" was said where there is none is a score of its own. Numbers in names ("adult 2") are labels: predicted
+entities are matched to true ones of their category first, by the best total of boxes and triples. A text of which
+nothing could be read scores 0 (*unreadable*); a step that was not predicted (*failed*) has no score. *Partly read*
+texts count with what was read of them.
+
+The rows in italics need no look at the video, and are over the same records. *says none*: nothing at all. *everything*:
+all frames, all entities of the scene, the whole frame as each one's box, and between each two of them the most frequent
+relation, all the time. *scene*: all of the annotation, whatever the question. *chance*: as many frames, entities, boxes
+and triples as some record has, drawn at random."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +116,26 @@ def render(summary: Mapping[str, Any], main_only: bool = False) -> str:
     lines: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in summary["rows"]:
         if row["main"] or not main_only:
-            lines.setdefault((row["step"], row["metric"], row["run"]), {})[row["group"]] = row
-    order = sorted(lines, key=lambda key: (key[0], [*METRICS[key[0]], key[1]].index(key[1])))
-    body = []
+            key = row["step"], row["metric"], row.get("baseline"), row["run"]
+            lines.setdefault(key, {})[row["group"]] = row
+    order = sorted(
+        lines,
+        key=lambda key: (
+            key[0],
+            [*METRICS[key[0]], key[1]].index(key[1]),
+            [None, *BASELINES].index(key[2]),
+        ),
+    )
+    body: list[list[str]] = []
     for key in order:
         row = next(iter(lines[key].values()))
-        label = [f"{key[0]} {STEPS[key[0]].name}", metric_title(key[1]), escape(row["model"]), escape(row["given"])]
+        whose = [escape(row["model"]), escape(row["given"])] if key[2] is None else [f"*{key[2]}*", ""]
         cells = [_cell(lines[key].get(group)) for group in groups]
-        body.append([*label, *cells])
+        line = [f"{key[0]} {STEPS[key[0]].name}", metric_title(key[1]), *whose, *cells]
+        if key[2] is None or line not in body:  # a baseline is the same for all runs over the same records
+            body.append(line)
     texts = []
-    read = {(key[0], key[2]): lines[key] for key in order if key[1] in METRICS[key[0]]}
+    read = {(key[0], key[3]): lines[key] for key in order if key[1] in METRICS[key[0]] and key[2] is None}
     for (step, run), found in read.items():
         row = next(iter(found.values()))
         counts = [str(row[name]) for name in ("predicted", "failed", "unreadable", "partly_read", "repaired")]

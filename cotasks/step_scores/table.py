@@ -3,7 +3,8 @@
 A row is {step, metric, main, group, questions, videos, mean, low, high, p_value}: the mean over records of one score of
 one step (`score` of the step's module), 0 to 100, with its 95% interval over videos. A score that a record does not
 define, see `cotasks.steps.measures`, enters no mean; a step that was not predicted has none. `main` marks the scores
-that plots and short tables show.
+that short tables show. `baseline` is None, or the name of a row of `cotasks.step_scores.baselines`, which is over the
+same records.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cotasks.records.dataset import Records
 from cotasks.records.schema import Entity, Record
 from cotasks.records.timeline import thin
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
+from cotasks.step_scores.baselines import BASELINES, pool
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
@@ -37,7 +39,20 @@ StepScores = Mapping[int, Mapping[str, float | None]]
 MODULES = {1: frame_localization, 2: entity_tracking, 3: spatial_relations, 4: temporal_relations}
 METRICS = {step: tuple(f.name for f in dataclasses.fields(module.Score)) for step, module in MODULES.items()}
 """Step -> the names of its scores."""
-MAIN = {(1, "frame_f1"), (1, "entity_f1"), (2, "mean_iou"), (3, "triple_f1"), (4, "span_f1")}
+DRAWN = {(1, "frame_f1"), (1, "entity_f1"), (2, "mean_iou"), (3, "triple_f1"), (4, "span_f1")}
+"""What plots show."""
+MAIN = {
+    *DRAWN,
+    *(
+        (1, "frame_precision"),
+        (1, "entity_precision"),
+        (2, "precision"),
+        (3, "triple_precision"),
+        (4, "span_precision"),
+    ),
+    *((3, "none_when_there_is_none"), (4, "none_when_there_is_none")),
+}
+"""What short tables show."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +71,16 @@ class TextCounts:
     """Texts with lines that were read by a repair, see `cotasks.steps.repair`."""
 
 
-def step_rows(scores: Sequence[StepScores], video_ids: Sequence[str], kinds: Sequence[Kind]) -> list[Row]:
+def step_rows(
+    scores: Sequence[StepScores], video_ids: Sequence[str], kinds: Sequence[Kind], baseline: str | None = None
+) -> list[Row]:
     """Rows of all records, and by category where there are several.
 
     Args:
         scores: Of each record.
         video_ids: Of each record.
         kinds: Of each record's question.
+        baseline: Whose scores they are, where not a model's.
     """
     groups = {ALL: np.ones(len(scores), bool)}
     by_category = category_masks(kinds)
@@ -77,6 +95,7 @@ def step_rows(scores: Sequence[StepScores], video_ids: Sequence[str], kinds: Seq
             "step": step,
             "metric": metric,
             "main": (step, metric) in MAIN,
+            "baseline": baseline,
             "group": group,
             **interval_row(*one),
             "p_value": None,
@@ -104,8 +123,8 @@ def plain_context(record: Record, named: Iterable[Entity] = ()) -> StepContext:
     )
 
 
-def corrupted_step_rows(records: Iterable[Record], corruptions: Sequence[float], seeds: int) -> list[Row]:
-    """The rows of corrupted steps with their {corruption}; no model is asked.
+def corrupted_step_rows(records: Records | Sequence[Record], corruptions: Sequence[float], seeds: int) -> list[Row]:
+    """The rows of corrupted steps with their {corruption}, None for the baselines; no model is asked.
 
     Args:
         records: With the true steps.
@@ -114,6 +133,8 @@ def corrupted_step_rows(records: Iterable[Record], corruptions: Sequence[float],
     """
     videos, kinds = [], []
     found: dict[float, list[StepScores]] = {level: [] for level in corruptions}
+    among = pool(records)
+    below: dict[str, list[StepScores]] = {name: [] for name in BASELINES}
     for record in records:
         videos.append(record.video_id)
         kinds.append(kind_of(vars(record)))
@@ -122,24 +143,42 @@ def corrupted_step_rows(records: Iterable[Record], corruptions: Sequence[float],
             drawn = [corrupt(record, level, seed) for seed in range(seeds if level else 1)]
             each = [score_steps(one, record, context, exact_names=True) for one in drawn]
             scores.append(_mean(each))
-    return [{"corruption": level, **row} for level, scores in found.items() for row in step_rows(scores, videos, kinds)]
+        for name, make in BASELINES.items():
+            below[name].append(score_steps(make(record, among), record, context, exact_names=True))
+    rows = [{"corruption": level, **row} for level, scores in found.items() for row in step_rows(scores, videos, kinds)]
+    for name, scores in below.items():
+        rows += [{"corruption": None, **row} for row in step_rows(scores, videos, kinds, name)]
+    return rows
 
 
 def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
-    """The rows of a predictions folder, each with the fields of its step's `TextCounts`.
+    """The rows of a predictions folder, each with the fields of its step's `TextCounts`, and those of the baselines
+    over the records that have a prediction of the step.
 
     Raises InputError where the folder is none, or was made of other records.
     """
     found = load_predictions(folder, records, ())
     texts = _read_texts(found)
+    among = pool(records)
     scores, videos, kinds = [], [], []
+    below: dict[str, list[StepScores]] = {name: [] for name in BASELINES}
     for record in records:
         videos.append(record.video_id)
         kinds.append(kind_of(vars(record)))
-        scores.append(_score_prediction(record, found, texts.get(record.id)))
+        truth = record if found.num_frames is None else restrict(record, thin(record.frames, found.num_frames))
+        scores.append(_score_prediction(record, truth, found, texts.get(record.id)))
+        for name, make in BASELINES.items():
+            each = score_steps(make(truth, among), truth, plain_context(truth), boxes_per_entity=BOXES_PER_ENTITY)
+            below[name].append({step: each[step] for step in scores[-1] if step in each})
     counts = {step: _count_texts(step, records, texts) for step in found.steps}
-    rows = step_rows(scores, videos, kinds)
-    return [{**row, **dataclasses.asdict(counts[row["step"]])} for row in rows if row["step"] in counts]
+    rows = [
+        {**row, **dataclasses.asdict(counts[row["step"]])}
+        for row in step_rows(scores, videos, kinds)
+        if row["step"] in counts
+    ]
+    for name, each_score in below.items():
+        rows += [row for row in step_rows(each_score, videos, kinds, name) if row["step"] in counts]
+    return rows
 
 
 def _read_texts(found: PredictionsFolder) -> dict[str, Row]:
@@ -158,17 +197,21 @@ def _is_unreadable(row: Row, step: int) -> bool:
     return row[f"{name}_text"] is not None and not read and bool(row[f"{name}_unread"])
 
 
-def _score_prediction(record: Record, found: PredictionsFolder, row: Row | None) -> StepScores:
+def _score_prediction(record: Record, truth: Record, found: PredictionsFolder, row: Row | None) -> StepScores:
     if row is None:
         return {}
     predicted = found.of(record)
-    truth = record if found.num_frames is None else restrict(record, thin(record.frames, found.num_frames))
     context = plain_context(truth, predicted.entities)
     scores = dict(score_steps(predicted, truth, context, boxes_per_entity=BOXES_PER_ENTITY))
     for step in list(scores):
         if _is_unreadable(row, step):
-            scores[step] = dict.fromkeys(METRICS[step], 0.0)
+            scores[step] = {name: None if _is_left_out(name, value) else 0.0 for name, value in scores[step].items()}
     return scores
+
+
+def _is_left_out(metric: str, value: float | None) -> bool:
+    """Whether a record does not define a score, given that of silence: silence itself defines no precision."""
+    return value is None and not metric.endswith(("precision", "iop"))
 
 
 def _count_texts(step: int, records: Records, texts: Mapping[str, Row]) -> TextCounts:

@@ -16,7 +16,7 @@ from cotasks.records.boxes import CoordinateFormat, Xyxy, format_box, iou, parse
 from cotasks.records.schema import Box, FrameLocalization, Scene, Track
 from cotasks.records.timeline import uniform_grid
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
-from cotasks.steps.measures import mean
+from cotasks.steps.measures import mean, said_none
 
 _BOX = re.compile(r"(.+?)\s*\[\s*" + r"\s*,\s*".join([r"(-?\d{1,9}(?:\.\d{1,9})?)"] * 4) + r"\s*\]")
 
@@ -103,6 +103,8 @@ class Score:
     """Share of the predicted boxes whose IoU is 0.5 or more; those of entities that are not true ones lower it."""
     viou: float | None
     """Mean over true tracks of the total IoU over the number of frames that either track has."""
+    none_when_there_is_none: float | None
+    """Whether nothing was said, where the truth has no box."""
 
 
 def score(predicted: Iterable[Track], truth: Iterable[Track], boxes_per_entity: int | None = None) -> Score:
@@ -126,13 +128,12 @@ def score(predicted: Iterable[Track], truth: Iterable[Track], boxes_per_entity: 
         right += sum(value >= 0.5 for value in found)
         per_track.append(sum(found) / (due + elsewhere))
     claimed = sum(len(boxes) for boxes in ours.values())
-    if not claimed and not total_due:
-        return Score(1.0, 1.0, 1.0, 1.0)
     return Score(
         mean_iou=total / total_due if total_due else None,
         recall=right / total_due if total_due else None,
         precision=right / claimed if claimed else None,
         viou=mean(per_track),
+        none_when_there_is_none=said_none(claimed, total_due),
     )
 
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 from cotasks.records.schema import Entity, Frame, FrameLocalization, Record, Span
 from cotasks.records.timeline import frames_in_spans, spans_of_frames
 from cotasks.steps.context import NOTHING, Parsed, StepContext, split_item
-from cotasks.steps.measures import precision_recall_f1
+from cotasks.steps.measures import precision_recall_f1, said_none
 
 
 def construct(localization: FrameLocalization, frames: Sequence[Frame]) -> FrameLocalization:
@@ -106,6 +106,8 @@ class Score:
     entity_precision: float | None
     entity_recall: float | None
     entity_f1: float | None
+    none_when_there_is_none: float | None
+    """Whether no entity was named, where the truth has none."""
 
 
 def score(predicted: FrameLocalization, truth: FrameLocalization, context: StepContext) -> Score:
@@ -130,11 +132,12 @@ def score(predicted: FrameLocalization, truth: FrameLocalization, context: StepC
         frame_precision=frame_precision,
         frame_recall=frame_recall,
         frame_f1=frame_f1,
-        span_iou=inner / either if either else frame_f1,
+        span_iou=inner / either if either and theirs else frame_f1,
         span_iop=inner / total(ours) if total(ours) else frame_precision,
         entity_precision=entity_precision,
         entity_recall=entity_recall,
         entity_f1=entity_f1,
+        none_when_there_is_none=said_none(len(a), len(b)),
     )
 
 

@@ -7,7 +7,6 @@ columns of a table; what empty steps score is said in `cotasks.steps.measures`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Protocol
 
 from cotasks.records.schema import Entity, FrameLocalization, SpatialRelation, TemporalRelation, Track
@@ -66,6 +65,10 @@ def relabelled(predicted: Steps, truth: Steps, context: StepContext) -> Steps:
         _entities(truth, context),
         predicted.entity_tracking or (),
         truth.entity_tracking or (),
+        _relations(predicted),
+        _relations(truth),
+        _named(predicted),
+        _named(truth),
     )
     steps = {step.field: getattr(predicted, step.field) for step in STEPS.values()}
     return PredictedSteps(
@@ -73,16 +76,21 @@ def relabelled(predicted: Steps, truth: Steps, context: StepContext) -> Steps:
     )
 
 
+def _relations(steps: Steps) -> tuple[SpatialRelation | TemporalRelation, ...]:
+    return *(steps.spatial_relations or ()), *(steps.temporal_relations or ())
+
+
+def _named(steps: Steps) -> set[int]:
+    """What step 1 names."""
+    return {entity.tid for entity in steps.frame_localization.entities} if steps.frame_localization else set()
+
+
 def _entities(steps: Steps, context: StepContext) -> list[Entity]:
     """All that the steps name, by tid."""
     found = {e.tid: e for e in (steps.frame_localization.entities if steps.frame_localization else ())}
     found |= {t.tid: Entity(t.tid, t.category) for t in steps.entity_tracking or ()}
     known = {e.tid: e for e in context.entities}
-    relations: Iterable[SpatialRelation | TemporalRelation] = (
-        *(steps.spatial_relations or ()),
-        *(steps.temporal_relations or ()),
-    )
-    for relation in relations:
+    for relation in _relations(steps):
         for tid in (relation.subject_tid, relation.object_tid):
             found.setdefault(tid, known.get(tid) or Entity(tid, ""))
     return [found[tid] for tid in sorted(found)]

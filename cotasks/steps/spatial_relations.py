@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from cotasks.records.schema import FrameLocalization, Scene, SpatialRelation
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
-from cotasks.steps.measures import precision_recall_f1
+from cotasks.steps.measures import precision_recall_f1, said_none
 
 
 def construct(scene: Scene, localization: FrameLocalization) -> tuple[SpatialRelation, ...]:
@@ -63,6 +63,8 @@ class Score:
     frame_recall: float | None
     frame_f1: float | None
     """Of (triple, frame) pairs: a triple is to be found on each of its frames."""
+    none_when_there_is_none: float | None
+    """Whether nothing was said, where the truth has no triple."""
 
 
 def score(predicted: Iterable[SpatialRelation], truth: Iterable[SpatialRelation]) -> Score:
@@ -74,6 +76,7 @@ def score(predicted: Iterable[SpatialRelation], truth: Iterable[SpatialRelation]
     return Score(
         *precision_recall_f1(len(ours.keys() & theirs.keys()), len(ours), len(theirs)),
         *precision_recall_f1(len(pairs & true_pairs), len(pairs), len(true_pairs)),
+        said_none(len(ours), len(theirs)),
     )
 
 

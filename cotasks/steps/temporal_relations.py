@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from cotasks.records.schema import FrameLocalization, Scene, TemporalRelation
 from cotasks.records.timeline import overlaps
 from cotasks.steps.context import Parsed, StepContext, parse_items, render_items, split_item
-from cotasks.steps.measures import precision_recall_f1
+from cotasks.steps.measures import precision_recall_f1, said_none
 
 
 def construct(scene: Scene, localization: FrameLocalization, fps: float) -> tuple[TemporalRelation, ...]:
@@ -66,6 +66,8 @@ class Score:
     span_recall: float | None
     span_f1: float | None
     """Of triples with their spans, as pairs of an IoU of 0.5 or more."""
+    none_when_there_is_none: float | None
+    """Whether nothing was said, where the truth has no triple."""
 
 
 def score(predicted: Iterable[TemporalRelation], truth: Iterable[TemporalRelation]) -> Score:
@@ -75,10 +77,11 @@ def score(predicted: Iterable[TemporalRelation], truth: Iterable[TemporalRelatio
     VidVRD asks for the overlap of the tracks; a text gives a span. Frames are [begin, end)."""
     ours, theirs = _spans(predicted), _spans(truth)
     count, true_count = (sum(map(len, one.values())) for one in (ours, theirs))
-    right = sum(_pairs(ours[triple], spans) for triple, spans in theirs.items() if triple in ours)
+    right = sum(span_pairs(ours[triple], spans) for triple, spans in theirs.items() if triple in ours)
     return Score(
         *precision_recall_f1(len(ours.keys() & theirs.keys()), len(ours), len(theirs)),
         *precision_recall_f1(right, count, true_count),
+        said_none(count, true_count),
     )
 
 
@@ -90,8 +93,8 @@ def _spans(relations: Iterable[TemporalRelation]) -> dict[tuple[int, str, int], 
     return result
 
 
-def _pairs(ours: set[tuple[int, int]], theirs: set[tuple[int, int]]) -> int:
-    """The most one-to-one pairs of an IoU of 0.5 or more."""
+def span_pairs(ours: set[tuple[int, int]], theirs: set[tuple[int, int]]) -> int:
+    """The most one-to-one pairs of spans [begin, end) of an IoU of 0.5 or more."""
     partner: dict[tuple[int, int], tuple[int, int]] = {}
 
     def find(span: tuple[int, int], tried: set[tuple[int, int]]) -> bool:

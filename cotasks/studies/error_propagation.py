@@ -8,7 +8,7 @@ from typing import Any
 
 from cotasks.metrics.contrasts import Scores, Weights, estimates, interval_row, weighted
 from cotasks.pages.plots import GREY
-from cotasks.step_scores.table import corrupted_step_rows, metric_title
+from cotasks.step_scores.table import DRAWN, corrupted_step_rows, metric_title
 from cotasks.studies.drawing import line, of_group
 from cotasks.studies.rows import differences
 from cotasks.studies.study import Row, Setup, Study, Tables
@@ -55,7 +55,9 @@ def _tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[Row]]:
 def _corruption(figure: Any, tables: Tables) -> None:
     figure.set_size_inches(10, 3.8)
     left, right = figure.subplots(1, 2)
-    steps = [row for row in of_group(tables["steps"]) if row["main"]]
+    steps = [
+        row for row in of_group(tables["steps"]) if row["baseline"] is None and (row["step"], row["metric"]) in DRAWN
+    ]
     for series, name in enumerate(dict.fromkeys((row["step"], row["metric"]) for row in steps)):
         rows = [row for row in steps if (row["step"], row["metric"]) == name]
         line(left, [row["corruption"] for row in rows], rows, series, f"step {name[0]}: {metric_title(name[1])}")

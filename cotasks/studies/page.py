@@ -20,7 +20,7 @@ TABLE_TITLES = {
     "steps": "Steps against their truth",
     "leakage": "What the context gives away",
 }
-LABELS = ("condition", "name", "corruption", "arm", "frames", "step", "metric")
+LABELS = ("condition", "name", "corruption", "arm", "frames", "step", "metric", "baseline")
 """Fields that say what a row is of, in the order of the columns; groups of questions are columns of their own."""
 
 
@@ -70,7 +70,7 @@ def _table(rows: Sequence[Row]) -> str:
     for row in rows:
         lines.setdefault(tuple(row[name] for name in labels), {})[row["group"]] = row
     body = [
-        [_label(name, value) for name, value in zip(labels, key, strict=True)]
+        [_label(name, value, "step" in labels) for name, value in zip(labels, key, strict=True)]
         + [_cell(found[group]) if group in found else "" for group in groups]
         for key, found in lines.items()
     ]
@@ -96,7 +96,7 @@ def _count(rows: Sequence[Row], group: str) -> str:
     return str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
 
 
-def _label(name: str, value: object) -> str:
+def _label(name: str, value: object, of_steps: bool) -> str:
     if value is None:
-        return "no steps"
+        return "no steps" if name == "corruption" and not of_steps else ""
     return metric_title(str(value)) if name == "metric" else escape(value)
