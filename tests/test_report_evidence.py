@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.generate import prepare
+from cotasks.look.frames import choose_frames
 from cotasks.models.families import FAMILIES, frame_size
 from cotasks.prompts.condition import Condition, parse_condition
 from cotasks.prompts.prompt import build_prompt
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record
 from cotasks.report.evidence import PANELS, Panels, Sources, collect
-from cotasks.report.rebuild import choose_frames, prompt_text, rebuild_prompt, scene_of
+from cotasks.report.rebuild import prompt_text, rebuild_prompt, scene_of
 from cotasks.report.summary import read_scored
 from cotasks.tools.files import dump_json, read_json
 from tests import report_runs, strategies

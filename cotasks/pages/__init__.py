@@ -1,1 +1,1 @@
-"""What the pages share: plots and Markdown."""
+"""What the pages share: their look, plots and Markdown."""

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from cotasks.errors import CotasksError, InputError
 from cotasks.generate.settings import conditions_of
+from cotasks.look.frames import choose_frames, pillow
 from cotasks.models.families import Family, Limits
 from cotasks.prompts.condition import Condition
 from cotasks.records.schema import Frame, Record
 from cotasks.records.videos import Videos
 from cotasks.report.rebuild import (
-    choose_frames,
     jpeg_address,
-    pillow,
     prompt_text,
     rebuild_prompt,
     record_size,

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from cotasks.errors import MissingExtra
+from cotasks.pages.style import base_style
 from cotasks.report import judges, plots, tables
 from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
@@ -52,7 +53,7 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
     )
     environment.filters["signed"] = lambda text: str(text).replace("-", "\u2212")
     evidence = collect(scored, sources, _changed(summary, scored))
-    script, style = _asset("page.js") + _asset("answer.js"), _asset("page.css")
+    script, style = _asset("page.js") + _asset("answer.js"), base_style() + _asset("page.css")
     answers, order = answer_data(summary, scored)
     names = tables.judges_in(summary)
     return environment.get_template("page.html").render(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotasks.errors import InputError, MissingExtra
+from cotasks.errors import InputError
+from cotasks.look.frames import jpeg
 from cotasks.models.families import Family, Limits, frame_size
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import Prompt, build_prompt
@@ -18,8 +18,6 @@ from cotasks.records.schema import Frame, Record
 from cotasks.records.videos import Videos
 from cotasks.report.summary import Row
 from cotasks.steps.table import STEP_TITLES
-
-JPEG_QUALITY = 70
 
 
 def rebuild_prompt(
@@ -91,17 +89,6 @@ def prompt_text(prompt: Prompt) -> str:
     return "\n".join(parts)
 
 
-def choose_frames(record: Record, number: int) -> list[Frame]:
-    """At most `number` frames of a record's grid: an even choice of step 1's, then of the others; ascending."""
-    marked = set(record.frame_localization.frames)
-    chosen: list[Frame] = []
-    for wanted in (True, False):
-        frames = [frame for frame in record.frames if (frame.index in marked) is wanted]
-        room = min(number - len(chosen), len(frames))
-        chosen += [frames[(2 * i + 1) * len(frames) // (2 * room)] for i in range(room)]
-    return sorted(chosen, key=lambda frame: frame.index)
-
-
 def scene_of(record: Record, frames: Sequence[Frame], images: Mapping[int, int], size: tuple[int, int]) -> Row:
     """What the page draws.
 
@@ -146,18 +133,7 @@ def scene_of(record: Record, frames: Sequence[Frame], images: Mapping[int, int],
 
 def jpeg_address(pixels: Any) -> str:
     """An RGB image, (height, width, 3), as the `data:` address of a JPEG. Raises MissingExtra without Pillow."""
-    buffer = io.BytesIO()
-    pillow().fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def pillow() -> Any:
-    """The module `PIL.Image`. Raises MissingExtra where it is not installed."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MissingExtra("Pillow", "video") from None
-    return Image
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels)).decode("ascii")
 
 
 def record_size(record: Record) -> tuple[int, int]:
