@@ -13,6 +13,7 @@ import gzip
 import os
 import random
 import shutil
+import sys
 import time
 import traceback
 from collections import Counter
@@ -61,6 +62,8 @@ from tests.test_report import add, write_run
 DEFAULT, SEVERAL = 100, int(os.environ.get("COTASKS_DAMAGE", "300"))
 SECONDS = 20.0
 """A mutation after which a reader takes longer than this is a fault too."""
+MEMORY = 4 * 2**30
+"""So is one after which it asks for more bytes than this, where the system can hold it to that."""
 
 
 @dataclass(frozen=True)
@@ -375,6 +378,12 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
         return made[name]
 
     with ExitStack() as stack:
+        if sys.platform == "linux":
+            import resource
+
+            stack.callback(resource.setrlimit, resource.RLIMIT_AS, resource.getrlimit(resource.RLIMIT_AS))
+            mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.delenv("OPENAI_API_KEY", raising=False)
