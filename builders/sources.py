@@ -38,13 +38,14 @@ class BuildOptions:
     use_answer: bool = False
     """Let lexical A1 match words of the answer too; such records say `used_answer`."""
     grid: Literal["snapped", "uniform"] = "snapped"
-    """STAR, CaST-Bench and own data: put annotated frames on the grid, or leave it uniform."""
+    """Where only some frames are annotated: put these on the grid, or leave it uniform."""
     num_frames: int = NUM_FRAMES
     """Frames of the grid."""
     limit: int | None = None
     """Only the first so many questions of each split, in the order of the source."""
     strict: bool = False
-    """VidOR: skip the questions of a video for one odd box or relation in its annotation, which is else left out."""
+    """Skip the questions of a video for one odd box or relation in its annotation, which is else left out; STAR and own
+    data know no such."""
 
     def __post_init__(self) -> None:
         source = self.source

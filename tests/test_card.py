@@ -32,8 +32,12 @@ from cotasks.sample import DATA_DIR
 from tests.hub_server import Hub
 from tests.test_schema import field_docs
 
-CONFIGS = [config for config, row in CATALOG.items() if row.about is None and config != "castbench"]
-"""Those that the sample's source files can be built as: all but own data and CaST-Bench."""
+CONFIGS = [
+    config
+    for config, row in CATALOG.items()
+    if all(Path(DATA_DIR, name.format(split=split)).exists() for name in row.questions for split in ("train", "val"))
+]
+"""Those that the sample's source files can be built as."""
 TEMPLATE = card.TEMPLATE.read_text(encoding="utf-8")
 
 
@@ -51,6 +55,10 @@ def rows_of(text: str, header: str) -> list[list[str]]:
     lines = text[text.index(header) :].splitlines()[2:]
     table = lines[: next((n for n, line in enumerate(lines) if not line.startswith("|")), len(lines))]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_card_of_the_tree_is_the_template() -> None:
+    assert (Path(__file__).parents[1] / "dataset_card.md").read_text(encoding="utf-8") == TEMPLATE
 
 
 def test_the_counts_are_those_of_the_data(built: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_row_is_whole(config: str) -> None:
     assert row.types is None or KNOWN[row.types.source] is row.types
     for file in row.files:
         assert any(file.path.startswith(start) for start in row.pages), file.path
-    needed = [name.format(split=split) for name in row.questions for split in ("train", "val", "test")]
+    needed = [name.format(split=split) for name in row.questions for split in row.split_names.values()]
     published = {file.path for file in row.files}
     assert row.folder is not None or row.about is not None or set(needed) <= published
 
@@ -70,6 +70,21 @@ def test_no_source_is_named_where_all_are_built() -> None:
     for path in paths:
         code = re.sub(r'""".*?"""', "", path.read_text(encoding="utf-8"), flags=re.S)
         assert not named.search(code), f"{path}: {named.search(code)}"
+
+
+@pytest.mark.parametrize("config", ["perception_test", "pvsg", "vstar"])
+def test_a_source_is_its_reader_and_its_row(config: str) -> None:
+    """Beside these, and a converter of the same name where there is one, no file of the package names it."""
+    named = re.compile(rf"""["'/]{config}\b|\b{config}\.[a-z]""")
+    may = {f"builders/readers/{config}.py", "builders/readers/catalog.py", "cotasks/convert/table.py"}
+    for path in [*(ROOT / "builders").rglob("*.py"), *(ROOT / "cotasks").rglob("*.py")]:
+        relative = path.relative_to(ROOT).as_posix()
+        if relative not in may | {f"cotasks/convert/{config}.py"}:
+            code = re.sub(r'""".*?"""', "", path.read_text(encoding="utf-8"), flags=re.S)
+            assert not named.search(code), f"{relative}: {named.search(code)}"
+    row = CATALOG[config]
+    assert f"`{config}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"| {row.title} (" in (ROOT / "dataset_card.md").read_text(encoding="utf-8")
 
 
 # A source that nobody listed

@@ -291,7 +291,7 @@ def test_nothing_detected_is_an_empty_scene(tmp_path: Path) -> None:
 
 
 def test_formats_and_names() -> None:
-    assert list(FORMATS) == ["coco-video", "mot", "cvat", "label-studio", "supervision"]
+    assert list(FORMATS) == ["coco-video", "mot", "cvat", "label-studio", "supervision", "vidvrd", "pvsg"]
     with pytest.raises(InputError, match="format 'voc'; expected one of coco-video"):
         convert("voc", Path("a"), Path("a.jsonl"))
     with pytest.raises(InputError, match=r"expected a file name that ends with \.jsonl"):

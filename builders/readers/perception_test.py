@@ -228,7 +228,8 @@ def _question(item: Any, kind: str, labels: Mapping[Any, str], video_id: str, na
     with counted_as(FAULT):
         text = check.text(item.get("question"), f"{place}: question")
     area, reasoning = (_one_of(item, key, known, place) for key, known in (("area", AREAS), ("reasoning", REASONINGS)))
-    choices, index, tids = (), -1, None
+    choices: tuple[str, ...] = ()
+    index, tids = -1, None
     if kind == "mc":
         choices, index = _options(item, place)
         answer = choices[index]

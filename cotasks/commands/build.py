@@ -84,7 +84,7 @@ def build(
     grid: Annotated[
         str,
         typer.Option(
-            help="STAR, CaST-Bench, own data: snapped (annotated frames on the grid) or uniform.", rich_help_panel=STEPS
+            help="Sparse annotation: snapped (annotated frames on the grid) or uniform.", rich_help_panel=STEPS
         ),
     ] = "snapped",
     num_frames: Annotated[int, typer.Option(help="Frames of the grid.", rich_help_panel=STEPS)] = 64,
@@ -97,7 +97,7 @@ def build(
         bool,
         typer.Option(
             "--strict",
-            help="VidOR: skip a video for one odd box or relation, which is else left out.",
+            help="Skip a video for one odd box or relation, which is else left out (not STAR, own data).",
             rich_help_panel=DATA,
         ),
     ] = False,

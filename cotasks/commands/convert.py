@@ -15,10 +15,14 @@ def convert(
     form: Annotated[
         str,
         typer.Argument(
-            metavar="FORMAT", help="coco-video, mot, cvat, label-studio or supervision.", show_default=False
+            metavar="FORMAT",
+            help="coco-video, mot, cvat, label-studio, supervision, vidvrd (VidOR too) or pvsg.",
+            show_default=False,
         ),
     ],
-    file: Annotated[Path, typer.Argument(help="Annotation in that format.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="Annotation in that format; for vidvrd a folder or zip too.", show_default=False)
+    ],
     out: Annotated[Path, typer.Argument(help="File to write, .jsonl or .jsonl.gz.", show_default=False)],
     video: Annotated[str | None, typer.Option(help="Path of the video below the video folder.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second of the video.")] = None,
@@ -39,6 +43,7 @@ def convert(
         raise InputError(f"size is {size!r}; expected WIDTHxHEIGHT, such as 640x480")
     width, height = (int(numbers[1]), int(numbers[2])) if numbers is not None else (None, None)
     found = convert_file(form, file, out, Told(video, fps, frame_count, width, height, category))
-    entities, boxes = (sum(len(getattr(v, name)) for v in found.videos) for name in ("entities", "boxes"))
+    counts = {name: sum(len(getattr(v, name)) for v in found.videos) for name in ("entities", "boxes", "relations")}
+    said = ", ".join(f"{name}: {count}" for name, count in counts.items() if count or name != "relations")
     left_out = "".join(f"; left out {count} {what}" for what, count in found.left_out.items())
-    print(f"Wrote {out}: videos: {len(found.videos)}, entities: {entities}, boxes: {boxes}{left_out}")
+    print(f"Wrote {out}: videos: {len(found.videos)}, {said}{left_out}")

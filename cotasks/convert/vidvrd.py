@@ -71,9 +71,11 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
 def _video(raw: Any, place: str, told: Told, found: Converted) -> Draft:
     video_id = member(raw, "video_id", str, place, "the video's id")
     path = member(raw, "video_path", str, place, "the video's path") if "video_path" in raw else f"{video_id}.mp4"
-    size = {name: check.count(raw.get(name), f"{place}: {name}") for name in ("frame_count", "width", "height")}
+    count, width, height = (
+        check.count(raw.get(name), f"{place}: {name}") for name in ("frame_count", "width", "height")
+    )
     fps = check.positive(raw.get("fps"), f"{place}: fps")
-    draft = told_or(told, Draft(path, fps, place=place, left_out=found.left_out, **size))
+    draft = told_or(told, Draft(path, fps, count, width, height, place, found.left_out))
     for number, item in enumerate(member(raw, "subject/objects", list, place, "a list")):
         where = f"{place}: subject/objects[{number}]"
         tid = check.whole(member(item, "tid", int, where, "a whole number from 0"), f"{where}: tid")
@@ -133,13 +135,16 @@ def _relation(draft: Draft, item: Any, place: str) -> OwnRelation:
     """Raises InputError, whose reason is counted, where a relation is odd."""
     if not isinstance(item, Mapping):
         raise InputError(f"{place} is {shorten(item)}; expected an object", "malformed relation")
-    ends = item.get("subject_tid"), item.get("object_tid")
-    begin, end = item.get("begin_fid"), item.get("end_fid")
-    if any(type(value) is not int for value in (*ends, begin, end)):
+    keys = ("subject_tid", "object_tid", "begin_fid", "end_fid")
+    numbers: list[Any] = [item.get(key) for key in keys]
+    subject, target, begin, end = numbers
+    if any(type(value) is not int for value in numbers):
         expected = "whole subject_tid, object_tid, begin_fid and end_fid"
         raise InputError(f"{place} is {shorten(item, 200)}; expected {expected}", "malformed relation")
-    if any(tid not in draft.entities for tid in ends):
-        raise InputError(f"{place}: tids {[*ends]}; expected those of objects", "relation of a tid without an object")
+    if subject not in draft.entities or target not in draft.entities:
+        raise InputError(
+            f"{place}: tids {numbers[:2]}; expected those of objects", "relation of a tid without an object"
+        )
     if not 0 <= begin < end or (draft.frame_count is not None and end > draft.frame_count):
         expected = f"0 <= begin_fid < end_fid <= frame_count, {draft.frame_count}"
         raise InputError(
@@ -149,4 +154,4 @@ def _relation(draft: Draft, item: Any, place: str) -> OwnRelation:
         predicate = check.name(item.get("predicate"), f"{place}: predicate")
     except InputError as error:
         raise InputError(str(error), "malformed relation") from None
-    return OwnRelation(ends[0], predicate, ends[1], frames=(begin, end), spatial=predicate in SPATIAL)
+    return OwnRelation(subject, predicate, target, frames=(begin, end), spatial=predicate in SPATIAL)
