@@ -19,6 +19,7 @@ from cotasks.commands.check import check
 from cotasks.commands.convert import convert
 from cotasks.commands.demo import demo
 from cotasks.commands.generate import generate
+from cotasks.commands.import_ import import_
 from cotasks.commands.info import info
 from cotasks.commands.judge import judge
 from cotasks.commands.predict import predict
@@ -34,7 +35,7 @@ from cotasks.words.plain import printable
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
     "Data": (convert, build, check, show, audit, push),
-    "Models": (generate, predict, study),
+    "Models": (generate, predict, import_, study),
     "Scores": (judge, report, steps),
 }
 """Panel of `cotasks --help` -> its commands."""
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(common.takes_common_options(command))
+        app.command(command.__name__.strip("_"), rich_help_panel=panel)(common.takes_common_options(command))
 
 
 def _print_version(value: bool) -> None:

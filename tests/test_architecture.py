@@ -18,7 +18,7 @@ FLOORS = (
     ("builders.readers",),
     ("builders", "evidence", "look", "prompts"),
     ("runs", "training"),
-    ("", "generate", "judge"),
+    ("", "generate", "imports", "judge"),
     ("builders.publish", "metrics", "predict"),
     ("audit", "report", "step_scores"),
     ("demo", "studies"),

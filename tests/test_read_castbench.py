@@ -160,7 +160,7 @@ def test_a_file_that_is_none_is_named(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"castbench_hf\.jsonl:2: \[1\]; expected an object"):
         built(source, tmp_path / "built")
     path.unlink()
-    with pytest.raises(InputError, match="no such file; get it from https://huggingface.co/datasets/wovenbytoyota"):
+    with pytest.raises(InputError, match=r"no such file; get it from https://huggingface\.co/datasets/wovenbytoyota"):
         built(source, tmp_path / "built")
 
 

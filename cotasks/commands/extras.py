@@ -18,6 +18,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "judge": {"openai": "openai"},
     "report": {"jinja2": "jinja2", "matplotlib": "matplotlib", "scipy": "scipy"},
     "wups": {"nltk": "nltk"},
+    "sheets": {"openpyxl": "openpyxl"},
     "train": {"peft": "peft", "trl": "trl"},
 }
 """Extra -> {module: package} that it brings, but for those of other extras."""

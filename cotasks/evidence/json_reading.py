@@ -154,9 +154,9 @@ def _name(node: Object) -> str:
     for key, value in node.pairs:
         plain = plain_key(key)
         is_name = kind_of(key, 2) == "name" or plain in _NAMES
-        if is_name and isinstance(value, Scalar) and not value.is_absent and not value.is_cut:
-            if read_seconds(value.text) is None and _box(value) is None:
-                names.setdefault(plain in _WEAK_NAMES, " ".join(value.text.split()))
+        is_name = is_name and isinstance(value, Scalar) and not value.is_absent and not value.is_cut
+        if is_name and isinstance(value, Scalar) and read_seconds(value.text) is None and _box(value) is None:
+            names.setdefault(plain in _WEAK_NAMES, " ".join(value.text.split()))
     return names.get(False) or names.get(True, "")
 
 

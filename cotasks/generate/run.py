@@ -35,13 +35,14 @@ from cotasks.generate.progress import RunProgress, Standing, run_progress
 from cotasks.generate.sampling import GREEDY, Sampling
 from cotasks.generate.server.model import ServedModel, ServerOptions, connect
 from cotasks.generate.settings import model_settings, run_settings
-from cotasks.generate.work import Work, read_work, write_questions
+from cotasks.generate.work import Work, read_work
 from cotasks.models.load import DEFAULT_LOADING, NOTES, Loading, Model, check_template, load_model
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.view import Predictions
 from cotasks.records.dataset import Records
 from cotasks.runs.folder import Appender, settle
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
+from cotasks.runs.questions import write_questions
 from cotasks.tools.stopping import stop_signal
 
 Answers = Callable[[Iterator[Sequence[int]], Callable[[], bool]], Iterator[Outcome]]

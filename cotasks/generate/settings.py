@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from cotasks.generate.sampling import Sampling
 from cotasks.models.families import FAMILIES, Family, Limits
 from cotasks.models.load import Model, versions
 from cotasks.prompts.condition import Condition, condition_settings, read_condition
-from cotasks.records.dataset import SAMPLE, Records
+from cotasks.records.dataset import Records
+from cotasks.runs.questions import dataset_settings
 from cotasks.video.check import check_mode
 
 
@@ -27,14 +27,7 @@ def run_settings(
     """What `run.json` holds of that which shapes an answer, whatever the model. Raises InputError where `video_check`
     is unknown."""
     return {
-        "dataset": {
-            "name": os.path.normpath(records.dataset),
-            "config": records.config,
-            "split": records.split,
-            "limit": records.limit,
-            "fingerprint": records.fingerprint,
-            "videos": str(video_folder.resolve()) if video_folder is not None and records.dataset != SAMPLE else None,
-        },
+        "dataset": dataset_settings(records, video_folder),
         "conditions": {c.name: condition_settings(c) for c in conditions},
         "max_new_tokens": sampling.max_new_tokens,
         "video_check": check_mode(video_check),

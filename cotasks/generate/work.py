@@ -1,4 +1,4 @@
-"""What is left to ask: the keys of a run folder, its questions, and who of the processes asks what."""
+"""What is left to ask: the keys of a run folder, and who of the processes asks what."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from cotasks.generate.processes import Tally
 from cotasks.prompts.condition import Condition
 from cotasks.records.dataset import Records
-from cotasks.records.schema import FEATURES
-from cotasks.runs.folder import ORIGIN_FIELDS, QUESTION_FIELDS, Key, read_keyed
+from cotasks.runs.folder import Key, read_keyed
 from cotasks.runs.run import Row
-from cotasks.tools.files import dump_jsonl
 
 
 @dataclass
@@ -76,21 +73,3 @@ def read_work(
     video_of = dict(zip(records.ids, records.video_ids, strict=True))
     left = Counter(video_of[record_id] for record_id, _, _ in wanted - done - failed.keys())
     return Work(wanted, done, failed, videos, plan, left)
-
-
-def write_questions(path: Path, records: Records) -> None:
-    """Write `questions.jsonl`, whole or not at all; a resumed run has the same questions."""
-    if path.exists():
-        return
-    rows = records.rows.select_columns([*QUESTION_FIELDS, "source", "frame_localization"])
-    dump_jsonl(path, map(_question, rows))
-
-
-def _question(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of `questions.jsonl`; of step 1 it holds where it came from."""
-    localization = row.pop("frame_localization")
-    labels = FEATURES["frame_localization"]
-    return row | {
-        name: value if isinstance(value := localization[name], bool) else labels[name].int2str(value)
-        for name in ORIGIN_FIELDS
-    }
