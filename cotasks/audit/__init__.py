@@ -13,9 +13,13 @@
     splits       split -> {fingerprint, records, videos, used_answer,
                  sources, categories, question_types, span_origins, entity_origins ({name: records}),
                  origins [{category, span_origin, entity_origin, records}],
+                 localizes [{span_origin, entity_origin, records, grid_share, entity_share (of each mean and
+                 quantiles; null where no scene has entities), everything}]: what step 1 keeps,
                  sizes {name: mean, quantiles, total, histogram {edges, counts}}; `counts.SIZES` says of what,
                  entity_categories [{name, scene, steps, records}], predicates {a3, a4: the same},
                  boxes: as `counts.BoxCounts`}
+    localization {spans (whose), and the fields of `localization.compare`} of each split with human spans, where asked
+                 for; else null
     leakage      flat rows as `chance.Leakage.rows` describes them; `leakage` defines the measures
 
 The same data set gives the same bytes.
@@ -29,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from cotasks.errors import InputError, MissingExtra, shorten
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from cotasks.audit.chance import Leakage
     from cotasks.audit.counts import BoxCounts, SplitCounts
     from cotasks.records.dataset import Records
+    from cotasks.records.schema import Span
     from cotasks.words.types import Kind
 
 FORMAT = 1
@@ -62,6 +68,7 @@ def audit(
     out: Path,
     config: str | None = None,
     on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+    spans: Mapping[str, Sequence[Span]] | str | None = None,
 ) -> AuditPaths:
     """Audit a data set: write `<out>/audit.json`, `<out>/audit.md` and the plots that it shows.
 
@@ -70,6 +77,8 @@ def audit(
         out: folder to write to; made where it is missing.
         config: which of the data set's configs; by default its default.
         on_progress: called with (split, records done, records in all).
+        spans: record id -> spans that a model proposed, or `lexical` for those of question words: held against
+            people's, see `cotasks.audit.localization`.
 
     Memory does not grow with the size of records: a video's are held at a time.
 
@@ -85,7 +94,7 @@ def audit(
 
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; expected a folder to write to")
-    summary = summarise(dataset, config, on_progress)
+    summary = summarise(dataset, config, on_progress, spans)
     pictures = plots.draw(summary, out)
     paths = AuditPaths(out / "audit.json", out / "audit.md", tuple(pictures))
     with whole_file(paths.summary) as part:
@@ -99,6 +108,7 @@ def summarise(
     dataset: str,
     config: str | None = None,
     on_progress: Callable[[str, int, int], None] = lambda split, done, total: None,
+    spans: Mapping[str, Sequence[Span]] | str | None = None,
 ) -> dict[str, Any]:
     """The content of `audit.json`; arguments and errors as of `audit`."""
     from cotasks.audit import chance, counts
@@ -111,6 +121,7 @@ def summarise(
         found[records.split] = counts.SplitCounts()
         for table in counts.video_tables(records.rows):
             counts.add_video(found[records.split], table)
+    compared = None if spans is None else compare_spans(loaded, spans)
     leakage = measure_leakage(loaded, found, on_progress)
     kinds = {kind for counted in found.values() for kind in counted.kinds}
     skipped, warnings = read_skipped(dataset, config, {r.split: len(r) for r in loaded})
@@ -131,8 +142,31 @@ def summarise(
         "types": _types(kinds),
         "skipped": skipped,
         "splits": {r.split: {"fingerprint": r.fingerprint, **_split_summary(found[r.split], kinds)} for r in loaded},
+        "localization": compared,
         "leakage": leakage.rows(),
     }
+
+
+def compare_spans(loaded: Sequence[Records], spans: Mapping[str, Sequence[Span]] | str) -> dict[str, Any]:
+    """Split -> how its spans compare; of the splits whose records have human spans.
+
+    Raises InputError where none has, or nothing is proposed for any of them.
+    """
+    from cotasks.audit.localization import LEXICAL, by_spans, by_words, compare
+
+    propose = by_words if isinstance(spans, str) else by_spans(spans)
+    compared: dict[str, Any] = {}
+    faults = []
+    for records in loaded:
+        try:
+            found = compare(records, propose)
+        except InputError as error:
+            faults.append(error)
+        else:
+            compared[records.split] = {"spans": LEXICAL if isinstance(spans, str) else "proposed", **found}
+    if not compared:
+        raise faults[-1]
+    return compared
 
 
 def measure_leakage(
@@ -212,11 +246,32 @@ def _split_summary(found: SplitCounts, kinds: Collection[Kind]) -> dict[str, Any
         "used_answer": found.used_answer,
         **labels,
         "origins": origins,
+        "localizes": _localizes(found),
         "sizes": {name: summarise_sizes(arrays) for name, arrays in found.sizes.items()},
         "entity_categories": _name_rows(found.entity_categories),
         "predicates": {step: _name_rows(counters) for step, counters in found.predicates.items()},
         "boxes": _box_summary(found.boxes),
     }
+
+
+def _localizes(found: SplitCounts) -> list[dict[str, Any]]:
+    from cotasks.audit.counts import summarise_shares
+    from cotasks.records.schema import ORIGINS
+
+    rows = []
+    for pair in sorted(found.kept, key=lambda pair: tuple(map(ORIGINS.index, pair))):
+        grid, entities = (np.array(values) for values in zip(*found.kept[pair], strict=True))
+        rows.append(
+            {
+                "span_origin": pair[0],
+                "entity_origin": pair[1],
+                "records": len(grid),
+                "grid_share": summarise_shares(grid),
+                "entity_share": summarise_shares(entities),
+                "everything": int(((grid == 1) & ((entities == 1) | np.isnan(entities))).sum()),
+            }
+        )
+    return rows
 
 
 def _name_rows(counters: Mapping[str, Counter[str]]) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ FROZEN_FRAMES = 8
 """As many boxes of an entity as a prompt shows by default."""
 MOST_EXAMPLES = 10
 """Examples kept of each kind of odd box."""
+QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 BINS = 24
 """Bins of a histogram, at most."""
 
@@ -97,6 +98,9 @@ class SplitCounts:
     """Records of each source, category and type."""
     origins: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """(group, category, span origin, entity origin) -> records."""
+    kept: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+    """(span origin, entity origin) -> of each record, what step 1 keeps: (share of the grid's frames, share of the
+    scene's entities; nan where it has none)."""
     sizes: dict[str, list[Ints]] = field(default_factory=lambda: {name: [] for name in SIZES})
     """Arrays over records, in order."""
     entity_categories: dict[str, Counter[str]] = field(
@@ -156,6 +160,13 @@ def add_video(counts: SplitCounts, table: pa.Table) -> None:
     }
     for name, values in sizes.items():
         counts.sizes[name].append(values)
+
+    with np.errstate(invalid="ignore"):
+        shares = sizes["a1_frames"] / sizes["grid_frames"], sizes["a1_entities"] / sizes["scene_entities"]
+    for span, entity, grid_share, entity_share in zip(
+        labels["span_origins"], labels["entity_origins"], *shares, strict=True
+    ):
+        counts.kept.setdefault((span, entity), []).append((float(grid_share), float(entity_share)))
 
     entities = _items(scene.field("entities"))
     pairs = dict(zip(entities.field("tid").to_pylist(), entities.field("category").to_pylist(), strict=True))
@@ -285,13 +296,24 @@ def light_records(table: pa.Table) -> list[Record]:
     ]
 
 
+def summarise_shares(values: Sequence[float] | npt.NDArray[np.float64]) -> dict[str, float] | None:
+    """Mean and quantiles (nearest rank below) of shares; None where all are nan."""
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    if not len(known):
+        return None
+    return {
+        "mean": float(known.mean()),
+        **{name: float(np.quantile(known, q, method="lower")) for name, q in QUANTILES.items()},
+    }
+
+
 def summarise_sizes(arrays: Sequence[Ints]) -> dict[str, Any]:
     """Mean, quantiles (nearest rank below) and histogram of whole numbers; `counts[i]` counts the values v with
     edges[i] <= v < edges[i + 1].
     """
     values = np.concatenate(arrays)
-    shares = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
-    quantiles = {name: int(np.quantile(values, q, method="lower")) for name, q in shares.items()}
+    quantiles = {name: int(np.quantile(values, q, method="lower")) for name, q in QUANTILES.items()}
     width = max(1, -(-(int(values.max()) + 1) // BINS))
     edges = np.arange(0, int(values.max()) + width + 1, width)
     histogram, _ = np.histogram(values, edges)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cotasks.audit.counts import FROZEN_FRAMES, MOST_EXAMPLES, OUTSIDE_PIXELS, SIZES, TINY_SHARE
+from cotasks.audit.explanations import DEFINITIONS, HOW_TO_READ
 from cotasks.audit.leakage import CONDITIONS, NAMED, QUESTION
+from cotasks.audit.localization import LEXICAL, beats_whole
 from cotasks.pages.markdown import escape, table
 from cotasks.records.schema import ORIGINS
 from cotasks.words.types import type_title
@@ -18,60 +20,6 @@ MOST_NAMES = 20
 """Categories and predicates that the page lists; `audit.json` has all."""
 NAMED_CONDITIONS = (QUESTION, "cotasks", "cotasks-12", "cotasks-34", "cotasks without actions")
 """Conditions of the page's last table; `audit.json` has all."""
-
-HOW_TO_READ = """\
-## How to read the leakage
-
-A step that is true can still give the answer away: "how many dogs are there" is answered by a list that names `dog
-1` to `dog 3`. The tables compare each condition's context with the reference answers, word by word and without any
-model.
-
-- **Readable** is the share of questions whose reference answer, its head word or its number stands in the context.
-- **Chance** is the same share for the answers of other questions: each context is held against the answers of all
-  questions of its split and question type that are about other videos, and the mean is taken. It is what randomly
-  permuted answers would give on average; nothing is drawn.
-- **Excess** is readable minus chance, in percentage points, with its 95% interval over videos: what the context
-  holds of *its own* question's answer. Compare conditions by their excess, and read it against that of the
-  question's own text.
-- **New** is the share readable in the context and not in the question itself, minus its own chance.
-- For multiple choice, **wrong options** is the share of the wrong options of the same questions that can be read
-  off, and **margin** is readable minus it: by how much reading alone sets the right option apart.
-
-A high excess says that a model could gain by reading instead of watching. It does not say that one did: compare
-`cotasks` with `blind-cotasks` in a run for that. A low excess is a lower bound, since words are compared by form,
-and a model also infers: "guitar" and "play" in a context make "perform" likely, and neither is that word.
-"""
-
-DEFINITIONS = """\
-### Definitions
-
-- **Words**: lower case, without punctuation and articles, numerals as words (`answers.normalise`), then folded:
-  "holds", "holding" and "held" are "hold", "babies" is "baby". The context's layout is not read: titles, times,
-  frame numbers, coordinates, "none".
-- **Whole answer**: all words of a reference, in a row, within one entity name or one triple. A reference that is
-  only a number counts where its number can be read off.
-- **Head word**: where the question asks for an action (why, how, what ... do, what happens), the first word of the
-  reference that is no function word, colour, size or number; else the last such word before the next function word.
-  It stands anywhere in the context. Over questions that have one.
-- **Number**: what the reference begins with ("two", "3 dogs") is the number of entities of some category, counted
-  by their names or by the highest number in one ("adult 3"), or the number asked for, below. Over questions that
-  have one.
-- **Number of what is asked for**: over questions "how many X" where the word table of lexical step 1 ties X to
-  annotated categories of the video: the entities of these categories together are as many as the answer says. This
-  is also the accuracy of always answering with that count.
-- **A related name**: looser. The reference stands, by the same word table, for a predicate (where an action is
-  asked for) or a category (else) that the context names: "puppy" for `dog`. Over questions whose reference stands
-  for any.
-- **Named most**: accuracy of always answering with the category, or with the predicate, that the context names most
-  often (exact match in normal form; either side of a "/" will do). Multiple choice: of always choosing the option
-  of whose words, function words aside, the largest share is in the context, then the one whose words are named most
-  often on average; chance is one in the number of options. Among equals the accuracy is the expected one of a
-  random choice.
-- **Question's own text** stands in place of a context, without options. **Without actions** leaves out STAR's
-  action triples, which often name the question's verb and answer.
-- Where there are several references, any of them counts. Intervals are those of the report: percentile bootstrap
-  over videos, Student's below 20 videos.
-"""
 
 
 def render(summary: Row, pictures: Sequence[str]) -> str:
@@ -88,6 +36,8 @@ def render(summary: Row, pictures: Sequence[str]) -> str:
     splits = summary["splits"]
     titles = {row["name"]: type_title(row["group"], row["name"]) for row in summary["types"]}
     parts += ["## Records", *_records(summary, titles), *_pictures(pictures, "counts")]
+    if summary["localization"] is not None:
+        parts += _compared(summary["localization"])
     parts += ["## Sizes", *_sizes(splits), *_pictures(pictures, "sizes")]
     parts += ["## Names", *_names(splits), *_pictures(pictures, "names")]
     parts += ["## Boxes", *_boxes(splits), *_pictures(pictures, "boxes")]
@@ -177,6 +127,7 @@ def _records(summary: Row, titles: Mapping[str, str]) -> Iterator[str]:
         ([*map(escape, place), *(_count(crossed.get((split, *place), 0)) for split in splits)] for place in places),
         text_columns=3,
     )
+    yield from _localizes(splits)
     yield "### Skipped questions"
     if summary["skipped"] is None:
         yield "Not known: `build.json` and `skipped.jsonl` lie in a built folder only."
@@ -187,6 +138,68 @@ def _records(summary: Row, titles: Mapping[str, str]) -> Iterator[str]:
         rows.append([split, "records", _count(found["records"])])
         rows += [[split, f"skipped: {escape(reason)}", _count(n)] for reason, n in found["reasons"].items()]
     yield table(["Split", "", "Number"], rows, text_columns=2)
+
+
+def _localizes(splits: Mapping[str, Row]) -> Iterator[str]:
+    """What step 1 keeps."""
+    yield (
+        "What step 1 keeps of the grid's frames and of the scene's entities (%): mean, and in brackets 5%, median and "
+        "95% of the records. *Everything*: records that keep all of both, whose step 1 chooses nothing:"
+    )
+    yield table(
+        ["Split", "Spans", "Entities", "Records", "Frames kept", "Entities kept", "Everything"],
+        (
+            [
+                split,
+                row["span_origin"],
+                row["entity_origin"],
+                _count(row["records"]),
+                *(_shares(row[name]) for name in ("grid_share", "entity_share")),
+                _of(row["everything"], row["records"]),
+            ]
+            for split, found in splits.items()
+            for row in found["localizes"]
+        ),
+        text_columns=3,
+    )
+
+
+def _shares(found: Row | None) -> str:
+    """`22.3 [3.1, 14.1, 71.9]`"""
+    if found is None:
+        return NOTHING
+    return f"{_percent(found['mean'])} [{', '.join(_percent(found[name]) for name in ('p5', 'median', 'p95'))}]"
+
+
+def _compared(comparison: Mapping[str, Row]) -> Iterator[str]:
+    """Spans against the whole clip."""
+    titles = {"f1": "F1", "iou": "IoU", "iop": "IoP"}
+    yield "## Spans against those of people"
+    for split, found in comparison.items():
+        whose = "question words" if found["spans"] == LEXICAL else "the proposals"
+        verdict = "are nearer to people's than the whole clip is"
+        if not beats_whole(found):
+            verdict = "have not been shown to be nearer to people's than the whole clip is: leave them out"
+        yield (
+            f"{split}: spans of {whose} {verdict}. People marked {_count(found['marked'])} questions "
+            f"({_count(found['marked_with_answer'])} of them having seen the answer); "
+            f"{_of(found['proposed'], found['marked'])} have a proposal and are compared, frame by frame of the grid "
+            "(%):"
+        )
+        yield table(
+            ["Questions", "Measure", "Number", "Grid kept", "Proposal", "Whole clip", "Difference"],
+            (
+                [
+                    escape(row["category"]),
+                    titles[row["measure"]],
+                    _count(row["questions"]),
+                    *(_percent(row[name]) for name in ("kept", "proposal", "whole")),
+                    _difference({**row, "difference_low": row["low"], "difference_high": row["high"]}, "difference"),
+                ]
+                for row in found["rows"]
+            ),
+            text_columns=2,
+        )
 
 
 def _sizes(splits: Mapping[str, Row]) -> Iterator[str]:

@@ -51,6 +51,15 @@ def predict(
             rich_help_panel=PROMPT,
         ),
     ] = False,
+    marks: Annotated[
+        bool,
+        typer.Option(
+            "--marks",
+            help="Outline and number the annotated things on the frames, and ask for numbers; with --steps 1, so that "
+            "A1 names instances.",
+            rich_help_panel=PROMPT,
+        ),
+    ] = False,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -76,10 +85,11 @@ def predict(
     `load_dataset` reads; with step 1 also RUN/localization.jsonl, which `cotasks build --localization` takes. The same
     command goes on where it was interrupted. Ends with exit code 1 if anything failed.
 
-    A1 for NExT-QA as in the paper, with Qwen2.5-VL-72B behind vLLM: build once with lexical A1, then
-    `cotasks predict built --steps 1 --with-answer --model Qwen/Qwen2.5-VL-72B-Instruct --backend server
+    A1 for a paper, with Qwen2.5-VL-72B behind vLLM: build once with lexical A1, then
+    `cotasks predict built --steps 1 --marks --model Qwen/Qwen2.5-VL-72B-Instruct --backend server
     --base-url http://localhost:8000/v1 --videos NExTVideo --run a1`, and build again with
-    `--localization a1/localization.jsonl`.
+    `--localization a1/localization.jsonl`. With --with-answer too, it is as the paper made it: it saw the answer, and
+    the records, the audit and every report say so. See examples/serving.md.
     """
     require(*options.extras())
     from cotasks.generate.sampling import Sampling
@@ -98,6 +108,7 @@ def predict(
         steps=chosen,
         given=given,
         with_answer=with_answer,
+        marks=marks,
         predictions=predictions,
         boxes_per_entity=boxes,
         num_frames=num_frames,

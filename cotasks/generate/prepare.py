@@ -12,11 +12,12 @@ import numpy as np
 from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.ahead import Waited
 from cotasks.generate.sampling import Sampling
+from cotasks.look.marks import draw_marks
 from cotasks.models.families import Family, Limits, frame_size
 from cotasks.models.tensors import Clip, clip_range
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import Prompt, build_prompt
-from cotasks.prompts.size import shown_size
+from cotasks.prompts.size import shown_size, source_size
 from cotasks.prompts.view import Predictions, shown_frames
 from cotasks.records.boxes import Size
 from cotasks.records.dataset import Records
@@ -169,12 +170,15 @@ def prepare_video(
         path, wanted = _in_file(record, prompt, videos)
         if place not in pixels:
             pixels[place] = _read(path, sorted(indices[place]), size)
-        same = (place, tuple(numbers), record.clip, record.fps, record.frame_count)
+        tracks = record.scene.entity_tracking if prompt.marks else ()
+        same = (place, tuple(numbers), record.clip, record.fps, record.frame_count, prompt.marks, tracks)
         try:
             if same not in clips:
                 # where not all frames can be read, some records of the video may still have theirs
                 there, images = pixels[place] or (wanted, read_frames(path, wanted, size))
                 images = images if there == wanted else images[np.searchsorted(there, wanted)]
+                if prompt.marks:
+                    images = draw_marks(images, numbers, record.scene, prompt.marks, source_size(record, videos))
                 clips[same] = _clip(record, numbers, images)
         except Exception as error:
             stop_at_environment_fault(error, path)

@@ -15,7 +15,8 @@ told of it.
 The folder, written at the end from what the run folder holds: see `cotasks.runs.predictions`; and, of step 1, the lines
 that `cotasks build --localization FILE` takes:
 
-localization.jsonl   {id, model, used_answer, spans [[start, end]] in seconds of the file, entities [name], raw}
+localization.jsonl   {id, model, used_answer, spans [[start, end]] in seconds of the file, entities [name, or tid where
+                     the model was shown marks], raw}
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ from cotasks.models.families import frame_size
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import step_context
 from cotasks.prompts.size import source_size
-from cotasks.prompts.view import view
+from cotasks.prompts.view import shown_frames, view
 from cotasks.records.dataset import Records
 from cotasks.records.schema import Record
 from cotasks.records.videos import Videos, videos_of
 from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.runs.predictions import PredictionsFolder, load_predictions, prediction_row, write_predictions
 from cotasks.steps import temporal_relations
-from cotasks.steps.context import Parsed, StepContext
+from cotasks.steps.context import Parsed, StepContext, entity_names
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
+from cotasks.steps.marks import Marks, marks_of, proposed_entities
 from cotasks.steps.naming import open_context
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.steps.table import STEPS, read_step
@@ -111,6 +113,7 @@ def predict(
     steps: Sequence[int] = (1, 2, 3, 4),
     given: str = "own",
     with_answer: bool = False,
+    marks: bool = False,
     predictions: str | Path | None = None,
     boxes_per_entity: int = BOXES_PER_ENTITY,
     num_frames: int | None = None,
@@ -131,6 +134,8 @@ def predict(
             record.
         with_answer: show the reference answer below the question; for step 1 alone, where it makes A1 for a build
             (which then says `used_answer`).
+        marks: outline and number the annotated things on the frames shown, and ask for numbers; for step 1 alone, so
+            that it names instances. See `cotasks.steps.marks`.
         predictions: a folder of an earlier call, whose steps are told where `steps` leaves them out.
         boxes_per_entity: at most so many boxes an entity are told, and asked for, in step 2.
         num_frames: frames shown and spoken of; by default the whole grid.
@@ -150,6 +155,8 @@ def predict(
         raise InputError(f"boxes_per_entity {boxes_per_entity}; expected 1 or more")
     if with_answer and steps != (1,):
         raise InputError(f"with_answer for steps {steps}; expected step 1 alone, which a build takes")
+    if marks and steps != (1,):
+        raise InputError(f"marks for steps {steps}; expected step 1 alone, which a build takes")
     if sampling.num_samples > 1:
         raise InputError(f"{sampling.num_samples} samples a prompt; expected one text a step")
     missing = [step for step in range(1, steps[-1]) if step not in steps]
@@ -171,6 +178,7 @@ def predict(
             boxes_per_entity=boxes_per_entity,
             asks=step,
             tells_answer=with_answer,
+            marks=marks,
         )
         for step in steps
     ]
@@ -229,6 +237,7 @@ class Said:
         self.folder, self.conditions, self.given, self.videos = folder, conditions, given, videos
         self.earlier, self.taken = earlier, taken
         self.with_answer = any(condition.tells_answer for condition in conditions)
+        self.marked = any(condition.marks for condition in conditions)
         self.model: Model | ServedModel | None = None
         self.texts: dict[str, dict[int, str]] = {}
         """Record id -> step -> text."""
@@ -242,6 +251,7 @@ class Said:
         """What `run.json` says of it."""
         asked = {condition.asks for condition in self.conditions if condition.asks}
         settings = {"steps": sorted(asked.union(self.taken)), "given": self.given, "with_answer": self.with_answer}
+        settings |= {"marks": True} if self.marked else {}
         return {"predict": settings, **({"predictions": self.earlier.run_settings()} if self.earlier else {})}
 
     def parts(self, conditions: Sequence[Condition]) -> list[Sequence[Condition]]:
@@ -289,7 +299,10 @@ class Said:
         steps = dataclasses.replace(before, **found)
         tids = steps.tids()
         entities = tuple(entity for entity in context.entities if entity.tid in tids)
-        names_of = tuple((entity.tid, context.names[entity.tid]) for entity in entities)
+        names = dict(context.names)
+        if self.marked:  # numbers are for step 1 alone: what is told of it later has the usual names
+            names |= entity_names(record.scene.entities)
+        names_of = tuple((entity.tid, names[entity.tid]) for entity in entities)
         return dataclasses.replace(steps, entities=entities, names=names_of, reasons=reasons), parsed
 
     def _earlier(self, record: Record) -> PredictedSteps:
@@ -335,7 +348,8 @@ def _write(records: Records, said: Said) -> dict[int, StepCounts]:
                     old.cut_off + (step in cut_off),
                 )
             if 1 in parsed:
-                proposals.append(_proposal(record, model, steps, texts[1], parsed[1].unread))
+                marks = marks_of(record.scene, shown_frames(record, said.conditions[0])) if said.marked else None
+                proposals.append(_proposal(record, model, steps, texts[1], parsed[1].unread, marks))
             yield prediction_row(record.id, model, said.given, steps, texts, cut_off, parsed)
 
     write_predictions(said.folder, records.split, rows())
@@ -356,17 +370,28 @@ def _storable(parsed: Parsed[Any], context: StepContext) -> Parsed[Any]:
 _ENTITIES = re.compile(r"\b(?:entit(?:y|ies)|objects?)\b[^:\n]{0,10}:(.*)", re.IGNORECASE)
 
 
-def _proposal(record: Record, model: str, steps: PredictedSteps, text: str, unread: Sequence[str]) -> dict[str, Any]:
+def _proposal(
+    record: Record,
+    model: str,
+    steps: PredictedSteps,
+    text: str,
+    unread: Sequence[str],
+    marks: Marks | None,
+) -> dict[str, Any]:
     """The line of localization.jsonl. Things that are no names ("a man who holds a guitar") are entities here, as the
-    build goes by their words."""
+    build goes by their words; those that the model was shown with `marks` stand as tids."""
     a1, names = steps.frame_localization, dict(steps.names)
     assert a1 is not None
     things = " ".join(_ENTITIES.findall(text))
+    named: list[str | int] = [names[entity.tid] for entity in a1.entities]
+    if marks is not None:
+        named = proposed_entities(a1.entities, names, marks)
+        unread = [item for item in unread if not re.search(r"\d", item)]  # no mark, and no number of a category
     return {
         "id": record.id,
         "model": model,
         "used_answer": a1.used_answer,
         "spans": [[span.start_seconds, span.end_seconds] for span in a1.spans],
-        "entities": [*(names[entity.tid] for entity in a1.entities), *(item for item in unread if item in things)],
+        "entities": [*named, *(item for item in unread if item in things)],
         "raw": text,
     }

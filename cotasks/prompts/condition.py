@@ -46,6 +46,10 @@ class Condition:
     tells_answer: bool = False
     """Whether the reference answer stands below the question; where a step is asked for only."""
 
+    marks: bool = False
+    """Whether the annotated things are outlined and numbered on the frames shown, see `cotasks.steps.marks`; where step
+    1 is asked for, and no steps are told."""
+
     def __post_init__(self) -> None:
         def fault(what: str) -> InputError:
             return InputError(f"condition {self.name!r}: {what}")
@@ -69,6 +73,8 @@ class Condition:
             raise fault(f"step {self.asks} asked for, steps {self.steps} told; expected steps before it")
         if self.tells_answer and self.asks is None:
             raise fault("the answer is told and asked for; expected one or the other")
+        if self.marks and not (self.asks == 1 and self.video):
+            raise fault("marks without a video on which step 1 is asked for")
 
 
 _CONDITION = re.compile(
@@ -92,7 +98,7 @@ CONDITION_HELP = (
 )
 
 
-_LATER = ("context_frames", "corruption", "corruption_seed", "asks", "tells_answer")
+_LATER = ("context_frames", "corruption", "corruption_seed", "asks", "tells_answer", "marks")
 """Fields of a condition that run.json holds only where they say something, as runs begun before have none."""
 
 

@@ -25,6 +25,8 @@ from cotasks.prompts.view import Predictions, View, view
 from cotasks.records.boxes import CoordinateFormat, Size
 from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import StepContext
+from cotasks.steps.marks import REQUEST as MARKS_REQUEST
+from cotasks.steps.marks import Marks, legend, mark_names
 from cotasks.steps.table import STEPS, step_text
 from cotasks.words.plain import plain
 
@@ -44,6 +46,8 @@ class Prompt:
     """The context block; empty where the condition has no steps."""
     cut_items: int
     """Lines of the context that its budget left out."""
+    marks: Marks = ()
+    """What is to be outlined and numbered on the frames."""
 
 
 def step_context(told: View, family: Family, frame_size: Size, source_size: Size) -> StepContext:
@@ -64,6 +68,7 @@ def step_context(told: View, family: Family, frame_size: Size, source_size: Size
         coordinates=CoordinateFormat(family.coordinates, frame_size),
         frame_reference=family.frame_reference,
         given_names=told.names,
+        other_names=mark_names(record.scene.entities, told.marks)[1],
         shown=() if told.shown == record.frames else told.shown,
     )
 
@@ -128,7 +133,11 @@ def step_request(record: Record, condition: Condition, step: int, context: StepC
         opens: whether nothing comes before them, neither a context block nor another step: they then begin with the
             question and with what frames are called.
     """
-    words = STEPS[step].request.format(unit=context.coordinates.words, boxes_per_entity=condition.boxes_per_entity)
+    if condition.marks:
+        marks = tuple((tid, int(name)) for tid, name in context.given_names)
+        words = MARKS_REQUEST.format(legend=legend(context.entities, marks))
+    else:
+        words = STEPS[step].request.format(unit=context.coordinates.words, boxes_per_entity=condition.boxes_per_entity)
     if not opens:
         return words
     at_position = context.frame_reference == "position"
@@ -185,4 +194,5 @@ def build_prompt(
         frames=told.shown if condition.video else (),
         context=block,
         cut_items=cut_items,
+        marks=told.marks,
     )

@@ -33,6 +33,7 @@ from cotasks.records.schema import (
 )
 from cotasks.records.timeline import snapped_grid, thin
 from cotasks.steps import frame_localization
+from cotasks.steps.marks import Marks, mark_names, marks_of
 from cotasks.steps.predicted import NO_STEP_1, PredictedSteps
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ class View:
     shown: tuple[Frame, ...]
     """The frames that the condition shows, or would show if it showed any."""
     names: tuple[tuple[int, str], ...] = ()
-    """(tid, name) of the entities, where a prediction names them; empty for the usual names."""
+    """(tid, name) of the entities, where a prediction or their marks name them; empty for the usual names."""
+    marks: Marks = ()
+    """What is marked on the frames shown, where the condition shows marks; the scene's entities are then these."""
 
 
 def view(record: Record, condition: Condition, predictions: Predictions | None = None) -> View:
@@ -108,7 +111,14 @@ def view(record: Record, condition: Condition, predictions: Predictions | None =
         return View(_as_predicted(record, condition.steps, found, spoken), shown, found.names)
     if condition.origin == "corrupted":
         record = corrupt(record, condition.corruption, condition.corruption_seed)
-    return View(restrict(record, spoken), shown)
+    told = restrict(record, spoken)
+    if condition.marks:
+        marks = marks_of(record.scene, shown)
+        tids = dict(marks)
+        entities = tuple(entity for entity in record.scene.entities if entity.tid in tids)
+        told = dataclasses.replace(told, scene=dataclasses.replace(told.scene, entities=entities))
+        return View(told, shown, mark_names(entities, marks)[0], marks)
+    return View(told, shown)
 
 
 def _as_predicted(record: Record, steps: tuple[int, ...], found: PredictedSteps, frames: tuple[Frame, ...]) -> Record:

@@ -62,6 +62,8 @@ class StepContext:
     frame_reference: Literal["seconds", "position"] = "seconds"
     given_names: tuple[tuple[int, str], ...] = ()
     """(tid, name) of every entity, where not `entity_names` names them; see `cotasks.steps.naming`."""
+    other_names: tuple[tuple[int, str], ...] = ()
+    """(tid, name): names that are understood beside those, and never written."""
     shown: tuple[Frame, ...] = ()
     """The frames shown, among which positions count; empty where these are `frames`."""
 
@@ -71,7 +73,9 @@ class StepContext:
 
     @cached_property
     def entity_of_name(self) -> dict[str, Entity]:
-        return {self.names[e.tid].lower(): e for e in self.entities}
+        by_tid = {e.tid: e for e in self.entities}
+        others = {name.lower(): by_tid[tid] for tid, name in self.other_names if tid in by_tid}
+        return {**others, **{self.names[e.tid].lower(): e for e in self.entities}}
 
     @cached_property
     def entity_of_part(self) -> dict[str, Entity]:
