@@ -22,6 +22,7 @@ from cotasks.commands.generate import generate
 from cotasks.commands.import_ import import_
 from cotasks.commands.info import info
 from cotasks.commands.judge import judge
+from cotasks.commands.plan import plan
 from cotasks.commands.predict import predict
 from cotasks.commands.push import push
 from cotasks.commands.report import report
@@ -36,7 +37,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
     "Data": (convert, build, check, show, audit, push),
     "Models": (generate, predict, import_, study),
-    "Scores": (judge, report, steps),
+    "Scores": (plan, judge, report, steps),
 }
 """Panel of `cotasks --help` -> its commands."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from cotasks.errors import InputError
 from cotasks.judge.judges import verdicts_of
 from cotasks.judge.run import judge_run
 from cotasks.report import summarise_runs, write_report
@@ -16,7 +17,7 @@ from cotasks.report.plots import Axis, difference_axis, histogram_svg, interval_
 from cotasks.report.tables import Interval, main_tables
 from cotasks.runs import folder as runs
 from cotasks.runs.run import read_run
-from cotasks.tools.files import dump_jsonl, read_jsonl
+from cotasks.tools.files import dump_jsonl, read_json, read_jsonl
 from tests.test_report import add, add_question, write_large_run
 
 TYPES = ("Interaction", "Sequence", "Prediction", "Feasibility")
@@ -86,7 +87,9 @@ def test_between_runs_is_paired_and_clustered(tmp_path: Path) -> None:
     assert row["mean"] == pytest.approx(differences.mean())
     sums = np.bincount(np.arange(80) % 25, differences - differences.mean())  # the ratio estimator's residuals
     error = np.sqrt(25 / 24 * (sums**2).sum()) / 80
-    assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(differences.mean()) / error, 24))
+    assert row["error"] == pytest.approx(error, rel=0.01)
+    assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(differences.mean()) / error, 24), abs=0.002)
+    assert row["p_holm"] == row["p_value"]  # the only average that is compared
 
 
 def test_other_questions_are_not_compared_between_runs(tmp_path: Path) -> None:
@@ -201,3 +204,27 @@ def test_plots_place_their_marks() -> None:
     heights = [float(m.get("height") or 0) for m in svg.findall("rect")]
     assert heights[0] == pytest.approx(heights[2] / 3, abs=0.01)
     assert heights[1] == 0
+
+
+def test_equivalence_is_tested_where_a_margin_is_given(tmp_path: Path) -> None:
+    """Ten videos of four questions: `same` is wrong twice, `worse` every second time, `baseline` never."""
+    folder = tmp_path / "run"
+    conditions = {name: {} for name in ("baseline", "same", "worse")}
+    runs.settle(folder, {"model": {"name": "m"}, "dataset": {"name": "d"}, "conditions": conditions})
+    for number in range(40):
+        add_question(folder, f"e{number}", "Sequence", f"v{number % 10}")
+        for condition in ("baseline", "same", "worse"):
+            right = condition == "baseline" or (number > 1 if condition == "same" else number % 2 == 0)
+            add(folder, "generations", f"e{number}", condition, answer="B" if right else "A")
+    judge_run(folder)
+    paths = write_report([folder], equivalence=15.0)
+    rows = {(row["condition"], row["level"]): row for row in read_json(paths.summary)["equivalence"]}
+    assert rows["same", "micro"]["shown"] == "equivalent"
+    assert rows["worse", "micro"]["shown"] == "neither"
+    assert rows["same", "micro"]["p_no_worse"] <= rows["same", "micro"]["p_equivalent"] < 0.05
+    text = paths.markdown.read_text("utf-8")
+    assert "## Equivalence within ±15.0, judge exact" in text
+    assert "Equivalence within ±15.0" in paths.html.read_text("utf-8")
+    assert "Equivalence" not in write_report([folder]).markdown.read_text("utf-8")
+    with pytest.raises(InputError, match="equivalence 0; expected a margin"):
+        write_report([folder], equivalence=0.0)

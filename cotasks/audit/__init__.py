@@ -37,7 +37,7 @@ import numpy as np
 import orjson
 
 from cotasks.errors import InputError, MissingExtra, shorten
-from cotasks.metrics.intervals import CONFIDENCE, SEED
+from cotasks.metrics.intervals import CONFIDENCE
 from cotasks.tools.files import read_json, read_jsonl, whole_file
 from cotasks.version import VERSION
 
@@ -111,7 +111,7 @@ def summarise(
     spans: Mapping[str, Sequence[Span]] | str | None = None,
 ) -> dict[str, Any]:
     """The content of `audit.json`; arguments and errors as of `audit`."""
-    from cotasks.audit import chance, counts
+    from cotasks.audit import counts
     from cotasks.records.dataset import load_splits
 
     loaded = load_splits(dataset, config)
@@ -135,8 +135,6 @@ def summarise(
             "tiny_share": counts.TINY_SHARE,
             "frozen_frames": counts.FROZEN_FRAMES,
             "confidence": CONFIDENCE,
-            "resamples": chance.RESAMPLES,
-            "seed": SEED,
         },
         "warnings": warnings,
         "types": _types(kinds),

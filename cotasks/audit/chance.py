@@ -24,8 +24,6 @@ from cotasks.words.types import KNOWN, Kind, category_labels, type_labels
 K = TypeVar("K")
 Floats = npt.NDArray[np.float64]
 
-RESAMPLES = 1999
-"""Of the bootstrap over videos (`metrics.cluster_estimates`)."""
 _MASKED = ("answer", "head", "number", "any", "counted", "related")
 
 
@@ -318,7 +316,7 @@ def _condition_rows(
     sums = [np.bincount(video[both], values[both], len(names)) for values, both in columns]
     counts = [np.bincount(video[both], minlength=len(names)).astype(np.float64) for _, both in columns]
     members = [[column] for column in range(len(columns))]
-    estimates = iter(cluster_estimates(np.stack(sums, 1), np.stack(counts, 1), members, -1.0, 1.0, RESAMPLES))
+    estimates = iter(cluster_estimates(np.stack(sums, 1), np.stack(counts, 1), members, -1.0, 1.0))
     for row in rows:
         for name in ("excess", "margin"):
             estimate = next(estimates)

@@ -52,6 +52,6 @@ DEFINITIONS = """\
   random choice.
 - **Question's own text** stands in place of a context, without options. **Without actions** leaves out STAR's
   action triples, which often name the question's verb and answer.
-- Where there are several references, any of them counts. Intervals are those of the report: percentile bootstrap
-  over videos, Student's below 20 videos.
+- Where there are several references, any of them counts. Intervals are those of the report: score
+  intervals with cluster-robust errors over videos.
 """

@@ -28,6 +28,10 @@ def report(
     videos: Videos = None,
     video_check: RunVideoCheck = None,
     frames: Annotated[bool, typer.Option(help="Show frames on the page.", rich_help_panel=OUTPUT)] = True,
+    equivalence: Annotated[
+        float | None,
+        typer.Option(help="Test which differences are as good as none: within so many points.", show_default=False),
+    ] = None,
 ) -> None:
     """Write the tables of one or several runs, and a page to read their answers on.
 
@@ -46,6 +50,7 @@ def report(
         videos=videos,
         video_check=video_check,
         frames=frames,
+        equivalence=equivalence,
     )
     print_tables(paths)
     print(f"Report {paths.html}")

@@ -178,4 +178,5 @@ def interval_row(estimate: Estimate, questions: int) -> dict[str, Any]:
         "low": estimate.low,
         "high": estimate.high,
         "p_value": estimate.p_value,
+        "rough": estimate.rough,
     }

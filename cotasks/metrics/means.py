@@ -1,22 +1,12 @@
 """Means of verdicts, their intervals, and paired differences between conditions.
 
 Scores run from 0 to 100. A question's score is the mean of its scored samples; a mean is over questions
-that have one. The questions of one video are not independent, so every interval treats the video as the
-unit (cluster):
+that have one. The questions of one video are not independent, so every interval treats the video as the unit
+(cluster); `cotasks.metrics.intervals` says how intervals and p values are made.
 
-- From 20 videos on, `bootstrap`: videos drawn with replacement, the mean recomputed, and the percentiles of
-  the resampled means taken. The levels are those of Hesterberg (2015, "What Teachers Should Know About the
-  Bootstrap", the expanded percentile interval), which undo the percentile method's lack of width with few
-  units.
-- From 2 to 19 videos, `t`: a Student interval from the linearised ratio of the videos' sums to their
-  numbers of questions (Cochran 1977, chapter 6), because a percentile interval of few units covers far
-  too little.
-- `constant`, where all videos have the same mean v: nothing shows a spread, but with 95% confidence at most
-  the share q = 1 - 0.05 ** (1 / videos) of videos differs (the "rule of three"), so that the mean lies
-  between v - q (v - lowest score) and v + q (highest score - v).
-- None with a single video.
-
-The p value of a difference is that of the Student test on the same linearised sums, whatever the interval.
+A difference is over the questions that both conditions have scored. Its bounds are over all questions that both were
+asked: the lowest with every unscored answer of the condition at 0 and every one of the baseline at 100, the highest the
+other way round.
 """
 
 from __future__ import annotations
@@ -30,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cotasks.judge.verdicts import Verdict
-from cotasks.metrics.intervals import RESAMPLES, SEED, Estimate, Floats, Method, cluster_estimates
+from cotasks.metrics.intervals import Estimate, Floats, Method, cluster_estimates
 from cotasks.runs.folder import Key
 from cotasks.words.types import ALL, Kind, in_order, kind_of
 
@@ -71,6 +61,8 @@ class Mean:
     """The mean if every unscored answer had scored 0."""
     highest: float | None
     """The mean if every unscored answer had scored 100."""
+    rough: bool = False
+    """Whether the interval's coverage may lie outside 93% to 97%."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +82,18 @@ class Difference:
     method: Method | None
     videos: int
     p_value: float | None
+    error: float | None = None
+    """Standard error; None without one."""
+    degrees: float | None = None
+    """Degrees of freedom of the test."""
+    unscored: int = 0
+    """Questions that both conditions were asked and not both have scored in every sample."""
+    lowest: float | None = None
+    """The difference if the condition's unscored answers had scored 0, and the baseline's 100."""
+    highest: float | None = None
+    """The difference the other way round."""
+    rough: bool = False
+    """Whether the interval's coverage may lie outside 93% to 97%."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,6 @@ def summarise(
     questions: Mapping[str, Mapping[str, Any]],
     conditions: Sequence[str],
     baseline: str = "baseline",
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
 ) -> Summary:
     """Means of every condition, and every other condition's differences from the baseline.
 
@@ -152,8 +154,6 @@ def summarise(
         questions: {id: row with video_id, source, category and question_type}.
         conditions: In the order of the report.
         baseline: What the others are compared with; where it is none of the conditions there are no differences.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap; the same seed gives the same intervals.
     """
     ids = list(questions)
     if not ids:
@@ -176,6 +176,10 @@ def summarise(
                 correct[at] += bool(verdict.correct)
                 total[at] += verdict.score
     scores = np.divide(total, scored, out=np.full_like(total, np.nan), where=scored > 0)  # (conditions, questions)
+    filled = [  # the same with 0, and with 100, for every unscored answer
+        np.divide(total + s * (answers - scored), answers, out=np.full_like(total, np.nan), where=answers > 0)
+        for s in (0.0, 100.0)
+    ]
 
     def estimate(values: Floats, lowest: float) -> list[list[Estimate]]:
         """Rows of values per question, nan where there is none -> one estimate a cell for each row."""
@@ -186,7 +190,7 @@ def summarise(
         members = [[row * len(subsets) + c for c in cell.columns] for row in range(len(values)) for cell in cells]
         if not members:
             return [[] for _ in values]
-        flat = cluster_estimates(np.stack(sums, 1), np.stack(counts, 1), members, lowest, 100.0, resamples, seed)
+        flat = cluster_estimates(np.stack(sums, 1), np.stack(counts, 1), members, lowest, 100.0)
         return [flat[start : start + len(cells)] for start in range(0, len(flat), len(cells))]
 
     means = []
@@ -194,7 +198,7 @@ def summarise(
         for cell, value in zip(cells, found, strict=True):
             inside = masks[list(cell.columns)].any(axis=0)
             counted = [int(a[row][inside].sum()) for a in (answers, scored, unreadable, correct)]
-            bounds = [_bound(total[row], scored[row], answers[row], masks, cell, s) for s in (0.0, 100.0)]
+            bounds = [_mean_of(values[row], masks, cell) for values in filled]
             means.append(
                 Mean(
                     condition=condition,
@@ -214,6 +218,7 @@ def summarise(
                     videos=value.videos,
                     lowest=bounds[0],
                     highest=bounds[1],
+                    rough=value.rough,
                 )
             )
 
@@ -221,7 +226,11 @@ def summarise(
     others = [c for c in conditions if c != baseline] if baseline in position else []
     paired = np.array([scores[position[c]] - scores[position[baseline]] for c in others]).reshape(-1, len(ids))
     for row, (condition, found) in enumerate(zip(others, estimate(paired, -100.0), strict=True)):
+        ours, base = position[condition], position[baseline]
+        extremes = filled[0][ours] - filled[1][base], filled[1][ours] - filled[0][base]
+        lacking = (scored[[ours, base]] < answers[[ours, base]]).any(axis=0) & (answers[[ours, base]] > 0).all(axis=0)
         for cell, value in zip(cells, found, strict=True):
+            bounds = [_mean_of(values, masks, cell) for values in extremes]
             inside = masks[list(cell.columns)].any(axis=0) & ~np.isnan(paired[row])
             differences.append(
                 Difference(
@@ -237,15 +246,18 @@ def summarise(
                     method=value.method,
                     videos=value.videos,
                     p_value=value.p_value,
+                    error=value.error,
+                    degrees=value.degrees,
+                    unscored=int((masks[list(cell.columns)].any(axis=0) & lacking).sum()),
+                    lowest=bounds[0],
+                    highest=bounds[1],
+                    rough=value.rough,
                 )
             )
     return Summary(means, differences)
 
 
-def _bound(
-    total: Floats, scored: Floats, answers: Floats, masks: npt.NDArray[np.bool_], cell: _Cell, score: float
-) -> float | None:
-    """The cell's mean if every unscored answer had this score; None where there is no answer at all."""
-    filled = np.divide(total + score * (answers - scored), answers, out=np.full_like(total, np.nan), where=answers > 0)
-    parts = [filled[masks[c] & (answers > 0)] for c in cell.columns]
+def _mean_of(values: Floats, masks: npt.NDArray[np.bool_], cell: _Cell) -> float | None:
+    """The cell's mean of values (questions,), nan where there is none; None where a part of it has none at all."""
+    parts = [values[masks[c] & ~np.isnan(values)] for c in cell.columns]
     return float(np.mean([part.mean() for part in parts])) if all(len(part) for part in parts) else None

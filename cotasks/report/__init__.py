@@ -4,13 +4,13 @@
 
     format        version of this layout
     baseline      the condition that the others are compared with
-    confidence, resamples, seed, few_videos
-                  how the intervals were made; `cotasks.metrics` explains
+    confidence    of the intervals; `cotasks.metrics.intervals` explains how they are made
     runs          {run, folder (relative to the report's), model, conditions, questions, videos,
                   judges {name: version of its rule}, settings (run.json)}
     means         {run, model, judge} and the fields of `metrics.Mean`
-    differences   {run, model, judge, baseline_run} and the fields of `metrics.Difference`; a run without the
-                  baseline condition is compared with that of another run of the same settings
+    differences   {run, model, judge, baseline_run, p_holm} and the fields of `metrics.Difference`; a run without the
+                  baseline condition is compared with that of another run of the same settings; `p_holm` is the p value
+                  adjusted over all of a judge's but those by question type
     verdicts      {run, model, judge, condition, right, wrong, unreadable, unscored}: answers
     outcomes      {run, model, judge, baseline_run, condition, baseline, won, lost, tied, not_compared}: answers
                   that score more, less or as much as the baseline's
@@ -19,12 +19,15 @@
     unscored      {run, model, judge, condition, reason, answers}: answers without a score, by reason
     generation    {run, model, condition, answers, failures, cut_answers (at the longest allowed length),
                   cut_contexts (prompts whose context budget left out items), cut_items (those items)}
-    between_runs  {run, model, judge, reference_run, reference_model} and the fields of `metrics.Difference` but
-                  `baseline`: the run's score minus the reference run's under the same condition
+    between_runs  {run, model, judge, reference_run, reference_model, p_holm} and the fields of `metrics.Difference` but
+                  `baseline`: the run's score minus the reference run's under the same condition; `p_holm` is adjusted
+                  over the averages
     agreement     {run, model} and the fields of `cotasks.judge.agreement.Agreement`, of every two language models that
                   judged, and each with `exact`; for `judges` the fields `judge` and `other_judge`
     spread        {run, model} and the fields of `cotasks.judge.agreement.Spread`, of each language model that was asked
                   more than once; for `means` the fields `lowest_mean` and `highest_mean`
+    equivalence   where a margin was given, {margin, p_no_worse, p_equivalent, shown} and the fields of `differences`,
+                  with low and high of the 90% interval
     warnings      what a reader must know before quoting a number, and what is left out
 """
 
@@ -35,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cotasks.errors import InputError
 from cotasks.report import html, latex, markdown
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.summary import read_scored, summarise
@@ -67,6 +71,7 @@ def write_report(
     frames: bool = True,
     max_image_bytes: int = MAX_IMAGE_BYTES,
     video_check: str | None = None,
+    equivalence: float | None = None,
 ) -> ReportPaths:
     """Report on one run, or compare several, from the verdicts on disk.
 
@@ -81,6 +86,7 @@ def write_report(
         frames: Whether the page shows frames.
         video_check: What is done about a video that is not the annotated one, of `cotasks.video.check.MODES`: with
             `fail` none of its frames are shown; None for what `run.json` says.
+        equivalence: The margin within which a difference is as good as none, in points of score; None for no such test.
         max_image_bytes: The most bytes of `report.html` that frames may take; the page says whose are left out.
 
     A run that is half done, or that a judge has not seen whole, is reported as far as it goes: what is
@@ -93,9 +99,11 @@ def write_report(
     """
     if video_check is not None:
         check_mode(video_check)
+    if equivalence is not None and not 0 < equivalence < 100:
+        raise InputError(f"equivalence {equivalence:g}; expected a margin between 0 and 100, in points of score")
     scored, warnings = read_scored(runs, judge)
     out = out or runs[0]
-    summary = summarise(scored, baseline, warnings, out)
+    summary = summarise(scored, baseline, warnings, out, equivalence)
     page = html.render(summary, scored, Sources(dataset, videos, video_check, frames, max_image_bytes))
     out.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "summary.json", out / "report.md", out / "report.tex", out / "report.html")

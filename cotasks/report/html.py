@@ -18,7 +18,7 @@ import orjson
 
 from cotasks.errors import MissingExtra
 from cotasks.pages.style import base_style
-from cotasks.report import judges, plots, tables
+from cotasks.report import claims, judges, plots, tables
 from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
 from cotasks.runs.folder import without_origins
@@ -75,7 +75,7 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
         unscored=tables.unscored_table(summary),
         generation=tables.generation_table(summary),
         settings=tables.settings_tables(summary),
-        notes=[*tables.notes(summary, names), *judges.notes(summary)],
+        notes=[*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary)],
         missing=evidence.notes,
         kind_of=lambda cell: type(cell).__name__,
     )
@@ -233,9 +233,10 @@ def _judge_view(summary: Row, judge: str) -> Mapping[str, Any]:
         "types": tables.type_tables(summary, judge),
         "forest": _forest(summary, judge),
         "states": _state_lines(summary, judge),
+        "equivalence": claims.equivalence_table(summary, judge),
         "outcomes": _outcome_lines(summary, judge),
         "histograms": _histograms(summary, judge),
-        "between": tables.between_runs_table(summary, judge),
+        "between": claims.between_runs_table(summary, judge),
     }
 
 
@@ -271,6 +272,8 @@ def _forest(summary: Row, judge: str) -> Row | None:
                 "videos": d["videos"],
                 "cell": cell,
                 "p": str(tables.PValue(d["p_value"])),
+                "holm": str(tables.PValue(d["p_holm"])),
+                "bounds": claims.bounds(d),
                 "plot": _markup(plots.interval_svg(cell, axis)),
             }
         )

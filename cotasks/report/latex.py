@@ -91,7 +91,8 @@ def _table(table: Table, judge: str, confidence: float) -> str:
     title = f"{table.title}, judge {judge}"
     caption = escape(
         f"{title}. Scores from 0 to 100; in brackets the {confidence:.0%} interval, with the video as its unit. "
-        "Bold: a difference whose interval does not hold 0."
+        "Bold: a difference whose interval does not hold 0. Rough: an interval that rests on too few videos, or too "
+        "few answers at one end of the scale, to be held to its level."
     )
     label = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     header = table.header[1:]  # a model stands on a line of its own
@@ -143,4 +144,5 @@ def _below(cell: Cell) -> str:
     if not isinstance(cell, Interval) or not cell.ends:
         return ""
     ends = "n/a" if cell.low is None else ", ".join(f"${end}$" for end in cell.ends.split(", "))
-    return rf"\scriptsize {{[}}{ends}{{]}}"
+    rough = r"\ rough" if cell.rough else ""
+    return rf"\scriptsize {{[}}{ends}{{]}}{rough}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotasks.pages.markdown import escape, table
-from cotasks.report import judges, tables
+from cotasks.report import claims, judges, tables
 from cotasks.report.tables import Cell, Table
 
 
@@ -24,9 +24,11 @@ def render(summary: Mapping[str, Any]) -> str:
         parts.append(f"## By question type, {title}")
         for found in tables.type_tables(summary, judge):
             parts += [f"{escape(found.title)}:", _table(found)]
-        parts += _section(f"Differences, {title}", tables.difference_table(summary, judge))
+        parts += _section(f"Differences, {title}", claims.difference_table(summary, judge))
+        equivalent = claims.equivalence_table(summary, judge)
+        parts += _section(f"{escape(equivalent.title)}, {title}" if equivalent else "", equivalent)
         parts += _section(f"Won and lost, {title}", tables.outcome_table(summary, judge))
-        parts += _section(f"Between runs, {title}", tables.between_runs_table(summary, judge))
+        parts += _section(f"Between runs, {title}", claims.between_runs_table(summary, judge))
     parts += _section("Agreement of judges", judges.agreement_table(summary))
     parts += _section("A judge's own spread", judges.spread_table(summary))
     unscored, rest = tables.unscored_table(summary)
@@ -35,7 +37,7 @@ def render(summary: Mapping[str, Any]) -> str:
     parts.append("## Settings")
     for found in tables.settings_tables(summary):
         parts += [f"{escape(found.title)}:", _table(found)]
-    notes = [*tables.notes(summary, names), *judges.notes(summary)]
+    notes = [*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary)]
     parts += ["## How to read this", "\n".join(f"- {escape(note, 2000)}" for note in notes)]
     return "\n\n".join(parts) + "\n"
 

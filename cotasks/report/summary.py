@@ -17,12 +17,12 @@ from cotasks.judge.judges import judges_of, rule_of, strange_verdicts, verdicts_
 from cotasks.judge.rules import RULES
 from cotasks.judge.verdicts import NOT_JUDGED, Verdict
 from cotasks.metrics import means as metrics
-from cotasks.metrics.intervals import CONFIDENCE, FEW_VIDEOS, RESAMPLES, SEED
-from cotasks.report import judges
+from cotasks.metrics.intervals import CONFIDENCE
+from cotasks.report import claims, judges
 from cotasks.runs.folder import Key, without_origins
 from cotasks.runs.run import Run, read_run
 
-FORMAT = 2
+FORMAT = 3
 FEW_SCORES = 11
 """With at most so many different scores of a judge each is counted by itself, else ranges of ten points are."""
 
@@ -38,6 +38,7 @@ PARTS = (
     "between_runs",
     "agreement",
     "spread",
+    "equivalence",
 )
 STATES = ("right", "wrong", "unreadable", "unscored")
 """What a verdict comes down to, see `state_of`."""
@@ -92,7 +93,9 @@ def read_scored(folders: Sequence[Path], judge: str | None = None) -> tuple[list
     return found, warnings
 
 
-def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], out: Path) -> Row:
+def summarise(
+    scored: Sequence[Scored], baseline: str, warnings: Iterable[str], out: Path, equivalence: float | None = None
+) -> Row:
     """The content of `summary.json`.
 
     Args:
@@ -100,6 +103,7 @@ def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], 
         baseline: The condition that the others are compared with.
         warnings: Those there are already; they come first.
         out: The report's folder, which the runs' folders are named from.
+        equivalence: The margin within which a difference is as good as none, in points; None for no such test.
     """
     parts: dict[str, list[Row]] = {name: [] for name in PARTS}
     warnings = list(warnings)
@@ -152,6 +156,9 @@ def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], 
         for text, names in said.items():
             warnings.append(f"{one.name}, {'judges' if len(names) > 1 else 'judge'} {', '.join(names)}: {text}")
     parts["between_runs"] = _between_runs(scored)
+    claims.adjust(parts["differences"], ("micro", "macro", "category"))
+    claims.adjust(parts["between_runs"], ("micro",))
+    parts["equivalence"] = claims.equivalences(parts["differences"], equivalence)
     if len({_fingerprint(one.run.settings.get("dataset")) for one in scored}) > 1:
         warnings.append("The runs are over different data: their means are not comparable.")
     if any(run["judges"] != parts["runs"][0]["judges"] for run in parts["runs"]):
@@ -160,9 +167,6 @@ def summarise(scored: Sequence[Scored], baseline: str, warnings: Iterable[str], 
         "format": FORMAT,
         "baseline": baseline,
         "confidence": CONFIDENCE,
-        "resamples": RESAMPLES,
-        "seed": SEED,
-        "few_videos": FEW_VIDEOS,
         **parts,
         "warnings": warnings,
     }

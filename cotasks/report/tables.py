@@ -45,6 +45,8 @@ class Interval:
     unscored: int = 0
     """Answers that are not in it."""
     is_difference: bool = False
+    rough: bool = False
+    """Whether its coverage may lie outside 93% to 97%."""
 
     @property
     def number(self) -> str:
@@ -66,8 +68,9 @@ class Interval:
         return (self.low > 0) - (self.high < 0)
 
     def __str__(self) -> str:
-        """`62.5 [51.2, 73.0] (1 unscored)`"""
-        note = f" ({self.unscored} unscored)" if self.unscored else ""
+        """`62.5 [51.2, 73.0] (1 unscored)`, `2.5 [0.1, 23.0] rough`"""
+        note = " rough" if self.rough else ""
+        note += f" ({self.unscored} unscored)" if self.unscored else ""
         return self.number + (f" [{self.ends}]" if self.ends else "") + note
 
     def _text(self, value: float) -> str:
@@ -247,16 +250,6 @@ def part_name(row: Row) -> str:
     return {"micro": "average", "macro": "macro average"}.get(row["level"]) or str(row["name"])
 
 
-def difference_table(summary: Row, judge: str) -> Table | None:
-    """Every difference with its p value, but for those by question type; None where there is none."""
-    lines = [
-        Line([*label, str(d["questions"]), str(d["videos"]), interval(d), PValue(d["p_value"])])
-        for d, label in difference_lines(summary, judge)
-    ]
-    header = ["Model", "Conditions", "Over", "Questions", "Videos", "Difference", "p"]
-    return Table(header, lines, 3) if lines else None
-
-
 def outcome_table(summary: Row, judge: str) -> Table | None:
     """Answers that won and lost against the baseline's; None where nothing is compared."""
     labels = model_labels(summary)
@@ -269,34 +262,13 @@ def outcome_table(summary: Row, judge: str) -> Table | None:
     return Table(["Model", "Conditions", "Won", "Lost", "Same", "Not compared"], lines, 2) if lines else None
 
 
-def between_runs_table(summary: Row, judge: str) -> Table | None:
-    """Averages of every two runs compared; None with a single run."""
-    labels = model_labels(summary)
-    lines = [
-        Line(
-            [
-                f"{labels[d['run']]} minus {labels[d['reference_run']]}",
-                d["condition"],
-                f"{group_title(d['group'])}, {part_name(d)}",
-                str(d["questions"]),
-                str(d["videos"]),
-                interval(d, is_difference=True),
-                PValue(d["p_value"]),
-            ]
-        )
-        for d in summary["between_runs"]
-        if d["judge"] == judge and d["level"] == "micro"
-    ]
-    header = ["Models", "Condition", "Over", "Questions", "Videos", "Difference", "p"]
-    return Table(header, lines, 3) if lines else None
-
-
 def interval(row: Row | None, is_difference: bool | None = None) -> Interval:
     """A row of `means` or `differences` as a cell."""
     if row is None:
         return Interval(None, None, None)
     signed = "baseline" in row if is_difference is None else is_difference
-    return Interval(row["mean"], row["low"], row["high"], row.get("unscored", 0), signed)
+    unscored = 0 if signed else row.get("unscored", 0)
+    return Interval(row["mean"], row["low"], row["high"], unscored, signed, row.get("rough", False))
 
 
 def _percent(row: Row, field: str) -> str:
@@ -370,11 +342,11 @@ def notes(summary: Row, judges: Sequence[str]) -> list[str]:
         *(JUDGE_NOTES.get(judge, MODEL_NOTE.format(judge)) for judge in judges),
         "Scores run from 0 to 100. Average is over questions; macro average is the mean of the categories' means.",
         f"In brackets: the {summary['confidence']:.0%} interval. Its unit is the video, for the questions of "
-        f"one video are not independent. From {summary['few_videos']} videos on it is a bootstrap's "
-        f"({summary['resamples']} resamples, seed {summary['seed']}), below that Student's on the videos' "
-        "sums; where all videos have the same mean, the rule of three gives it; n/a with a single video.",
+        "one video are not independent: a score interval with a cluster-robust error; where all videos have the same "
+        "mean, the rule of three gives it; n/a with a single video. Rough: it rests on too few videos or too few "
+        "answers at one end of the scale to be held to its level; simulated coverage is in examples/statistics.md.",
         "Differences are over the questions that both conditions have scored, with interval and p value of "
-        "the paired differences. The p values are not adjusted for the number of comparisons.",
+        "the paired differences, from one test.",
         "Unscored answers are those whose measurement failed. They are in no mean; the range beside their "
         "number is the average if all of them were wrong, and if all were right.",
         *([won] if summary["outcomes"] else []),

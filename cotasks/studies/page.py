@@ -50,7 +50,9 @@ def render(study: Study, summary: Row, pictures: Sequence[str]) -> str:
     parts += ["## Conditions", "\n".join(f"- `{condition}`" for condition in summary["conditions"])]
     parts.append(
         "Means are over the questions that have all scores a line needs, with 95% intervals over videos; bold: a "
-        "difference whose interval leaves out 0. `study.json` has p values, and the unscored answers of each mean."
+        "difference whose interval leaves out 0; rough: an interval that rests on too few videos, or too few answers "
+        "at one end of the scale, to be held to its level. `study.json` has p values, and the unscored answers of each "
+        "mean."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -87,6 +89,7 @@ def _cell(row: Row) -> str:
         return "not to be quoted" if "value" in row else f"{value:.1f}"
     digits = 2 if "value" in row else 1
     text = f"{value:.{digits}f} ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+    text += " rough" if row.get("rough") else ""
     return f"**{text}**" if row.get("p_value") is not None and not row["low"] <= 0 <= row["high"] else text
 
 

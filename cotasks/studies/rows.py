@@ -1,8 +1,8 @@
 """Rows of means, differences and ratios, for `study.json`.
 
-Scores run from 0 to 100. A row of means or differences holds {questions, videos, mean, low, high, p_value}: the mean
-over the questions that have a score under all conditions it names, its 95% interval over videos (None with a single
-video), and the p value of a difference (None for a mean).
+Scores run from 0 to 100. A row of means or differences holds {questions, videos, mean, low, high, p_value, rough}: the
+mean over the questions that have a score under all conditions it names, its 95% interval over videos (None with a
+single video), the p value of a difference (None for a mean), and whether the interval is rough (`metrics.intervals`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,138 @@
+"""A report's differences, and what may be claimed of them: adjusted p values, ranges, equivalence; rows, tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cotasks.metrics.claims import equivalence, holm
+from cotasks.report.tables import Line, PValue, Table, difference_lines, interval, model_labels, number, part_name
+from cotasks.words.types import ALL, group_title
+
+Row = dict[str, Any]
+
+
+def adjust(rows: Sequence[Row], levels: Sequence[str]) -> None:
+    """Give each row of `differences` or `between_runs` its `p_holm`, over all rows of its judge at these levels.
+
+    Where a run has one group of questions, the rows over all questions are the group's own: they are no further tests,
+    and have the same values. Rows of other levels have None.
+    """
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        groups.setdefault(row["run"], set()).add(row["group"])
+    families: dict[str, list[Row]] = {}
+    for row in rows:
+        row["p_holm"] = None
+        if row["level"] in levels and (row["group"] != ALL or len(groups[row["run"]]) > 2):
+            families.setdefault(row["judge"], []).append(row)
+    for family in families.values():
+        for row, p in zip(family, holm([row["p_value"] for row in family]), strict=True):
+            row["p_holm"] = p
+    own = {_place(row): row["p_holm"] for family in families.values() for row in family}
+    for row in rows:
+        if row["group"] == ALL and len(groups[row["run"]]) == 2 and row["level"] in levels:
+            (group,) = groups[row["run"]] - {ALL}
+            row["p_holm"] = own.get(_place({**row, "group": group}))
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("run", "judge", "condition", "baseline", "reference_run", "group", "level", "name")
+    return tuple(row.get(name) for name in names)
+
+
+def equivalences(differences: Sequence[Row], margin: float | None) -> list[Row]:
+    """A row for each difference but those by question type: whether it is as good as none; empty without a margin."""
+    if margin is None:
+        return []
+    rows = []
+    for row in differences:
+        if row["level"] != "question_type":
+            found = equivalence(row["mean"], row["error"], row["degrees"], margin)
+            kept = {name: value for name, value in row.items() if name not in ("low", "high", "p_value", "p_holm")}
+            rows.append({**kept, "margin": margin, **dataclasses.asdict(found), "shown": found.shown})
+    return rows
+
+
+def difference_table(summary: Mapping[str, Any], judge: str) -> Table | None:
+    """Every difference with its p value, but for those by question type; None where there is none."""
+    lines = [
+        Line(
+            [
+                *label,
+                str(d["questions"]),
+                str(d["videos"]),
+                interval(d),
+                PValue(d["p_value"]),
+                PValue(d["p_holm"]),
+                bounds(d),
+            ]
+        )
+        for d, label in difference_lines(summary, judge)
+    ]
+    header = ["Model", "Conditions", "Over", "Questions", "Videos", "Difference", "p", "p, Holm", "Unscored, range"]
+    return Table(header, lines, 3) if lines else None
+
+
+def between_runs_table(summary: Mapping[str, Any], judge: str) -> Table | None:
+    """Averages of every two runs compared; None with a single run."""
+    labels = model_labels(summary)
+    lines = [
+        Line(
+            [
+                f"{labels[d['run']]} minus {labels[d['reference_run']]}",
+                d["condition"],
+                f"{group_title(d['group'])}, {part_name(d)}",
+                str(d["questions"]),
+                str(d["videos"]),
+                interval(d, is_difference=True),
+                PValue(d["p_value"]),
+                PValue(d["p_holm"]),
+                bounds(d),
+            ]
+        )
+        for d in summary["between_runs"]
+        if d["judge"] == judge and d["level"] == "micro"
+    ]
+    header = ["Models", "Condition", "Over", "Questions", "Videos", "Difference", "p", "p, Holm", "Unscored, range"]
+    return Table(header, lines, 3) if lines else None
+
+
+def bounds(row: Mapping[str, Any]) -> str:
+    """What unscored answers could do to a difference, `2: +3.1 to +5.2`; nothing where there are none."""
+    if not row["unscored"] or row["lowest"] is None or row["highest"] is None:
+        return ""
+    return f"{row['unscored']}: {number(row['lowest'], '+')} to {number(row['highest'], '+')}"
+
+
+def equivalence_table(summary: Mapping[str, Any], judge: str) -> Table | None:
+    """Which differences are as good as none; None where nobody asked."""
+    if not summary["equivalence"]:
+        return None
+    margin = number(summary["equivalence"][0]["margin"])
+    lines = [
+        Line([*label, interval(row), PValue(row["p_no_worse"]), PValue(row["p_equivalent"]), str(row["shown"])])
+        for row, label in difference_lines({**summary, "differences": summary["equivalence"]}, judge)
+    ]
+    header = ["Model", "Conditions", "Over", "Difference, 90% interval", f"p, below -{margin}", f"p, outside ±{margin}"]
+    return Table([*header, "Shown"], lines, 3, f"Equivalence within ±{margin}") if lines else None
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """How to read these values, where there are any."""
+    if not summary["differences"]:
+        return []
+    found = [
+        "p, Holm: adjusted over all tests of the table, so that one false find among them has a chance below 5%. "
+        "Unscored, range: the questions that lack a score of one of the two, and the difference over all that both "
+        "were asked, if every unscored answer had gone against the condition, and if every one had gone for it."
+    ]
+    if summary["equivalence"]:
+        margin = number(summary["equivalence"][0]["margin"])
+        found.append(
+            f"Equivalence: two one-sided tests at the level 0.05, not adjusted for their number. No worse: a loss of "
+            f"{margin} points or more is refused; equivalent: a gain of so many, too. Neither is no evidence of a "
+            "difference. The margin must have been chosen before the results were seen."
+        )
+    return found
