@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.judge.llm.reading import NOT_ASKED, NOT_JSON, TWO_VERDICTS, Reading, Reply, read_completion, read_reading
-from cotasks.judge.llm.rubric import CONTRADICTION, contradicts
+from cotasks.judge.llm.rubric import CONTRADICTION
+from cotasks.judge.scales import DEFAULT_SCALE
 from tests.judge_server import completion
 
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>"
@@ -193,7 +194,7 @@ def test_a_verdict_is_read_as_it_was_written(data: st.DataObject) -> None:
     score, match, reason = data.draw(verdicts())
     text = data.draw(replies((score, match, reason)))
     reading = read_reading(text)
-    if contradicts(match == "yes", score):
+    if DEFAULT_SCALE.contradicts(match == "yes", score):
         assert reading == CONTRADICTION
     else:
         assert isinstance(reading, Reading), reading

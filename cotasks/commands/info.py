@@ -30,7 +30,7 @@ def info() -> None:
 def _sections() -> Iterator[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
     """(title, header, rows) of each list."""
     from cotasks.builders.readers.catalog import CATALOG
-    from cotasks.judge.llm.rubric import rubric_names
+    from cotasks.judge.llm.rubric import shipped_rubrics
     from cotasks.judge.rules import RULES
     from cotasks.models.families import FAMILIES
     from cotasks.models.load import NOTES
@@ -43,7 +43,8 @@ def _sections() -> Iterator[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
     yield "Models that come with the package", ["model", "note"], [list(note) for note in NOTES.items()]
     judges = [*((name, "rule") for name in RULES), ("openai:MODEL", "a model behind an OpenAI-compatible server")]
     yield "Judges", ["judge", "is"], judges
-    yield "Rubrics", ["rubric"], [[name] for name in rubric_names()]
+    rubrics = [[f"{rubric.name} {rubric.version}", rubric.scale.name] for rubric in shipped_rubrics().values()]
+    yield "Rubrics", ["rubric", "scale"], rubrics
     yield "Studies", ["study", "title"], [[study.name, study.title] for study in STUDIES.values()]
     packages = [["", package, version_of(package)] for package in ("datasets", "huggingface_hub", "numpy", "pyarrow")]
     for extra, modules in EXTRAS.items():

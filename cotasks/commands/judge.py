@@ -25,7 +25,8 @@ def judge(
         str | None, typer.Option(help="Of an OpenAI-compatible server; OpenAI's by default.", rich_help_panel=SERVER)
     ] = None,
     rubric: Annotated[
-        Path | None, typer.Option(help="Text file in place of the shipped rubric.", rich_help_panel=SERVER)
+        str | None,
+        typer.Option(help="usual-form, or a text file, in place of answer-match.", rich_help_panel=SERVER),
     ] = None,
     temperature: Annotated[
         float, typer.Option(help="Of the judge's sampling; below 0 leaves it to the server.", rich_help_panel=SERVER)

@@ -33,7 +33,7 @@ def judge_run(
     judge: str = "exact",
     *,
     base_url: str | None = None,
-    rubric: Path | None = None,
+    rubric: Path | str | None = None,
     temperature: float | None = 0.0,
     max_tokens: int = 1024,
     structured: bool | None = None,
@@ -58,8 +58,8 @@ def judge_run(
         judge: A key of `RULES`, or `openai:MODEL`, a model behind an OpenAI-compatible server. The rest is for models
             only.
         base_url: Of the server; by default the environment's OPENAI_BASE_URL, else OpenAI's. The key is OPENAI_API_KEY.
-        rubric: File to use in place of the shipped rubric, see `cotasks.judge.llm.rubric`; its name becomes part of
-            the judge's: `openai:MODEL#NAME`.
+        rubric: File to use in place of `answer-match`, or the name of another that comes with the package, see
+            `cotasks.judge.llm.rubric`; its name becomes part of the judge's: `openai:MODEL#NAME`.
         temperature: Of the judge's sampling; None leaves it to the server.
         max_tokens: Longest reply; a model that reasons needs thousands.
         structured: Whether the server is to hold replies to a JSON schema; by default it is asked to, if it refuses to

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError, shorten
-from cotasks.judge.llm.rubric import CONTRADICTION, HIGHEST_RATING, contradicts
+from cotasks.judge.llm.rubric import CONTRADICTION
+from cotasks.judge.scales import DEFAULT_SCALE, Scale, parse_scale
 from cotasks.runs import folder as runs
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Row
@@ -83,22 +84,25 @@ def read_verdicts(path: Path) -> Iterator[tuple[Key, str, Verdict, Row]]:
         explanation = row.get("explanation") or ""
         verdict = Verdict(score, row["correct"], row["unreadable"], row["reason"], explanation)
         if "rating" in row:
-            verdict = _as_rated(verdict, row["rating"], f"{path}:{number}")
+            scale = row.get("scale", DEFAULT_SCALE.name)
+            verdict = _as_rated(verdict, row["rating"], parse_scale(str(scale), f"{path}:{number}"), f"{path}:{number}")
         key, hashed = runs.key_of(row), row["key"]
         yield key, hashed, verdict, row
 
 
-def _as_rated(verdict: Verdict, rating: Any, place: str) -> Verdict:
+def _as_rated(verdict: Verdict, rating: Any, scale: Scale, place: str) -> Verdict:
     """A language model's verdict; unscored where its rating and its match contradict each other.
 
     Raises InputError where the score does not follow from the rating.
     """
-    known = rating is None or (type(rating) is int and 0 <= rating <= HIGHEST_RATING)
-    score = 100.0 * rating / HIGHEST_RATING if known and rating is not None else None
+    known = rating is None or scale.holds(rating)
+    score = scale.score(rating) if known and rating is not None else None
     if not known or verdict.score != score:
-        follows = f"score {score if score is not None else 'null'}" if known else f"0 to {HIGHEST_RATING} or null"
+        follows = (
+            f"score {score if score is not None else 'null'}" if known else f"{scale.lowest} to {scale.highest} or null"
+        )
         raise InputError(f"{place}: rating {shorten(rating)} with score {shorten(verdict.score)}; expected {follows}")
-    if rating is not None and contradicts(verdict.correct, rating):
+    if rating is not None and scale.contradicts(verdict.correct, rating):
         return replace(verdict, score=None, correct=None, reason=CONTRADICTION)
     return verdict
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cotasks.judge.judges import judge_named
+from cotasks.judge.llm.settings import PREFIX
 from cotasks.judge.options import read_reader
 from cotasks.judge.rules import READ_BY_MODEL
 from cotasks.judge.verdicts import Verdict
@@ -23,6 +24,10 @@ AGREEMENT_NOTE = (
     "both not; kappa is Cohen's, of that. Weighted kappa is Cohen's of the scores with quadratic weights, alpha is "
     "Krippendorff's for intervals, of the scores. All are 1 for full agreement, 0 for chance, and "
     f"{NOTHING} where all verdicts are the same. Mean difference: the first judge's mean minus the second's."
+)
+SCALE_NOTE = (
+    "A language model's score is its rating on the scale of its rubric, stretched to 0 to 100: 0-5, or the scale that "
+    "the settings name beside the rubric. Right is its yes: the answer means the same as a reference."
 )
 SPREAD_NOTE = (
     "A judge's own spread is over the answers with two or more scored repeats. Deviation: the standard deviation of an "
@@ -126,4 +131,6 @@ def _coefficient(value: float | None) -> str:
 
 def notes(summary: Mapping[str, Any]) -> list[str]:
     """How to read these tables, where there are any."""
-    return [*([AGREEMENT_NOTE] if summary["agreement"] else []), *([SPREAD_NOTE] if summary["spread"] else [])]
+    models = any(judge.startswith(PREFIX) for run in summary["runs"] for judge in run["judges"])
+    found = ((SCALE_NOTE, models), (AGREEMENT_NOTE, summary["agreement"]), (SPREAD_NOTE, summary["spread"]))
+    return [note for note, there in found if there]

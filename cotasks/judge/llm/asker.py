@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from cotasks.errors import shorten
 from cotasks.judge.llm.reading import Reply
+from cotasks.judge.llm.rubric import reply_example
 from cotasks.judge.llm.work import Call, Work
 from cotasks.servers.calls import Client, Closed, Fatal, Held, Trouble
 
@@ -125,10 +126,11 @@ class Asker:
         self._work.write(job, outcome)
         self._unreadable = self._unreadable + 1 if outcome.rating is None else 0
         if self._unreadable >= UNREADABLE_IN_A_ROW:
+            example = reply_example(self._work.judge.rubric.scale)
             raise Fatal(
                 f"{self._client.base_url}: {self._unreadable} replies in a row hold no verdict: {outcome.reason}, the "
-                f"last: {shorten(outcome.text)}; expected one such as "
-                '{"reason": "...", "match": "yes", "score": 5}; name a model that keeps to it, or a longer --max-tokens'
+                f"last: {shorten(outcome.text)}; expected one such as {example}; name a model that keeps to it, or a "
+                "longer --max-tokens"
             )
 
     def _write(self, failures: list[tuple[Call, Trouble]]) -> None:

@@ -189,7 +189,7 @@ def _take(work: Work, client: Client[Reply], job: Call, response: Row | None, ca
     outcome: Reply | Trouble = Trouble("not asked")
     body = (response or {}).get("body") or {}
     if response and response.get("status_code") == 200:
-        outcome = read_completion(body, client.secret)
+        outcome = read_completion(body, client.secret, work.judge.rubric.scale)
     if call is not None:
         work.settle(call, job, outcome)
     if not response or not response.get("status_code"):

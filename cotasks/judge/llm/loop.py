@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Calling:
 
 
 def judge_by_model(
-    folder: Path, name: str, rubric: Path | None, structured: bool | None, settings: Row, calling: Calling
+    folder: Path, name: str, rubric: Path | str | None, structured: bool | None, settings: Row, calling: Calling
 ) -> JudgeCounts:
     """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm.llm_judge`."""
     judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
@@ -214,7 +215,8 @@ async def _ask(work: Work, secret: str, calling: Calling, stopped: Callable[[], 
     """Ask for all verdicts, or until the user's signal. Raises as `Asker.run` does."""
     if not work.jobs:
         return
-    client = Client(work.judge.base_url, secret, calling.concurrency, calling.timeout, read_completion)
+    read = partial(read_completion, scale=work.judge.rubric.scale)
+    client = Client(work.judge.base_url, secret, calling.concurrency, calling.timeout, read)
     async with client.api:
         if not work.batch:
             await Asker(work, client, stopped).run(min(calling.concurrency, len(work.jobs)))

@@ -6,11 +6,12 @@ and no other:
 - A thought before it is taken off: what stands before a closing `</think>` or its like, or before the final channel.
 - The verdict is a JSON object with `match` and `score` in any letter case, alone or with other text, names or objects
   around it; trailing commas, line ends in strings and Python's quotes do no harm. A score may be `5`, `5.0`, `"5"` or
-  `"5/5"`; a match "yes", "Yes", "true" or true. The reason may be missing.
+  `"5/5"` (on a scale to 100 `"80/100"` or `"80%"`); a match "yes", "Yes", "true" or true, and it may be called `pred`,
+  as in the usual prompts for video answers. The reason may be missing, and under a yes/no rubric so is the score.
 - Without such an object, lines such as `Match: yes` and `**Score:** 5` are the verdict, if the reply was not cut off.
 
 Nothing is guessed: two objects, or text beside the object that declares another verdict, are no reading, and neither is
-a verdict that contradicts itself (`rubric.contradicts`).
+a verdict that contradicts itself (`Scale.contradicts`).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import pydantic
 
-from cotasks.judge.llm.rubric import CONTRADICTION, HIGHEST_RATING, contradicts
+from cotasks.judge.llm.rubric import CONTRADICTION
+from cotasks.judge.scales import DEFAULT_SCALE, GREATEST, Scale
 from cotasks.servers.calls import Trouble, clean, read_payload
 
 EXPLANATION_CHARACTERS = 1000
@@ -43,13 +46,14 @@ LONGEST_REPAIRED = 20_000
 
 
 class Reading(pydantic.BaseModel):
-    """The reply that is asked for; `rubric.REPLY_SCHEMA` says the same to the server."""
+    """The reply that is asked for; `rubric.reply_schema` says the same to the server."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     reason: str
     match: Literal["yes", "no"]
-    score: Annotated[int, pydantic.Field(ge=0, le=HIGHEST_RATING)]
+    score: Annotated[int, pydantic.Field(ge=0, le=GREATEST)]
+    """On the rubric's scale; where that is yes/no, what the match counts as."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Reply:
     """A completion."""
 
     rating: int | None
-    """0 to 5; None where the reply cannot be read."""
+    """On the rubric's scale; None where the reply cannot be read."""
     match: bool | None
     reason: str
     """Why there is no rating; empty where there is one."""
@@ -92,7 +96,6 @@ _THOUGHT_END = re.compile(
 _THOUGHT_BEGIN = re.compile(rf"<(?:{_THOUGHT})>|\[THINK\]|◁think▷|<\|channel\|>analysis", re.IGNORECASE)
 
 _WORDS = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
-_SCORE = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)(?:\s{0,4}(?:/|out\s+of)\s{0,4}5(?:\.0{1,4})?)?", re.IGNORECASE)
 _OTHER_NAMES = {
     "match": ("final_match", "is_match", "correct"),
     "score": ("final_score", "overall_score", "rating"),
@@ -100,30 +103,46 @@ _OTHER_NAMES = {
 """Further names under which an object may give a second verdict."""
 _SIGNS = r"""["'“”‘’*_`\s]{0,12}"""
 _GIVES = rf"{_SIGNS}(?:\([^()\n]{{0,20}}\){_SIGNS})?(?:[:=：>]|\bis\b|\bof\b|\b(?:should|would)\s+be\b){_SIGNS}\(?"
-_DECLARED = re.compile(
-    rf"""
+
+
+@dataclass(frozen=True)
+class _Patterns:
+    """What is looked for under one scale."""
+
+    score: re.Pattern[str]
+    """A score alone, `4` or `4/5`."""
+    declared: re.Pattern[str]
+    """A name and its value: `lead` where it begins a line or a part of one."""
+
+
+@cache
+def _patterns(highest: int) -> _Patterns:
+    percent = r"|\s{0,4}%" if highest == 100 else ""
+    score = rf"(\d{{1,4}}(?:\.\d{{1,4}})?)(?:\s{{0,4}}(?:/|out\s+of)\s{{0,4}}{highest}(?:\.0{{1,4}})?{percent})?"
+    declared = rf"""
     (?P<lead>^[^\w\n]{{0,12}}(?:\d{{1,2}}[.)][^\w\n]{{0,12}})?|[,;|<{{.(–—-][^\w\n]{{0,12}}|\band[^\w\n]{{1,12}})?
     (?<!\w)(?:(?:final|overall)[\s_-]{{0,4}})?
     (?:match (?P<a>{_GIVES}) (?P<match>yes|no|true|false)\b(?!{_SIGNS}(?:[/|]{_SIGNS}(?:yes|no|true|false)|or\b))
       |score (?P<b>{_GIVES}) (?P<score>[+-]?\d{{1,4}}(?:\.\d{{1,4}})?)(?!\.?\d)
-       (?:\s{{0,4}}(?:/|out\s+of|of)\s{{0,4}}5(?:\.0+)?(?![\d%]))?
+       (?:\s{{0,4}}(?:/|out\s+of|of)\s{{0,4}}{highest}(?:\.0+)?(?![\d%]){percent})?
        (?!\s{{0,4}}(?:[/%]|[–-]\s{{0,4}}\d|(?:to|or)\s+\d|out\s+of)))
-    """,
-    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
-)
-"""A name and its value: `lead` where it begins a line or a part of one."""
+    """
+    return _Patterns(re.compile(score, re.IGNORECASE), re.compile(declared, re.IGNORECASE | re.MULTILINE | re.VERBOSE))
+
+
 _REASON = re.compile(
     rf"^[^\w\n]{{0,12}}(?:\d{{1,2}}[.)]\s?)?(?:reason|reasoning|explanation){_SIGNS}[:=：]{_SIGNS}(.+)$",
     re.IGNORECASE | re.MULTILINE,
 )
 
 
-def read_reading(text: str, whole: bool = True) -> Reading | str:
+def read_reading(text: str, whole: bool = True, scale: Scale = DEFAULT_SCALE) -> Reading | str:
     """The judge's reading, or why there is none; see the module's text.
 
     Args:
         text: The reply.
         whole: Whether the judge ended it; of one that was cut off, only an object is read.
+        scale: That the rubric asks for.
     """
     text = text[max((thought.end() for thought in _THOUGHT_END.finditer(text)), default=0) :]
     if _THOUGHT_BEGIN.search(text):  # one without an end
@@ -132,20 +151,21 @@ def read_reading(text: str, whole: bool = True) -> Reading | str:
         found = list(_objects(text))
     except _Twice:
         return NOT_JSON
-    verdicts = [(start, end, verdict) for start, end, value in found for verdict in _verdicts(value)]
+    verdicts = [(start, end, verdict) for start, end, value in found for verdict in _verdicts(value, scale)]
     if len(verdicts) == 1:
         start, end, verdict = verdicts[0]
-        reading = _reading_of(verdict)
-        if isinstance(reading, Reading) and _says_otherwise(reading, text[:start], text[end:]):
+        reading = _reading_of(verdict, scale)
+        if isinstance(reading, Reading) and _says_otherwise(reading, text[:start], text[end:], scale):
             return TWO_VERDICTS
     elif verdicts:
-        given = {(r.match, r.score) if isinstance(r, Reading) else r for r in (_reading_of(v) for *_, v in verdicts)}
+        read = [_reading_of(v, scale) for *_, v in verdicts]
+        given = {(r.match, r.score) if isinstance(r, Reading) else r for r in read}
         return TWO_VERDICTS if len(given) > 1 else NOT_JSON
     elif found or _is_json(text):
         return NOT_ASKED
     else:
-        reading = _read_lines(text) if whole else NOT_JSON
-    if isinstance(reading, Reading) and contradicts(reading.match == "yes", reading.score):
+        reading = _read_lines(text, scale) if whole else NOT_JSON
+    if isinstance(reading, Reading) and scale.contradicts(reading.match == "yes", reading.score):
         return CONTRADICTION
     return reading
 
@@ -202,12 +222,13 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _verdicts(value: Any) -> Iterator[Mapping[str, Any]]:
+def _verdicts(value: Any, scale: Scale) -> Iterator[Mapping[str, Any]]:
     """The objects within an object that hold one of the names asked for."""
+    names = _OTHER_NAMES.keys() if scale.rates else {"match", "pred"}
     left = [value]
     while left:
         value = left.pop()
-        if isinstance(value, dict) and value.keys() & _OTHER_NAMES.keys():
+        if isinstance(value, dict) and value.keys() & names:
             yield value
         elif isinstance(value, dict | list):
             left += value.values() if isinstance(value, dict) else value
@@ -219,21 +240,23 @@ def _match_of(value: Any) -> str | None:
     return _WORDS.get(text.strip(" \t\r\n.!'\"*`").casefold())
 
 
-def _score_of(value: Any) -> int | None:
-    """0 to 5; None where it is none of these."""
+def _score_of(value: Any, scale: Scale) -> int | None:
+    """A rating of the scale; None where it is none."""
     text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
-    found = _SCORE.fullmatch(text.strip())
+    found = _patterns(scale.highest).score.fullmatch(text.strip())
     number = float(found[1]) if found else -1.0
-    return int(number) if number.is_integer() and 0 <= number <= HIGHEST_RATING else None
+    return int(number) if number.is_integer() and scale.holds(int(number)) else None
 
 
-def _reading_of(verdict: Mapping[str, Any]) -> Reading | str:
+def _reading_of(verdict: Mapping[str, Any], scale: Scale) -> Reading | str:
     """What an object with names in lower case says."""
-    match, score = _match_of(verdict.get("match")), _score_of(verdict.get("score"))
+    match = _match_of(verdict.get("match", verdict.get("pred")))
+    score = _score_of(verdict.get("score"), scale) if scale.rates else scale.rating_of(match == "yes")
     if match is None or score is None:
         return NOT_ASKED
     others = [(_match_of(verdict.get(name)), match) for name in _OTHER_NAMES["match"]]
-    numbers = [(_score_of(verdict.get(name)), score) for name in _OTHER_NAMES["score"]]
+    names = _OTHER_NAMES["score"] if scale.rates else ()
+    numbers = [(_score_of(verdict.get(name), scale), score) for name in names]
     if any(other not in (None, own) for other, own in [*others, *numbers]):
         return TWO_VERDICTS
     reason = verdict.get("reason")
@@ -241,11 +264,11 @@ def _reading_of(verdict: Mapping[str, Any]) -> Reading | str:
     return Reading.model_validate(given)
 
 
-def _differs(found: re.Match[str], match: str, score: int) -> bool:
+def _differs(found: re.Match[str], match: str, score: int, scale: Scale) -> bool:
     """Whether what is declared is another verdict; numbers above the highest rating are of something else."""
     if found["match"]:
         return _WORDS[found["match"].lower()] != match
-    return float(found["score"]) <= HIGHEST_RATING and float(found["score"]) != score
+    return scale.rates and float(found["score"]) <= scale.highest and float(found["score"]) != score
 
 
 def _is_named(found: re.Match[str]) -> bool:
@@ -253,15 +276,16 @@ def _is_named(found: re.Match[str]) -> bool:
     return bool(set(found["a"] or found["b"]) & set(":=：>"))
 
 
-def _says_otherwise(reading: Reading, before: str, after: str) -> bool:
+def _says_otherwise(reading: Reading, before: str, after: str, scale: Scale) -> bool:
     """Whether the text around a verdict declares another one. Before it, sentences are thoughts on the way to it."""
-    declared = [found for found in _DECLARED.finditer(before) if _is_named(found)]
-    return any(_differs(f, reading.match, reading.score) for f in [*declared, *_DECLARED.finditer(after)])
+    pattern = _patterns(scale.highest).declared
+    declared = [found for found in pattern.finditer(before) if _is_named(found)]
+    return any(_differs(f, reading.match, reading.score, scale) for f in [*declared, *pattern.finditer(after)])
 
 
-def _read_lines(text: str) -> Reading | str:
+def _read_lines(text: str, scale: Scale) -> Reading | str:
     """The verdict that lines such as `Match: yes` and `Score: 5` declare."""
-    found = [declared for declared in _DECLARED.finditer(text) if _is_named(declared)]
+    found = [declared for declared in _patterns(scale.highest).declared.finditer(text) if _is_named(declared)]
     ends = [0, *(declared.end() for declared in found)]
     leading = [
         declared
@@ -270,12 +294,12 @@ def _read_lines(text: str) -> Reading | str:
     ]
     matches = [_WORDS[declared["match"].lower()] for declared in leading if declared["match"]]
     scores = [declared["score"] for declared in leading if declared["score"]]
-    if not matches or not scores:
+    if not matches or not (scores or not scale.rates):
         return NOT_JSON
-    score = _score_of(scores[0])
+    score = _score_of(scores[0], scale) if scale.rates else scale.rating_of(matches[0] == "yes")
     if score is None:
         return NOT_ASKED
-    if any(_differs(declared, matches[0], score) for declared in found):
+    if any(_differs(declared, matches[0], score, scale) for declared in found):
         return TWO_VERDICTS
     said = _REASON.search(text)
     reason = ""
@@ -285,15 +309,15 @@ def _read_lines(text: str) -> Reading | str:
     return Reading(reason=reason, match="yes" if matches[0] == "yes" else "no", score=score)
 
 
-def read_completion(payload: Any, redact: str = "") -> Reply | Trouble:
-    """The reply in the body of a response; arguments as of `calls.read_payload`."""
+def read_completion(payload: Any, redact: str = "", scale: Scale = DEFAULT_SCALE) -> Reply | Trouble:
+    """The reply in the body of a response, on the rubric's scale; other arguments as of `calls.read_payload`."""
     found = read_payload(payload, redact)
     if isinstance(found, Trouble):
         return found
     known = (found.prompt_tokens, found.completion_tokens, found.served_model)
     if found.refusal:
         return Reply(None, None, "the judge refused", "", clean(found.refusal, redact)[:REPLY_CHARACTERS], *known)
-    reading = read_reading(found.content, whole=found.finish_reason != "length")
+    reading = read_reading(found.content, found.finish_reason != "length", scale)
     if isinstance(reading, Reading):
         explanation = clean(reading.reason, redact)[:EXPLANATION_CHARACTERS]
         return Reply(reading.score, reading.match == "yes", "", explanation, "", *known)

@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from urllib.parse import quote, unquote
 import orjson
 
 from cotasks.errors import InputError, shorten
-from cotasks.judge.llm.rubric import DEFAULT_RUBRIC, REPLY_SCHEMA, Rubric, user_message
+from cotasks.judge.llm.rubric import DEFAULT_RUBRIC, Rubric, reply_schema, user_message
 from cotasks.judge.rules import judge_answer, references_of, verdict_key
+from cotasks.judge.scales import DEFAULT_SCALE, parse_scale
 from cotasks.judge.verdicts import Verdict
 from cotasks.runs.run import Row
 from cotasks.servers.address import OPENAI_URL, longest_answer_field, server_url
@@ -37,7 +38,7 @@ READER = 1
 """Version of `reading.read_completion`: raise it with every change by which a verdict that was read becomes another.
 What was not read is read again by itself, see `work.plan`."""
 FORMATS = ("schema", "json", "none")
-"""What a server may be asked to hold replies to: `rubric.REPLY_SCHEMA`, any JSON object, or nothing."""
+"""What a server may be asked to hold replies to: `rubric.reply_schema`, any JSON object, or nothing."""
 
 _LABEL = re.compile(r"openai:(?P<model>[^#\s]+)(?:#(?P<rubric>[a-z0-9._-]+))?")
 
@@ -91,7 +92,7 @@ class LlmJudge:
 
     @property
     def structured(self) -> bool:
-        """Whether the server is asked to hold the reply to `rubric.REPLY_SCHEMA`."""
+        """Whether the server is asked to hold the reply to `rubric.reply_schema`."""
         return self.reply_format == "schema"
 
     @property
@@ -101,8 +102,9 @@ class LlmJudge:
 
     @property
     def rule(self) -> str:
-        """Rubric, version and start of its hash, for reports."""
-        return f"{self.rubric.name} {self.rubric.version}, {self.rubric.sha256[:8]}"
+        """Rubric, version and start of its hash, and a scale other than 0-5, for reports."""
+        scale = "" if self.rubric.scale == DEFAULT_SCALE else f", {self.rubric.scale.name}"
+        return f"{self.rubric.name} {self.rubric.version}, {self.rubric.sha256[:8]}{scale}"
 
     def request(self, question: Mapping[str, Any], prediction: str) -> Row:
         """The body of a chat completion request. Nothing but the arguments and these settings reaches the judge."""
@@ -118,7 +120,7 @@ class LlmJudge:
         if self.temperature is not None:
             options["temperature"] = self.temperature
         if self.structured:
-            schema = {"name": "verdict", "strict": True, "schema": REPLY_SCHEMA}
+            schema = {"name": "verdict", "strict": True, "schema": reply_schema(self.rubric.scale)}
             options["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self.reply_format == "json":
             options["response_format"] = {"type": "json_object"}
@@ -138,7 +140,9 @@ class LlmJudge:
 
     def to_json(self) -> Row:
         """For the run folder."""
-        return {**asdict(self), "rubric": {**asdict(self.rubric), "sha256": self.rubric.sha256}}
+        rubric = {"name": self.rubric.name, "version": self.rubric.version, "text": self.rubric.text}
+        rubric |= {"sha256": self.rubric.sha256, "scale": self.rubric.scale.name}
+        return {**asdict(self), "rubric": rubric}
 
 
 def settings_path(folder: Path, judge: str) -> Path:
@@ -162,6 +166,8 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     row = read_json(path)
     try:
         rubric = Rubric(*(row["rubric"][field] for field in ("name", "version", "text")))
+        scale = parse_scale(str(row["rubric"].get("scale", DEFAULT_SCALE.name)), str(path))  # older versions: none
+        rubric = replace(rubric, scale_name=scale.name)
         if "structured" in row:  # of versions that knew no JSON mode
             row["reply_format"] = "schema" if row.pop("structured") else "none"
         found = LlmJudge(**{**row, "rubric": rubric})

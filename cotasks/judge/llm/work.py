@@ -3,7 +3,8 @@
 A row of the verdict file has, beside the columns of `cotasks.judge`:
 
     repeat              from 0
-    rating              0 to 5; null where unscored
+    rating              on the rubric's scale; null where unscored
+    scale               that scale, where it is not 0-5; where it is yes/no, a rating is 1 or 0
     explanation         the judge's own reason
     reply               where there is no rating: what came instead
     failed              true where no completion came, so that asking again may help
@@ -24,9 +25,9 @@ from pathlib import Path
 from cotasks.judge.llm.ledger import Ledger, Tokens
 from cotasks.judge.llm.pricing import REPLY_TOKENS, Price, dollars, likely_tokens, most_tokens
 from cotasks.judge.llm.reading import REPLY_CHARACTERS, UNREAD, Reading, Reply, read_reading
-from cotasks.judge.llm.rubric import HIGHEST_RATING
 from cotasks.judge.llm.settings import LlmJudge, local_verdict
 from cotasks.judge.rules import EQUAL, verdict_key
+from cotasks.judge.scales import DEFAULT_SCALE, Scale
 from cotasks.judge.verdicts import Verdict, read_verdicts, verdict_row, with_checksum
 from cotasks.runs import folder as runs
 from cotasks.runs.folder import Key
@@ -110,8 +111,9 @@ class Work:
     def _append(self, job: Call, reply: Reply, tokens: Tokens, failed: bool = False) -> None:
         verdict = Verdict(None, None, False, reply.reason)
         if reply.rating is not None:
-            verdict = _rated(reply.rating, reply.match)
+            verdict = _rated(reply.rating, reply.match, self.judge.rubric.scale)
         row: Row = {"repeat": job.repeat, "rating": reply.rating, "explanation": reply.explanation}
+        row |= _scale_of(self.judge.rubric.scale)
         row |= {"reply": reply.text} if reply.rating is None else {}
         row |= {"failed": True} if failed else {}
         row |= {"reply_format": self.judge.reply_format, "served_model": reply.served_model}
@@ -124,19 +126,23 @@ class Work:
         self.show(self.done, len(self.jobs))
 
 
-def _rated(rating: int, match: bool | None) -> Verdict:
-    return Verdict(100.0 * rating / HIGHEST_RATING, match, False, "rated by the judge")
+def _rated(rating: int, match: bool | None, scale: Scale) -> Verdict:
+    return Verdict(scale.score(rating), match, False, "rated by the judge")
 
 
-def _read_again(row: Row) -> Row | None:
+def _scale_of(scale: Scale) -> Row:
+    return {} if scale == DEFAULT_SCALE else {"scale": scale.name}
+
+
+def _read_again(row: Row, scale: Scale) -> Row | None:
     """The row of a reply that could not be read when it came, and can be now; None where there is none."""
     text = row.get("reply")
     if row.get("reason") not in UNREAD or not isinstance(text, str) or len(text) >= REPLY_CHARACTERS:
         return None
-    reading = read_reading(text)
+    reading = read_reading(text, scale=scale)
     if not isinstance(reading, Reading):
         return None
-    verdict = verdict_row(row["key"], runs.key_of(row), _rated(reading.score, reading.match == "yes"))
+    verdict = verdict_row(row["key"], runs.key_of(row), _rated(reading.score, reading.match == "yes", scale))
     read = {**row, **verdict, "rating": reading.score, "explanation": reading.reason, **dict.fromkeys(TOKENS)}
     del read["reply"]
     return read
@@ -159,7 +165,9 @@ def plan(work: Work, run: Run, path: Path, retry_unscored: bool) -> None:
         if verdict.score is None:
             unread[key, hashed] = row
     for (key, hashed), row in unread.items():
-        if (read := _read_again(row)) is not None:
+        if row.get("scale", DEFAULT_SCALE.name) != work.judge.rubric.scale.name:
+            continue  # asked under another rubric
+        if (read := _read_again(row, work.judge.rubric.scale)) is not None:
             work.file.append(read)
             work.judged.add(key)
             scored[key, hashed], rows[hashed] = True, read
