@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES
-from cotasks.models.tensors import Clip, collate_for_generation, rows_together
+from cotasks.models.tensors import Clip, collate_for_generation, rows_together, thinking_off
 from tests.tiny_models import Prompt, clip, pixels_name, prompt, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
+QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 each_qwen = pytest.mark.parametrize("family", QWEN)
 
@@ -39,7 +39,7 @@ def last_logits(family: str, rows: Sequence[Row]) -> Any:
 
 def mixed_rows(family: str) -> list[Row]:
     """Texts of different length, clips of different size, and length where it may differ, and a row without video."""
-    other = 5 if family in QWEN else 8
+    other = 5 if FAMILIES[family].limits.fixed is None else 8
     return [
         (prompt("Why did the man in the red shirt run after the dog in the park?"), clip(family, seed=1)),
         (prompt("What does the lady do after that?", videos=0), None),
@@ -89,7 +89,8 @@ def test_padding_is_on_the_left_and_text_is_whole(family: str) -> None:
     processor = tiny(family)[1]
     assert (batch["attention_mask"][:, -1] == 1).all()
     assert batch["attention_mask"][1, 0] == 0
-    text = processor.apply_chat_template(rows[1][0].messages, tokenize=False, add_generation_prompt=True)
+    options = thinking_off(FAMILIES[family])
+    text = processor.apply_chat_template(rows[1][0].messages, tokenize=False, add_generation_prompt=True, **options)
     ids = batch["input_ids"][1][batch["attention_mask"][1] == 1]
     assert processor.tokenizer.decode(ids) == text
 

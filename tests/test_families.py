@@ -30,13 +30,14 @@ from tests.synthetic import make_record
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"]
+QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
 FIXED = ["llava_onevision", "llava_next_video", "internvl"]
 
 VIDEO_PROCESSORS = {
     "qwen2_5_vl": "Qwen2VLVideoProcessor",
     "qwen2_vl": "Qwen2VLVideoProcessor",
     "qwen3_vl": "Qwen3VLVideoProcessor",
+    "qwen3_5": "Qwen3VLVideoProcessor",
     "llava_onevision": "LlavaOnevisionVideoProcessor",
     "llava_next_video": "LlavaNextVideoVideoProcessor",
     "internvl": "InternVLVideoProcessor",
@@ -46,6 +47,7 @@ PUBLISHED = {
     "qwen2_5_vl": {"size": {"shortest_edge": 3136, "longest_edge": 12845056}},
     "qwen2_vl": {"size": {"shortest_edge": 3136, "longest_edge": 12845056}},
     "qwen3_vl": {"size": {"shortest_edge": 4096, "longest_edge": 25165824}},
+    "qwen3_5": {"size": {"shortest_edge": 4096, "longest_edge": 25165824}},
     "llava_onevision": {"size": {"height": 384, "width": 384}},
     "llava_next_video": {
         "size": {"shortest_edge": 336},
@@ -209,7 +211,7 @@ def test_impossible_sizes_are_one_line(arguments: tuple[Any, ...], words: str) -
 
 def test_limits_of_real_processors() -> None:
     assert at_hand("qwen2_5_vl", False)[2] == FAMILIES["qwen2_5_vl"].limits
-    for family in ("qwen3_vl", *FIXED):
+    for family in ("qwen3_vl", "qwen3_5", *FIXED):
         assert at_hand(family, True)[2] == FAMILIES[family].limits
     assert at_hand("llava_next_video", False)[2].fixed == (224, 224)
     cropped = transformers.LlavaNextVideoVideoProcessor(size={"shortest_edge": 256})

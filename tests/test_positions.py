@@ -25,7 +25,7 @@ from tests.tiny_models import clip, prompt, tiny
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-QWEN = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl")
+QWEN = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5")
 each_qwen = pytest.mark.parametrize("family", QWEN)
 
 
@@ -67,7 +67,7 @@ def published(family: str, batch: Any) -> tuple[Any, list[int]]:
         for is_video, group in groupby(shown):
             count = len(list(group))
             t, h, w = grids[video] if is_video else (0, 0, 0)
-            assert not is_video or count == (h * w if family == "qwen3_vl" else t * h * w)
+            assert not is_video or count == (h * w if family.startswith("qwen3") else t * h * w)
             for token in range(count):
                 axes = (token,) * 3
                 if is_video:
@@ -174,7 +174,7 @@ def test_time_of_a_clip_inside_a_longer_file(family: str) -> None:
     model, processor = repaired(family)
     batch = collate(family, [("Why?", clip_of_a_record(family))])
     ids = batch["input_ids"][0]
-    if family == "qwen3_vl":  # times in the text: the middle of each patch of two frames
+    if family.startswith("qwen3"):  # times in the text: the middle of each patch of two frames
         words = processor.tokenizer.decode(ids).split("<")
         stamps = [float(w.split(" ")[0]) for w in words if " seconds>" in w]
         assert stamps == pytest.approx([0.25 + patch for patch in range(8)], abs=0.051)  # one decimal

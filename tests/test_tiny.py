@@ -27,6 +27,7 @@ CLASSES = {
     "qwen2_5_vl": ("Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLProcessor"),
     "qwen2_vl": ("Qwen2VLForConditionalGeneration", "Qwen2VLProcessor"),
     "qwen3_vl": ("Qwen3VLForConditionalGeneration", "Qwen3VLProcessor"),
+    "qwen3_5": ("Qwen3_5ForConditionalGeneration", "Qwen3VLProcessor"),
     "llava_onevision": ("LlavaOnevisionForConditionalGeneration", "LlavaOnevisionProcessor"),
     "llava_next_video": ("LlavaNextVideoForConditionalGeneration", "LlavaNextVideoProcessor"),
     "internvl": ("InternVLForConditionalGeneration", "InternVLProcessor"),
@@ -92,6 +93,7 @@ _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         ("qwen2_5_vl", _SYSTEM + _QWEN),
         ("qwen2_vl", _SYSTEM + _QWEN),
         ("qwen3_vl", _QWEN),
+        ("qwen3_5", _QWEN + "<think>\n"),
         (
             "llava_onevision",
             "<|im_start|>user <video>\nWhy?<|im_end|><|im_start|>assistant \nTo eat.<|im_end|>"

@@ -13,7 +13,7 @@ import pytest
 
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES, limits_of
-from cotasks.models.tensors import Clip, collate_for_generation, run_processor
+from cotasks.models.tensors import Clip, collate_for_generation, run_processor, thinking_off
 from cotasks.records.dataset import load_records
 from cotasks.records.schema import Record
 from cotasks.training.collator import TrainingCollator
@@ -35,6 +35,9 @@ LEADS = {"llava_next_video": " "}
 """What the model writes between generation's prompt and its answer, where that is not nothing."""
 ENDS = {"llava_next_video": "<|endoftext|>"}
 """The tokens that end a turn; where the template has none, it is the tokenizer's."""
+
+THINKING_OFF = {"enable_thinking": False}
+NO_THOUGHT = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 Row = dict[str, Any]
 
@@ -103,7 +106,7 @@ def real(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Recor
 
 def check_labels(family: str, rows: Sequence[Row], together: int = 4) -> None:
     """Decoded labels are exactly the assistant's turns, with and without truncation."""
-    frames_alike = family.startswith("qwen") or len({len(row["frames"]) for row in rows}) == 1
+    frames_alike = FAMILIES[family].limits.fixed is None or len({len(row["frames"]) for row in rows}) == 1
     together = together if frames_alike else 1
     cut_rows = 0
     for start in range(0, len(rows), together):
@@ -130,7 +133,7 @@ def check_labels(family: str, rows: Sequence[Row], together: int = 4) -> None:
             if name in short:  # the frames of the rows that are left, and of no other
                 again = collator(family)(left) if len(left) < len(some) else batch
                 assert torch.equal(short[name], again[name])
-        images = FAMILIES[family].frames_are_images
+        images = FAMILIES[family].frames_are_images or FAMILIES[family].frames_by_image_token
         video = tiny(family)[1].image_token_id if images else tiny(family)[1].video_token_id
         assert all((short["input_ids"][i] == video).any() == (v is not None) for i, v in enumerate(videos))
     assert cut_rows
@@ -190,7 +193,7 @@ def test_tokens_are_those_of_the_processor(family: str, sample: list[Record]) ->
     processor = tiny(family)[1]
     rows = examples(family, sample[:3], ("chain",))
     batch = collator(family)(rows)
-    form = chat_format(processor)
+    form = chat_format(processor, thinking_off(FAMILIES[family]))
     texts = [render_chat(processor, form, prompt_of(row["messages"]).messages)[0] for row in rows]
     bare = run_processor(processor, FAMILIES[family], texts, [row["clip"] for row in rows], "right")
     assert set(batch) == {*bare, "labels"}
@@ -238,12 +241,15 @@ def with_template(family: str, template: str) -> Any:
 
 
 def test_formats_of_the_families() -> None:
-    formats = {family: chat_format(tiny(family)[1]) for family in FAMILIES}
+    formats = {family: chat_format(tiny(family)[1], thinking_off(row)) for family, row in FAMILIES.items()}
     chatml = ChatFormat("<|im_start|>assistant\n", "<|im_start|>assistant\n", "", "<|im_end|>", "<|im_end|>\n")
     assert formats == {
         "qwen2_5_vl": chatml,
         "qwen2_vl": chatml,
         "qwen3_vl": chatml,
+        "qwen3_5": ChatFormat(
+            NO_THOUGHT, NO_THOUGHT, "", "<|im_end|>", "<|im_end|>\n", "<think>\n\n</think>\n\n", THINKING_OFF
+        ),
         # the template writes a blank that generation does not
         "llava_onevision": replace(chatml, head="<|im_start|>assistant \n", tail="<|im_end|>"),
         # and here no end, but a blank
@@ -253,7 +259,13 @@ def test_formats_of_the_families() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "file"), [("qwen2_5_vl", "qwen2_5_vl"), ("qwen2_vl", "qwen2_5_vl"), ("qwen3_vl", "qwen3_vl")]
+    ("family", "file"), [
+        ("qwen2_5_vl", "qwen2_5_vl"),
+        ("qwen2_vl", "qwen2_5_vl"),
+        ("qwen3_vl", "qwen3_vl"),
+        ("qwen3_5", "qwen3_5_think"),
+        ("qwen3_5", "qwen3_5_nothink"),
+    ],
 )
 def test_published_templates(family: str, file: str, sample: list[Record]) -> None:
     trl = pytest.importorskip("trl")

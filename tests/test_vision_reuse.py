@@ -27,6 +27,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
+each_with_prefix = pytest.mark.parametrize("family", sorted(f for f, row in FAMILIES.items() if row.prefix_reuse))
 PLAIN, VISION, PREFIX = Reuse(False, False), Reuse(True, False), Reuse(True, True)
 TOLERANCE = 1e-4
 """Greatest difference of a logit, float32; logits spread by about 1.6. As between batches of one and of many."""
@@ -61,7 +62,7 @@ def items(family: str, *, mixed: bool = True) -> list[Item]:
     The seconds between frames are many, so that in families with positions in time the video ends after the text
     around it begins.
     """
-    frames = 5 if "qwen" in family and mixed else 8
+    frames = 5 if FAMILIES[family].limits.fixed is None and mixed else 8
     first, second = clip(family, step=90, seed=1), clip(family, 120, 200, frames, step=7, seed=2)
     shown = [(0, first), (1, first), (2, second), (0, None), (1, second), (2, first)]
     return [item(i, QUESTIONS[question], which) for i, (question, which) in enumerate(shown)]
@@ -109,7 +110,7 @@ def test_the_vision_tower_s_output_can_be_handed_in(family: str, models: Any) ->
     assert logits.std(dim=-1).min() > 0.5  # else a small difference would say little
 
 
-@each_family
+@each_with_prefix
 def test_the_beginning_of_a_prompt_can_be_handed_in(family: str, models: Any) -> None:
     model = models(family)
     assert reuse_of(model) == PREFIX
@@ -133,11 +134,11 @@ def test_what_is_handed_in_is_what_is_seen(family: str, models: Any) -> None:
     """A wrong clip's output would be noticed."""
     model = models(family)
     rows = encoded(model, items(family, mixed=False))
-    _, logits = generated(model, rows, PREFIX)
+    _, logits = generated(model, rows, reuse_of(model))
     before = rows[0].video, rows[2].video
     dark = dataclasses.replace(rows[0].item.clip, pixels=255 - rows[0].item.clip.pixels)
     (other,) = encoded(model, [dataclasses.replace(rows[0].item, clip=dark)])
-    _, changed = generated(model, [other, *rows[1:]], PREFIX)
+    _, changed = generated(model, [other, *rows[1:]], reuse_of(model))
     assert (rows[0].video, rows[2].video) == before
     difference = (changed - logits)[0].abs().amax(dim=-1)
     assert difference[0] > 0.01
@@ -166,7 +167,7 @@ def test_pixels_are_processed_and_seen_once_a_clip(family: str, models: Any, mon
     assert len({id(row.video) for row in rows if row.video}) == 2
     counted_see.__signature__ = inspect.signature(see)  # type: ignore[attr-defined]
     monkeypatch.setattr(type(model.model.base_model), name, counted_see)
-    for reuse in (VISION, PREFIX):
+    for reuse in (VISION, reuse_of(model)):
         for batch in (rows[:3], rows[3:]):
             generated(model, batch, reuse)
     assert len(seen) == 2
@@ -194,6 +195,7 @@ def test_reuse_is_given_up_where_it_is_not_known_to_be_exact(models: Any) -> Non
     model = models("qwen2_vl")
     assert reuse_of(model, vision=False) == PLAIN  # a beginning cannot be had without the vision
     assert reuse_of(model, prefix=False) == VISION
+    assert reuse_of(models("qwen3_5")) == VISION  # its row says so
     text = model.model.config.get_text_config(decoder=True)
     kept = text.layer_types, text.sliding_window
     try:

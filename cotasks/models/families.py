@@ -1,185 +1,37 @@
 """Conventions per model family, one row each, and the size frames are resized to.
 
 Frames are resized here, to a size that the family's video processor leaves alone, so that boxes written in a prompt
-belong to the pixels that the model sees. To add a family, add a row to `FAMILIES`: all that differs between families
-and cannot be read off a checkpoint stands there.
+belong to the pixels that the model sees. The rows are in `cotasks.models.rows`, what their columns mean in
+`cotasks.models.family`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from cotasks.errors import InputError
+from cotasks.models.family import Family, Limits
+from cotasks.models.rows import FAMILIES
 from cotasks.records.boxes import Size
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Limits",
+    "align_frames_with_images",
+    "family_of",
+    "frame_size",
+    "guess_family",
+    "limits_of",
+]
 
 MAX_ASPECT_RATIO = 200
 """Longer side over shorter side; beyond it the processors of the Qwen families refuse a frame."""
 IMAGE_SETTINGS = ("size", "image_mean", "image_std")
 """What image and video processors have in common where frames are images."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The sizes that a video processor leaves alone. Areas are in pixels, both ends included."""
-
-    fixed: Size | None = None
-    """(width, height) where every frame has the same size; nothing below is used then."""
-    multiple: int = 1
-    """Width and height are multiples of this: patch size times merge size."""
-    temporal_patch: int = 1
-    """Frames in one temporal patch; the processor repeats the last frame to fill the last patch."""
-    min_pixels: int = 0
-    """Least width x height of a frame."""
-    max_pixels: int = 0
-    """Greatest width x height of a frame."""
-    min_video_pixels: int = 0
-    """Least frames x width x height of a video."""
-    max_video_pixels: int = 0
-    """Greatest frames x width x height of a video."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """One row: how a family of models writes coordinates, refers to frames, and takes video."""
-
-    name: str
-    model_types: tuple[str, ...]
-    """Values of `config.model_type` in transformers."""
-    coordinates: Literal["pixels", "thousandths", "fractions"]
-    """See `cotasks.records.boxes.CoordinateFormat`; `pixels` are those of the resized frame."""
-    frame_reference: Literal["seconds", "position"]
-    """How a prompt refers to a frame: by seconds from the clip's start, or by its position among the frames shown."""
-    limits: Limits
-    """Limits by default; a checkpoint's own, see `limits_of`, may be narrower."""
-    names: str
-    """Regular expression of what the names of its models hold, in lower case."""
-    limits_by_size: Callable[..., Limits] | None = None
-    """The limits that a processor's settings mean, called as `_qwen2_limits`; None where every frame has one size."""
-    max_video_tokens: int = 0
-    """`max_video_tokens` of the processor, for versions of transformers whose processor does not say; with
-    `limits_by_size` only."""
-    image_min_pixels: int = 0
-    """Least width x height that its image processor leaves alone, where that is more than its video processor's:
-    `shortest_edge` in preprocessor_config.json of the published checkpoints."""
-    frames_are_images: bool = False
-    """Whether the model knows no video: frames have the tokens, tensors, size and colour statistics of images."""
-    newlines_by_config: bool = False
-    """Whether `mm_newline_position` and `mm_spatial_pool_mode` in config.json say how the patches of frames are pooled
-    and where newline tokens stand, which transformers passes over; see `cotasks.models.repairs`."""
-
-
-def _qwen2_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
-    """Limits of Qwen2VLVideoProcessor: `size` bounds a frame, 90% of `max_video_tokens` the whole video.
-
-    Args:
-        patch: side of a patch, in pixels.
-        merge: patches merged into one token, along each side.
-        temporal_patch: frames in a patch.
-        least: `shortest_edge` of the processor's `size`, in pixels of area.
-        greatest: `longest_edge` of it, in pixels of area.
-        tokens: `max_video_tokens` of the processor.
-    """
-    multiple = patch * merge
-    return Limits(
-        multiple=multiple,
-        temporal_patch=temporal_patch,
-        min_pixels=least,
-        max_pixels=greatest,
-        max_video_pixels=int(tokens * multiple**2 * 0.9) * temporal_patch,
-    )
-
-
-def _qwen3_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
-    """Limits of Qwen3VLVideoProcessor: `size` bounds the whole video, `max_video_tokens` a frame."""
-    multiple = patch * merge
-    return Limits(
-        multiple=multiple,
-        temporal_patch=temporal_patch,
-        min_pixels=multiple**2,
-        max_pixels=tokens * multiple**2,
-        min_video_pixels=least,
-        max_video_pixels=greatest,
-    )
-
-
-# Defaults of transformers' Qwen2VLVideoProcessor, equal to those of qwen-vl-utils: 128 to 768 tokens a frame.
-_QWEN2 = _qwen2_limits(14, 2, 2, least=128 * 28 * 28, greatest=768 * 28 * 28, tokens=128_000)
-# video_preprocessor_config.json of the published Qwen3-VL checkpoints; the class default (786,432 pixels for a whole
-# video) would leave 128 x 96 pixels a frame at 64 frames.
-_QWEN3 = _qwen3_limits(16, 2, 2, least=4096, greatest=25_165_824, tokens=768)
-
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        Family(
-            name="qwen2_5_vl",
-            model_types=("qwen2_5_vl",),
-            names=r"qwen2[._]5[-_]?vl",
-            coordinates="pixels",
-            frame_reference="seconds",
-            limits=_QWEN2,
-            limits_by_size=_qwen2_limits,
-            max_video_tokens=128_000,
-        ),
-        Family(
-            name="qwen2_vl",
-            model_types=("qwen2_vl",),
-            names=r"qwen2[-_]?vl",
-            coordinates="thousandths",
-            frame_reference="position",
-            limits=_QWEN2,
-            limits_by_size=_qwen2_limits,
-            max_video_tokens=128_000,
-        ),
-        Family(
-            name="qwen3_vl",
-            model_types=("qwen3_vl", "qwen3_vl_moe"),
-            names=r"qwen3[-_]?vl",
-            coordinates="thousandths",
-            frame_reference="seconds",
-            limits=_QWEN3,
-            limits_by_size=_qwen3_limits,
-            max_video_tokens=768,
-            image_min_pixels=65_536,
-        ),
-        # Also LLaVA-Video, converted by examples/convert_llava_video.py. SigLIP at 384 x 384. Frames by position, as
-        # nothing tells the model when a frame was.
-        Family(
-            name="llava_onevision",
-            model_types=("llava_onevision",),
-            names=r"llava[-_]?onevision",
-            coordinates="fractions",
-            frame_reference="position",
-            limits=Limits(fixed=(384, 384)),
-            newlines_by_config=True,
-        ),
-        # CLIP at 336 x 336; the processor would crop the middle square, we keep the whole frame instead.
-        Family(
-            name="llava_next_video",
-            model_types=("llava_next_video",),
-            names=r"llava[-_]?next[-_]?video",
-            coordinates="fractions",
-            frame_reference="position",
-            limits=Limits(fixed=(336, 336)),
-        ),
-        # InternVL3, InternVL3.5 and InternVL2.5 in transformers' format. A frame is one tile of 448 x 448, without
-        # thumbnail, and the processor writes "Frame1: " before it. Boxes as in InternVL's evaluate_grounding.py.
-        Family(
-            name="internvl",
-            model_types=("internvl",),
-            names=r"internvl",
-            coordinates="thousandths",
-            frame_reference="position",
-            limits=Limits(fixed=(448, 448)),
-            frames_are_images=True,
-        ),
-    )
-}
-"""Family name -> row."""
 
 
 def family_of(model_type: str) -> Family:
@@ -192,7 +44,7 @@ def family_of(model_type: str) -> Family:
             return family
     known = ", ".join(sorted(t for family in FAMILIES.values() for t in family.model_types))
     raise InputError(
-        f"model type {model_type!r} has no row in cotasks/models/families.py; known: {known}; to add it, put a Family "
+        f"model type {model_type!r} has no row in cotasks/models/rows.py; known: {known}; to add it, put a Family "
         "with its coordinate format, frame reference and resize limits into FAMILIES",
         "unknown model family",
     )

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from transformers import BatchFeature
 
 
+NO_OPTIONS: Mapping[str, Any] = {}
+"""Of a chat template."""
+
+
+def thinking_off(family: Family) -> Mapping[str, Any]:
+    """What a chat template is told so that the model answers without a thought."""
+    return NO_OPTIONS if family.thinking is None else family.thinking.options(False)
+
+
 @dataclass(frozen=True, eq=False)
 class Clip:
     """The frames of one prompt, decoded and resized to `families.frame_size`. All numbers count from the clip's start.
@@ -94,7 +103,11 @@ def rows_together(family: Family, frames: Sequence[Clip | None]) -> list[list[in
 
 
 def collate_for_generation(
-    processor: Any, family: Family, prompts: Sequence[HasMessages], frames: Sequence[Clip | None]
+    processor: Any,
+    family: Family,
+    prompts: Sequence[HasMessages],
+    frames: Sequence[Clip | None],
+    options: Mapping[str, Any] | None = None,
 ) -> BatchFeature:
     """Render prompts by the processor's chat template and turn them, with their frames, into one padded batch.
 
@@ -117,6 +130,7 @@ def collate_for_generation(
         family: the row of `cotasks.models.families` that covers the model.
         prompts: rows; see `HasMessages`.
         frames: the clip of each row, None for a row whose messages show no video.
+        options: variables of the chat template; by default thinking is switched off where the family can.
 
     Returns:
         `input_ids` and `attention_mask` (rows, tokens), and what the family's processor adds, such as
@@ -127,7 +141,8 @@ def collate_for_generation(
     """
     if len(prompts) != len(frames) or not prompts:
         raise InputError(f"{len(prompts)} prompts and {len(frames)} clips; expected equally many, at least one")
-    texts = [render(processor, prompt.messages, add_generation_prompt=True) for prompt in prompts]
+    options = thinking_off(family) if options is None else options
+    texts = [render(processor, prompt.messages, add_generation_prompt=True, options=options) for prompt in prompts]
     for row, (text, clip) in enumerate(zip(texts, frames, strict=True)):
         check_placeholders(processor, f"row {row}", text, clip)
     return run_processor(processor, family, texts, frames, padding_side="left")
@@ -177,15 +192,23 @@ def adds_special_tokens(processor: Any, text: str) -> bool:
     return not (bos and text.startswith(bos))
 
 
-def render(processor: Any, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = False) -> str:
-    """Chat messages as text. Raises InputError where the processor has no chat template."""
+def render(
+    processor: Any,
+    messages: Sequence[Mapping[str, Any]],
+    add_generation_prompt: bool = False,
+    options: Mapping[str, Any] = NO_OPTIONS,
+) -> str:
+    """Chat messages as text; `options` are variables of the chat template.
+
+    Raises InputError where the processor has no chat template.
+    """
     if not getattr(processor, "chat_template", None):
         raise InputError(
             f"{type(processor).__name__} has no chat template; expected a processor with chat_template.jinja",
             "no chat template",
         )
     text: str = processor.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=add_generation_prompt
+        list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, **options
     )
     return text
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.models.families import Family, frame_size, limits_of
-from cotasks.models.tensors import Clip, check_placeholders, run_processor
+from cotasks.models.tensors import Clip, check_placeholders, run_processor, thinking_off
 from cotasks.records.schema import Record
 from cotasks.records.timeline import OWN_CLOCK
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
@@ -89,7 +89,7 @@ class TrainingCollator:
     @cached_property
     def format(self) -> ChatFormat:
         """How the processor's template writes an assistant's turn. Raises InputError, see `chat_format`."""
-        return chat_format(self.processor)
+        return chat_format(self.processor, thinking_off(self.family))
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Collate.

@@ -7,14 +7,14 @@ What an answer is preceded by is, to the byte, what `generate` will put before i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cotasks.errors import InputError, shorten
-from cotasks.models.tensors import adds_special_tokens, render
+from cotasks.models.tensors import NO_OPTIONS, adds_special_tokens, render
 
 IGNORED = -100
 """The label that the loss passes over: `ignore_index` of torch's cross entropy."""
@@ -35,10 +35,14 @@ class ChatFormat:
     tail: str
     """What the template writes after an answer: `end` and a separator, or nothing but blanks, where the tokenizer's
     end token takes their place, or the model would never learn to stop."""
+    thought: str = ""
+    """What `head` ends with and the template leaves out where another turn follows: an empty thought."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Variables of the template, such as switch off thinking."""
 
 
-def chat_format(processor: Any) -> ChatFormat:
-    """Find it out from chats of one question and an answer of one letter.
+def chat_format(processor: Any, options: Mapping[str, Any] = NO_OPTIONS) -> ChatFormat:
+    """Find it out from chats of one question and an answer of one letter; `options` are variables of the template.
 
     Raises InputError where the processor has no chat template, or one whose assistant's turns cannot be told: it
     changes the turns before an answer, opens an answer in other words than generation does, or ends it by none of the
@@ -50,8 +54,12 @@ def chat_format(processor: Any) -> ChatFormat:
         return InputError(f"chat template of {name}: the assistant's turn cannot be told: {why}", "chat template")
 
     question = [turn("user", "0")]
-    before, prompt = render(processor, question), render(processor, question, add_generation_prompt=True)
-    one, two = (render(processor, [*question, turn("assistant", answer)]) for answer in "12")
+
+    def written(*turns: Mapping[str, Any], add_generation_prompt: bool = False) -> str:
+        return render(processor, [*question, *turns], add_generation_prompt, options)
+
+    before, prompt = written(), written(add_generation_prompt=True)
+    one, two = (written(turn("assistant", answer)) for answer in "12")
     if not all(text.startswith(before) for text in (prompt, one, two)):
         raise fault("a turn is written otherwise where another one follows")
     opening, one, two = (text[len(before) :] for text in (prompt, one, two))
@@ -73,7 +81,12 @@ def chat_format(processor: Any) -> ChatFormat:
         end = processor.tokenizer.eos_token
     else:
         raise fault(f"it ends with {shorten(tail)}, which is no special token of the tokenizer")
-    return ChatFormat(opening, head, lead, end, tail)
+    # before an answer that is past
+    one, two = (written(turn("assistant", answer), turn("user", "0"))[len(before) :] for answer in "12")
+    past = one[: next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), 0)]
+    if not past or not head.startswith(past):
+        raise fault(f"it opens a past answer with {shorten(past)}, the last one with {shorten(head)}")
+    return ChatFormat(opening, head, lead, end, tail, head[len(past) :], dict(options))
 
 
 def render_chat(
@@ -82,7 +95,8 @@ def render_chat(
     """A chat as text, and the characters [begin, end) that the assistant writes in each of its turns.
 
     The text is the template's, but that each answer is preceded by what generation puts there, and followed by an end
-    token where the template has none.
+    token where the template has none. So an answer that is past keeps the empty thought before it that some templates
+    leave out of a history: a row of several turns is learnt from whole.
 
     Raises InputError where there is no answer, or the template writes one otherwise than `form` says.
     """
@@ -94,8 +108,8 @@ def render_chat(
         if message["role"] != "assistant":
             continue
         answer = "".join(part["text"] for part in message["content"])
-        before = render(processor, messages[:number])
-        after = render(processor, messages[: number + 1])
+        before = render(processor, messages[:number], options=form.options)
+        after = render(processor, messages[: number + 1], options=form.options)
         if not before.startswith(done) or after != before + form.head + answer + form.tail:
             raise InputError(
                 f"chat template of {type(processor).__name__}: the assistant's turn cannot be told: it writes message "
@@ -107,10 +121,10 @@ def render_chat(
         spans.append((begin, begin + len(written)))
         parts += [prompt, written, form.tail.removeprefix(form.end) if form.tail.startswith(form.end) else ""]
         length = sum(map(len, parts))
-        done = after
+        done = before + (form.head if number + 1 == len(messages) else form.head.removesuffix(form.thought)) + answer + form.tail
     if not spans:
         raise InputError("no turn of the assistant in the messages; expected at least one", "no answer to learn")
-    rest = render(processor, messages)
+    rest = render(processor, messages, options=form.options)
     if not rest.startswith(done):
         raise InputError(f"chat template of {type(processor).__name__}: what follows an answer changes it")
     return "".join([*parts, rest[len(done) :]]), spans

@@ -81,7 +81,9 @@ class Encoder:
         processor.video_processor = _Remembering(processor.video_processor)
         self.model = dataclasses.replace(model, processor=processor)
         self.max_new_tokens = max_new_tokens
-        token = processor.image_token if model.family.frames_are_images else processor.video_token
+        family = model.family
+        by_image = family.frames_are_images or family.frames_by_image_token
+        token = processor.image_token if by_image else processor.video_token
         self._video_token = processor.tokenizer.convert_tokens_to_ids(token)
         self._rope_index = getattr(model.model.base_model, "get_rope_index", None)
         types = {weight.dtype for weight in model.model.parameters() if weight.is_floating_point()}

@@ -37,12 +37,13 @@ class Reuse:
 def reuse_of(model: Model, vision: bool = True, prefix: bool = True) -> Reuse:
     """What can be reused of what is wished for, with this model and this version of transformers.
 
-    The beginning is not where an attention window slides, and with FlashAttention, whose packing of padded rows has
-    not been seen to be exact here.
+    The beginning is not where an attention window slides, where the family's row says that it is not exact, and with
+    FlashAttention, whose packing of padded rows has not been seen to be exact here.
     """
     from transformers import DynamicCache
 
     vision = vision and "mm_encoder_outputs" in inspect.signature(model.model.forward).parameters
+    prefix = prefix and model.family.prefix_reuse
     if not vision or not prefix or "flash" in str(model.model.config._attn_implementation):
         return Reuse(vision, False)
     cache = DynamicCache(config=_text_config(model))

@@ -1,0 +1,84 @@
+"""What differs between families of models and cannot be read off a checkpoint: the columns of `cotasks.models.rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from cotasks.records.boxes import Size
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The sizes that a video processor leaves alone. Areas are in pixels, both ends included."""
+
+    fixed: Size | None = None
+    """(width, height) where every frame has the same size; nothing below is used then."""
+    multiple: int = 1
+    """Width and height are multiples of this: patch size times merge size."""
+    temporal_patch: int = 1
+    """Frames in one temporal patch; the processor repeats the last frame to fill the last patch."""
+    min_pixels: int = 0
+    """Least width x height of a frame."""
+    max_pixels: int = 0
+    """Greatest width x height of a frame."""
+    min_video_pixels: int = 0
+    """Least frames x width x height of a video."""
+    max_video_pixels: int = 0
+    """Greatest frames x width x height of a video."""
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """How the models of a family that think do so, see `cotasks.models.thinking`."""
+
+    switch: str = "enable_thinking"
+    """The variable of the chat template that switches it."""
+    opens: str = "<think>"
+    closes: str = "</think>"
+
+    def options(self, on: bool) -> dict[str, bool]:
+        """What the chat template is told."""
+        return {self.switch: on}
+
+    def is_open(self, text: str) -> bool:
+        """Whether a rendered prompt ends inside a thought."""
+        return text.rfind(self.opens) > text.rfind(self.closes)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row: how a family of models writes coordinates, refers to frames, and takes video."""
+
+    name: str
+    model_types: tuple[str, ...]
+    """Values of `config.model_type` in transformers."""
+    coordinates: Literal["pixels", "thousandths", "fractions"]
+    """See `cotasks.records.boxes.CoordinateFormat`; `pixels` are those of the resized frame."""
+    frame_reference: Literal["seconds", "position"]
+    """How a prompt refers to a frame: by seconds from the clip's start, or by its position among the frames shown."""
+    limits: Limits
+    """Limits by default; a checkpoint's own, see `limits_of`, may be narrower."""
+    names: str
+    """Regular expression of what the names of its models hold, in lower case."""
+    limits_by_size: Callable[..., Limits] | None = None
+    """The limits that a processor's settings mean, called as `_qwen2_limits`; None where every frame has one size."""
+    max_video_tokens: int = 0
+    """`max_video_tokens` of the processor, for versions of transformers whose processor does not say; with
+    `limits_by_size` only."""
+    image_min_pixels: int = 0
+    """Least width x height that its image processor leaves alone, where that is more than its video processor's:
+    `shortest_edge` in preprocessor_config.json of the published checkpoints."""
+    frames_are_images: bool = False
+    """Whether the model knows no video: frames have the tokens, tensors, size and colour statistics of images."""
+    newlines_by_config: bool = False
+    """Whether `mm_newline_position` and `mm_spatial_pool_mode` in config.json say how the patches of frames are pooled
+    and where newline tokens stand, which transformers passes over; see `cotasks.models.repairs`."""
+    prefix_reuse: bool = True
+    """Whether the keys and values of a prompt's beginning can be worked out once a clip, see
+    `cotasks.generate.local.vision`: not where a state runs through the padding between beginning and rest."""
+    frames_by_image_token: bool = False
+    """Whether the processor writes the image token, not the video token, for what is seen of a video."""
+    thinking: Thinking | None = None
+    """None where its models do not think."""

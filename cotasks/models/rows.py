@@ -1,0 +1,134 @@
+"""One row a family of models. To add a family, add a row: all else about it is read off the checkpoint.
+
+Each row says where its facts are from.
+"""
+
+from __future__ import annotations
+
+from cotasks.models.family import Family, Limits, Thinking
+
+
+def _qwen2_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
+    """Limits of Qwen2VLVideoProcessor: `size` bounds a frame, 90% of `max_video_tokens` the whole video.
+
+    Args:
+        patch: side of a patch, in pixels.
+        merge: patches merged into one token, along each side.
+        temporal_patch: frames in a patch.
+        least: `shortest_edge` of the processor's `size`, in pixels of area.
+        greatest: `longest_edge` of it, in pixels of area.
+        tokens: `max_video_tokens` of the processor.
+    """
+    multiple = patch * merge
+    return Limits(
+        multiple=multiple,
+        temporal_patch=temporal_patch,
+        min_pixels=least,
+        max_pixels=greatest,
+        max_video_pixels=int(tokens * multiple**2 * 0.9) * temporal_patch,
+    )
+
+
+def _qwen3_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
+    """Limits of Qwen3VLVideoProcessor: `size` bounds the whole video, `max_video_tokens` a frame."""
+    multiple = patch * merge
+    return Limits(
+        multiple=multiple,
+        temporal_patch=temporal_patch,
+        min_pixels=multiple**2,
+        max_pixels=tokens * multiple**2,
+        min_video_pixels=least,
+        max_video_pixels=greatest,
+    )
+
+
+# Defaults of transformers' Qwen2VLVideoProcessor, equal to those of qwen-vl-utils: 128 to 768 tokens a frame.
+_QWEN2 = _qwen2_limits(14, 2, 2, least=128 * 28 * 28, greatest=768 * 28 * 28, tokens=128_000)
+# video_preprocessor_config.json of the published Qwen3-VL checkpoints; the class default (786,432 pixels for a whole
+# video) would leave 128 x 96 pixels a frame at 64 frames.
+_QWEN3 = _qwen3_limits(16, 2, 2, least=4096, greatest=25_165_824, tokens=768)
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            name="qwen2_5_vl",
+            model_types=("qwen2_5_vl",),
+            names=r"qwen2[._]5[-_]?vl",
+            coordinates="pixels",
+            frame_reference="seconds",
+            limits=_QWEN2,
+            limits_by_size=_qwen2_limits,
+            max_video_tokens=128_000,
+        ),
+        Family(
+            name="qwen2_vl",
+            model_types=("qwen2_vl",),
+            names=r"qwen2[-_]?vl",
+            coordinates="thousandths",
+            frame_reference="position",
+            limits=_QWEN2,
+            limits_by_size=_qwen2_limits,
+            max_video_tokens=128_000,
+        ),
+        Family(
+            name="qwen3_vl",
+            model_types=("qwen3_vl", "qwen3_vl_moe"),
+            names=r"qwen3[-_]?vl",
+            coordinates="thousandths",
+            frame_reference="seconds",
+            limits=_QWEN3,
+            limits_by_size=_qwen3_limits,
+            max_video_tokens=768,
+            image_min_pixels=65_536,
+        ),
+        # Qwen3.5 and Qwen3.6, dense and mixture of experts. Processor, limits and coordinates are Qwen3-VL's: the
+        # checkpoints hold Qwen3VLProcessor and the same video_preprocessor_config.json. Three layers of four have
+        # linear attention: their state runs through the padding between a prompt's beginning and its rest.
+        Family(
+            name="qwen3_5",
+            model_types=("qwen3_5", "qwen3_5_moe"),
+            names=r"qwen3[._][56]",
+            coordinates="thousandths",
+            frame_reference="seconds",
+            limits=_QWEN3,
+            limits_by_size=_qwen3_limits,
+            max_video_tokens=768,
+            image_min_pixels=65_536,
+            prefix_reuse=False,
+            thinking=Thinking(),
+        ),
+        # Also LLaVA-Video, converted by examples/convert_llava_video.py. SigLIP at 384 x 384. Frames by position, as
+        # nothing tells the model when a frame was.
+        Family(
+            name="llava_onevision",
+            model_types=("llava_onevision",),
+            names=r"llava[-_]?onevision",
+            coordinates="fractions",
+            frame_reference="position",
+            limits=Limits(fixed=(384, 384)),
+            newlines_by_config=True,
+        ),
+        # CLIP at 336 x 336; the processor would crop the middle square, we keep the whole frame instead.
+        Family(
+            name="llava_next_video",
+            model_types=("llava_next_video",),
+            names=r"llava[-_]?next[-_]?video",
+            coordinates="fractions",
+            frame_reference="position",
+            limits=Limits(fixed=(336, 336)),
+        ),
+        # InternVL3, InternVL3.5 and InternVL2.5 in transformers' format. A frame is one tile of 448 x 448, without
+        # thumbnail, and the processor writes "Frame1: " before it. Boxes as in InternVL's evaluate_grounding.py.
+        Family(
+            name="internvl",
+            model_types=("internvl",),
+            names=r"internvl",
+            coordinates="thousandths",
+            frame_reference="position",
+            limits=Limits(fixed=(448, 448)),
+            frames_are_images=True,
+        ),
+    )
+}
+"""Family name -> row."""
