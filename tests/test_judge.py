@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -379,3 +382,22 @@ def test_a_score_outside_its_range_is_no_score(tmp_path: Path, score: Any) -> No
         file.append(row)
     with pytest.raises(InputError, match="expected 0 to 100 or null"):
         verdicts_of(read_run(folder), "exact")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "message"),
+    [
+        ({}, {"sample": 2**40}, "q0, baseline: sample 1099511627776; expected 0 to 999"),
+        ({"sampling": {"num_samples": 2}}, {"sample": 2}, "q0, baseline: sample 2; expected 0 to 1"),
+        ({}, {"sample": -1}, "q0, baseline: sample -1; expected 0 to 999"),
+        ({}, {"answer": functools.reduce(lambda inner, _: [inner], range(300), [])}, "answer of too many levels"),
+    ],
+)
+def test_damaged_answers_are_named(tmp_path: Path, settings: Any, said: Any, message: str) -> None:
+    runs.settle(tmp_path, {"model": {"name": "m"}, "conditions": {"baseline": {}}, **settings})
+    (tmp_path / "questions.jsonl").write_bytes(orjson.dumps(question()) + b"\n")
+    (tmp_path / "generations").mkdir()
+    row = {"id": "q0", "condition": "baseline", "sample": 0, "answer": "a", **said}
+    (tmp_path / "generations/00000.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=re.escape(message)):
+        judge_run(tmp_path, "exact")

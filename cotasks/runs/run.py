@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from cotasks.errors import InputError, shorten
 from cotasks.runs import folder as runs
 from cotasks.runs.folder import Key
 
 Row = dict[str, Any]
+
+MOST_SAMPLES = 1000
+"""Answers a prompt of a run whose `run.json` does not say how many were asked for."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +50,37 @@ def read_run(folder: Path) -> Run:
     questions = _read_questions(folder)
     generations, failures = runs.read_generations(folder), runs.read_failures(folder)
     for key, row in generations.items():
-        cut = row.get("cut_items") or 0
-        if not isinstance(cut, int):
-            place = folder / "generations"
-            raise InputError(f"{place}: {key[0]}, {key[1]}: cut_items {shorten(cut)}; a different version?")
+        _check_generation(folder / "generations", key, row)
     seen = [*generations, *failures]
+    _check_samples(folder, settings, seen)
     conditions = [str(name) for name in settings.get("conditions", ())]
     samples = max((sample for _, _, sample in seen), default=0) + 1
     conditions = list(dict.fromkeys([*conditions, *(condition for _, condition, _ in seen)]))
     wanted = [(id_, c, sample) for c in conditions for id_ in questions for sample in range(samples)]
     wanted = list(dict.fromkeys([*wanted, *seen]))
     return Run(folder, settings, conditions, questions, generations, failures, wanted)
+
+
+def _check_generation(place: Path, key: Key, row: Row) -> None:
+    """Raises InputError where a row's values are of no use to what reads them."""
+    cut = row.get("cut_items") or 0
+    if not isinstance(cut, int):
+        raise InputError(f"{place}: {key[0]}, {key[1]}: cut_items {shorten(cut)}; a different version?")
+    try:
+        orjson.dumps(row.get("answer"))
+    except TypeError:  # JSON of many levels is read, but not written
+        raise InputError(f"{place}: {key[0]}, {key[1]}: answer of too many levels; expected text") from None
+
+
+def _check_samples(folder: Path, settings: Row, keys: Iterable[Key]) -> None:
+    """Raises InputError where a key has a sample that the run did not ask for. All samples up to the greatest are
+    wanted of each question, so that one damaged number would ask for billions."""
+    asked = settings.get("sampling")
+    asked = asked.get("num_samples") if isinstance(asked, dict) else None
+    most = asked if type(asked) is int else MOST_SAMPLES
+    for id_, condition, sample in keys:
+        if not 0 <= sample < most:
+            raise InputError(f"{folder}: {id_}, {condition}: sample {sample}; expected 0 to {most - 1}")
 
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
