@@ -82,7 +82,7 @@ def video(split: str = "valid", **change: Any) -> dict[str, Any]:
         ],
         "sound_localisation": [{**action(0, "Placing", [1], 0, 9), "is_visible": 1}],
         "mc_question": [mc(0), mc(1, question="Where is the key at the end?", area="Physics", reasoning="Predictive")],
-        "grounded_question": [grounded(0, [2, 1])],
+        "grounded_question": [grounded(0, [2, 1]), grounded(1, [2])],
         **change,
     }
 
@@ -110,7 +110,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def test_every_field(built: Built) -> None:
     records = built.records("validation")
     base = "perception_test/validation/video_1"
-    assert set(records) == {f"{base}/mc-0", f"{base}/mc-1", f"{base}/grounded-0"}
+    assert set(records) == {f"{base}/{name}" for name in ("mc-0", "mc-1", "grounded-0", "grounded-1")}
     first = records[f"{base}/mc-0"]
     assert (first.source, first.category, first.question_type) == ("perception_test", "semantics", "descriptive")
     assert (first.answer, first.answer_index, first.choices) == ("a key", 1, ("a pen", "a key", "nothing"))
@@ -158,7 +158,11 @@ def test_a_grounded_question_has_its_answers_tracks_for_step_1(built: Built) -> 
     assert (record.answer, record.answer_index, record.choices) == ("key, cup", -1, ())
     assert [e.tid for e in a1.entities] == [1, 2]
     assert (a1.span_origin, a1.entity_origin, a1.used_answer) == ("annotation", "annotation", True)
-    assert a1.frames == tuple(range(0, 300, 30))
+    assert [(s.start_seconds, s.end_seconds) for s in a1.spans] == [(0.0, 9.0)]
+    assert a1.frames == tuple(frame.index for frame in record.frames if frame.index <= 270)
+    key = built.records("validation")["perception_test/validation/video_1/grounded-1"].frame_localization
+    # at 0 and 1 s, hidden at 2 s, then at 9 s
+    assert [(s.start_seconds, s.end_seconds) for s in key.spans] == [(0.0, 1.0), (9.0, 9.0)]
     assert {t.tid for t in record.entity_tracking} == {1, 2}
     # a triple with one thing at both ends is read back as it was written
     moving = [r for r in record.scene.temporal_relations if r.subject_tid == r.object_tid]
@@ -195,7 +199,7 @@ def test_a_bad_cut(cut: Any, tmp_path: Path) -> None:
     videos = {"video_1": video(), "video_2": video(metadata={**video()["metadata"], "video_id": "video_2"})}
     built = build(tmp_path, videos, {"video_1": cut})
     assert {reason for reason, _ in built.skipped.values()} == {"bad cut frame"}
-    assert len(built.records("validation")) == 3
+    assert len(built.records("validation")) == 4
 
 
 def test_the_test_split_has_no_answers(tmp_path: Path) -> None:
@@ -341,7 +345,7 @@ def test_a_strict_build_skips_the_video(tmp_path: Path) -> None:
     other = video(metadata={**video()["metadata"], "video_id": "video_2"})
     built = build(tmp_path, {"video_1": raw, "video_2": other}, {}, strict=True)
     assert {reason for reason, _ in built.skipped.values()} == {"box after the video"}
-    assert len(built.records("validation")) == 3
+    assert len(built.records("validation")) == 4
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

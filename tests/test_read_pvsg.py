@@ -74,7 +74,7 @@ def test_step_1_is_the_questions_time_and_objects(tmp_path: Path) -> None:
     assert ([e.tid for e in a1.entities], a1.frames) == ([2], (18,))
     assert [(s.start_seconds, s.end_seconds) for s in a1.spans] == [(3.6, 3.6)]
     assert (a1.span_origin, a1.entity_origin, a1.used_answer) == ("annotation", "annotation", True)
-    assert second.question == "What does the girl (baby-1) of 1998 (1998) see?"  # no ids of objects
+    assert second.question == "What does the girl of 1998 (1998) see?"  # 1998 is no id of an object
     assert second.answer == "They and the wall are seen."
     a1 = second.frame_localization
     assert ([e.tid for e in a1.entities], a1.frames) == ([1, 2, 3], (2, 3, 4, 5, 6))

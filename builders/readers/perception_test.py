@@ -9,10 +9,10 @@ The JSON is an object by video id: `metadata` {split, frame_rate, num_frames, re
 -1, or no entry, is no cut. Points and sounds are not used.
 
 A multiple-choice question has three `options` and `answer_id`, 0 to 2. A grounded question is answered with the ids of
-tracks, `answers`: these are step 1's entities, its frames are those of the grid on which one of them has a box, and the
-answer's text is their labels, in that order, joined by commas. `used_answer` is true: step 1 is the answer. The
-category is `area`, the type `reasoning`, with "grounded" in front for those; `tag` is in no record. The test split has
-no answers.
+tracks, `answers`: these are step 1's entities, its spans run over annotated frames in a row on which one of them has a
+box, and the answer's text is their labels, in that order, joined by commas. `used_answer` is true: step 1 is the answer.
+The category is `area`, the type `reasoning`, with "grounded" in front for those; `tag` is in no record. The test split
+has no answers.
 
 Patraucean et al., "Perception Test: A Diagnostic Benchmark for Multimodal Video Models", NeurIPS 2023; files of
 github.com/google-deepmind/perception_test.
@@ -39,6 +39,7 @@ from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.records import own_fields as check
 from cotasks.records.annotation import Evidence, Question, Skipped, VideoAnnotation
 from cotasks.records.own import OwnEvidence
+from cotasks.records.timeline import spans_of_frames
 from cotasks.tools.files import read_json, utf8
 
 NAME = "perception_test"
@@ -96,12 +97,22 @@ class PerceptionAnnotator(Annotator):
                 f"{question.place}: answers holds {hidden[0]}; expected a track with a box in the clip",
                 "answer not to be seen in the clip",
             )
-        own = OwnEvidence((), tuple(question.own_annotation), "annotation", used_answer=True)
+        spans = _spans(annotation, set(question.own_annotation))
+        own = OwnEvidence(spans, tuple(question.own_annotation), "annotation", used_answer=True)
         return evidence_of(own, {tid: tid for tid in in_clip}, annotation, question.place)
 
     def size(self, video_id: str) -> int:
         """Packed, which goes with what there is to parse."""
         return len(self.videos[video_id])
+
+
+def _spans(annotation: VideoAnnotation, tids: set[int]) -> tuple[tuple[float, float], ...]:
+    """When one of the tracks is seen: unbroken runs over the grid's annotated frames, about one a second."""
+    tracked = annotation.scene.entity_tracking
+    annotated = {box.frame for track in tracked for box in track.boxes}
+    seen = {box.frame for track in tracked if track.tid in tids for box in track.boxes}
+    frames = [frame for frame in annotation.frames if frame.index in annotated]
+    return tuple((span.start_seconds, span.end_seconds) for span in spans_of_frames(seen, frames))
 
 
 def _clip(cut: object, clock: tracks.Clock, place: str) -> tuple[float, float] | None:

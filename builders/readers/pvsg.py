@@ -3,8 +3,9 @@
     pvsg/pvsg.json   pvsg/<PART>/<part>_masks.zip, or pvsg/<part>/masks/<video>/<frame>.png
 
 A question is an entry of a video's `qa_pairs`: {time, question, answer}. A number in brackets is the id of an object,
-"the girl (8)": it is taken out of the text, and the objects that question and answer name are step 1's entities. `time`
-is a frame, "0018", or the first and last of a stretch, "0009-0047": step 1's span. Whoever wrote it knew the answer.
+"the girl (8)": it is taken out of the text, and the objects that question and answer name are step 1's entities; the
+name of a thing without a mask, "(baby-1)", is taken out too. `time` is a frame, "0018", or the first and last of a
+stretch, "0009-0047": step 1's span. Whoever wrote it knew the answer.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ KIND = "question"
 """PVSG has no types of questions; the category is the part that the video comes from."""
 
 _IDS = re.compile(r"\s*\(\s*([0-9]{1,6}(?:\s*[,;/&]\s*[0-9]{1,6})*)\s*\)")
+_UNMASKED = re.compile(r"\s*\([A-Za-z]+(?: [A-Za-z]+)*-[0-9]+\)")
 _TIME = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
@@ -180,7 +182,7 @@ def _plain(text: str, known: set[int]) -> tuple[str, set[int]]:
         named.update(ids)
         return ""
 
-    return _IDS.sub(take, text).strip(), named
+    return _UNMASKED.sub("", _IDS.sub(take, text)).strip(), named
 
 
 def _time(value: Any, place: str) -> tuple[int, int]:
