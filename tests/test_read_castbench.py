@@ -51,9 +51,10 @@ DOG = piece("big_dog_a1B", "00:01", "00:03", {"1": [1, 2, 11, 12], "2": [2, 2, 1
 AGAIN = piece("big_dog_a1B", "00:05", "00:06", {"5": [5, 5, 15, 15], "7": [6, 5, 16, 15]})
 MAN = piece("man_Zz0", "00:02", "00:04", None)
 FLAT = piece("man_Zz0", "00:04", "00:04", {"4": [3, 3, 3, 8]})
+OTHER = piece("big_dog_a1B", "00:01", "00:02", {"1": [1, 2, 11, 12], "2": [2, 2, 12, 13]})
 ROWS = [
     question("v/one.mp4", "Why?", [DOG, AGAIN, MAN]),
-    question("v/one.mp4", "How?", [FLAT], question_type="How Questions (Mechanisms)"),
+    question("v/one.mp4", "How?", [FLAT, OTHER], question_type="How Questions (Mechanisms)"),
     question("two.mp4", "Who?", [], answer="A", options={"A": "he", "B": "she"}),
     question("two.mp4", "Whose?", [MAN], answer="F"),
     question("two.mp4", "When?", [piece("man_Zz0", "00:05", "00:02", {})]),
@@ -106,7 +107,10 @@ def test_a_small_file(source: Path, tmp_path: Path) -> None:
 
     summary = read_json(tmp_path / "built/castbench/build.json")["splits"]["test"]
     assert (summary["questions"], summary["records"], summary["own_clock"]) == (9, 2, 2)
-    assert summary["left_out_of_annotation"] == {"box inverted or flat": 2}
+    assert summary["left_out_of_annotation"] == {
+        "box inverted or flat": 2,
+        "box unlike another of the same thing and second": 1,
+    }
     skipped = {row["reason"]: row["detail"] for row in read_jsonl(tmp_path / "built/castbench/skipped.jsonl")}
     assert set(skipped) == {
         "length of the video unknown",
@@ -142,7 +146,11 @@ def test_with_videos_rate_and_size_are_those_of_the_headers(source: Path, tmp_pa
     assert [b.frame for b in why.entity_tracking[0].boxes] == [25, 50, 125]
     # the box at 7 s is after the end
     summary = read_json(tmp_path / "built/castbench/build.json")["splits"]["test"]
-    assert summary["left_out_of_annotation"] == {"box inverted or flat": 2, "box after the end of the video": 1}
+    assert summary["left_out_of_annotation"] == {
+        "box inverted or flat": 2,
+        "box after the end of the video": 1,
+        "box unlike another of the same thing and second": 1,
+    }
     assert summary["own_clock"] == 0
 
 

@@ -295,7 +295,11 @@ def _scene(
             elif last is not None and second > last:
                 detail = f"{where}: {piece.thing} at {second:g} s; the video ends at {last:g} s"
                 left_out.append(LeftOut("box after the end of the video", detail))
-            else:
-                boxes.setdefault((piece.thing, second), OwnBox(piece.thing, (x1, y1, x2, y2), second=second))
+            elif (
+                boxes.setdefault((piece.thing, second), OwnBox(piece.thing, (x1, y1, x2, y2), second=second)).xyxy
+                != box
+            ):
+                detail = f"{where}: {piece.thing} at {second:g} s: box {list(box)}"
+                left_out.append(LeftOut("box unlike another of the same thing and second", detail))
     entities = _entities(pieces).entities
     return OwnAnnotation(video, entities, tuple(boxes.values()), place=place), tuple(left_out)

@@ -43,7 +43,7 @@ def predicted_steps(record: Record, evidence: Evidence, pixels: Evidence | None,
         evidence: as it was read.
         pixels: the same with boxes in pixels of the record's frames; None where nobody can tell what they are, and step
             2 is then not predicted.
-        reason: why there are no pixels.
+        reason: why there are no pixels; empty where nothing was said of boxes at all.
     """
     entities, names = _entities(record, evidence)
     unread = list(evidence.unread)
@@ -77,7 +77,7 @@ def predicted_steps(record: Record, evidence: Evidence, pixels: Evidence | None,
         entity_tracking=tracks,
         entities=named,
         names=tuple((entity.tid, names[entity.tid]) for entity in named),
-        reasons={} if pixels is not None else {2: reason},
+        reasons={2: reason} if reason else {},
     )
     return Predicted(steps, parsed)
 

@@ -6,7 +6,8 @@
     evidence.jsonl            {id, instances, answer_choice}: the evidence in CaST-Bench's form, boxes in pixels
 
 One hand wrote all answers of a file, so one convention holds for all boxes. Where several fit, none is taken: step 2 is
-then not predicted, with the reason, until the convention is named.
+then not predicted of any answer, with the reason, until the convention is named; for if answers without boxes alone had
+a score, their mean would pass for that of all. Where no answer of the file has a box, there is no step 2.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from cotasks.video.facts import video_facts
 from cotasks.video.files import video_file
 
 FOLDER = "steps"
-STEPS = (1, 2)
 NO_EVIDENCE = "no answer"
 NO_CONVENTION = "box convention not known"
 NO_SIZE = "frame size not known"
@@ -99,10 +99,11 @@ def write_steps(
         found = find_convention(written)
         convention, ground = found.convention, found.words + _overlaps(found, with_evidence)
     steps = folder / FOLDER
-    rows, evidence, failures = _rows(records, answers, convention, settings["model"]["name"])
+    asked = (1, 2) if written else (1,)
+    rows, evidence, failures = _rows(records, answers, asked, convention, settings["model"]["name"])
     steps.mkdir(exist_ok=True)
     (steps / "generations").mkdir(exist_ok=True)
-    dump_json(steps / "run.json", _settings(settings, convention, ground, boxes is not None))
+    dump_json(steps / "run.json", _settings(settings, asked, convention, ground, boxes is not None))
     dump_jsonl(steps / EVIDENCE, evidence)
     write_predictions(steps, records.split, rows)
     return StepsWritten(
@@ -116,20 +117,26 @@ def write_steps(
     )
 
 
-def _settings(settings: Mapping[str, Any], convention: Convention | None, ground: str, given: bool) -> dict[str, Any]:
+def _settings(
+    settings: Mapping[str, Any], asked: tuple[int, ...], convention: Convention | None, ground: str, given: bool
+) -> dict[str, Any]:
     """`run.json` of a predictions folder."""
     condition = Condition("imported")
     boxes = {"convention": None if convention is None else convention.name, "given": given, "ground": ground}
     return {
         **settings,
         "conditions": {condition.name: condition_settings(condition)},
-        "predict": {"steps": list(STEPS), "given": "own", "with_answer": False},
+        "predict": {"steps": list(asked), "given": "own", "with_answer": False},
         "boxes": boxes,
     }
 
 
 def _rows(
-    records: Records, answers: Mapping[str, _Answer], convention: Convention | None, model: str
+    records: Records,
+    answers: Mapping[str, _Answer],
+    asked: tuple[int, ...],
+    convention: Convention | None,
+    model: str,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
     """(rows of the predictions, of `evidence.jsonl`, why step 2 is missing -> of how many answers)."""
     rows, stated = [], []
@@ -137,15 +144,15 @@ def _rows(
     for record_id in records.ids:
         answer = answers.get(record_id)
         if answer is None:
-            nothing = PredictedSteps(reasons=dict.fromkeys(STEPS, NO_EVIDENCE))
+            nothing = PredictedSteps(reasons=dict.fromkeys(asked, NO_EVIDENCE))
             rows.append(prediction_row(record_id, model, "own", nothing, {}, (), {}))
             continue
-        pixels, reason = _pixels(answer, convention)
+        pixels, reason = _pixels(answer, convention) if 2 in asked else (None, "")
         found = predicted_steps(answer.record, answer.evidence, pixels, reason)
         texts = dict.fromkeys(found.parsed, answer.text)
         rows.append(prediction_row(record_id, model, "own", found.steps, texts, (), found.parsed))
         if pixels is None:
-            failures[reason] += 1
+            failures.update([reason] if reason else [])
         else:
             stated.append({"id": record_id, **orjson.loads(write_evidence(pixels, "castbench"))})
     return rows, stated, dict(failures)
@@ -153,8 +160,6 @@ def _rows(
 
 def _pixels(answer: _Answer, convention: Convention | None) -> tuple[Evidence | None, str]:
     """(the evidence with boxes in pixels, ""), or (None, why there is none)."""
-    if not any(True for _ in answer.evidence.boxes()):
-        return answer.evidence, ""
     if convention is None:
         return None, NO_CONVENTION
     pixels = in_pixels(answer.evidence, convention, answer.size)

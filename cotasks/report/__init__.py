@@ -28,6 +28,9 @@
                   more than once; for `means` the fields `lowest_mean` and `highest_mean`
     equivalence   where a margin was given, {margin, p_no_worse, p_equivalent, shown} and the fields of `differences`,
                   with low and high of the 90% interval
+    joint         {run, model, judge (None where a score needs none), condition, score, title, questions, videos, mean,
+                  low, high, boxes (their convention, and on what ground)}: answers with their evidence, of runs that
+                  have predicted steps or evidence; see `cotasks.metrics.joint`
     warnings      what a reader must know before quoting a number, and what is left out
 """
 
@@ -41,7 +44,8 @@ from typing import Any
 from cotasks.errors import InputError
 from cotasks.report import html, latex, markdown
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
-from cotasks.report.summary import read_scored, summarise
+from cotasks.report.joint import joint_parts
+from cotasks.report.summary import Scored, read_scored, summarise
 from cotasks.tools.files import dump_json, write_text
 from cotasks.video.check import check_mode
 
@@ -103,7 +107,7 @@ def write_report(
         raise InputError(f"equivalence {equivalence:g}; expected a margin between 0 and 100, in points of score")
     scored, warnings = read_scored(runs, judge)
     out = out or runs[0]
-    summary = summarise(scored, baseline, warnings, out, equivalence)
+    summary = _summary(scored, baseline, warnings, out, dataset, equivalence)
     page = html.render(summary, scored, Sources(dataset, videos, video_check, frames, max_image_bytes))
     out.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "summary.json", out / "report.md", out / "report.tex", out / "report.html")
@@ -119,4 +123,17 @@ def summarise_runs(
 ) -> dict[str, Any]:
     """The content of `summary.json`; arguments and errors as of `write_report`."""
     scored, warnings = read_scored(folders, judge)
-    return summarise(scored, baseline, warnings, out or folders[0])
+    return _summary(scored, baseline, warnings, out or folders[0], None)
+
+
+def _summary(
+    scored: Sequence[Scored],
+    baseline: str,
+    warnings: Sequence[str],
+    out: Path,
+    dataset: str | None,
+    equivalence: float | None,
+) -> dict[str, Any]:
+    """The content of `summary.json`, joint scores included."""
+    rows, said = joint_parts(scored, dataset)
+    return {**summarise(scored, baseline, [*warnings, *said], out, equivalence), "joint": rows}

@@ -18,7 +18,7 @@ import orjson
 
 from cotasks.errors import MissingExtra
 from cotasks.pages.style import base_style
-from cotasks.report import claims, judges, plots, tables
+from cotasks.report import claims, joint, judges, plots, tables
 from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
 from cotasks.runs.folder import without_origins
@@ -70,12 +70,13 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
         questions=max(run["questions"] for run in summary["runs"]),
         videos=max(run["videos"] for run in summary["runs"]),
         judges=[_judge_view(summary, judge) for judge in names],
+        joint=joint.joint_table(summary),
         agreement=judges.agreement_table(summary),
         spread=judges.spread_table(summary),
         unscored=tables.unscored_table(summary),
         generation=tables.generation_table(summary),
         settings=tables.settings_tables(summary),
-        notes=[*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary)],
+        notes=[*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary), *joint.notes(summary)],
         missing=evidence.notes,
         kind_of=lambda cell: type(cell).__name__,
     )

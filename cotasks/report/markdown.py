@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotasks.pages.markdown import escape, table
-from cotasks.report import claims, judges, tables
+from cotasks.report import claims, joint, judges, tables
 from cotasks.report.tables import Cell, Table
 
 
@@ -29,6 +29,7 @@ def render(summary: Mapping[str, Any]) -> str:
         parts += _section(f"{escape(equivalent.title)}, {title}" if equivalent else "", equivalent)
         parts += _section(f"Won and lost, {title}", tables.outcome_table(summary, judge))
         parts += _section(f"Between runs, {title}", claims.between_runs_table(summary, judge))
+    parts += _section("Right answers on right evidence", joint.joint_table(summary))
     parts += _section("Agreement of judges", judges.agreement_table(summary))
     parts += _section("A judge's own spread", judges.spread_table(summary))
     unscored, rest = tables.unscored_table(summary)
@@ -37,7 +38,7 @@ def render(summary: Mapping[str, Any]) -> str:
     parts.append("## Settings")
     for found in tables.settings_tables(summary):
         parts += [f"{escape(found.title)}:", _table(found)]
-    notes = [*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary)]
+    notes = [*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary), *joint.notes(summary)]
     parts += ["## How to read this", "\n".join(f"- {escape(note, 2000)}" for note in notes)]
     return "\n\n".join(parts) + "\n"
 

@@ -165,7 +165,7 @@ def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
     for record in records:
         videos.append(record.video_id)
         kinds.append(kind_of(vars(record)))
-        truth = record if found.num_frames is None else restrict(record, thin(record.frames, found.num_frames))
+        truth = _shown_truth(record, found)
         scores.append(_score_prediction(record, truth, found, texts.get(record.id)))
         for name, make in BASELINES.items():
             each = score_steps(make(truth, among), truth, plain_context(truth), boxes_per_entity=BOXES_PER_ENTITY)
@@ -179,6 +179,22 @@ def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
     for name, each_score in below.items():
         rows += [row for row in step_rows(each_score, videos, kinds, name) if row["step"] in counts]
     return rows
+
+
+def scores_of(
+    records: Records, found: PredictionsFolder, texts: Mapping[str, Row] | None = None
+) -> dict[str, StepScores]:
+    """The scores of the predicted steps of each record, by its id."""
+    rows = _read_texts(found) if texts is None else texts
+    return {
+        record.id: _score_prediction(record, _shown_truth(record, found), found, rows.get(record.id))
+        for record in records
+    }
+
+
+def _shown_truth(record: Record, found: PredictionsFolder) -> Record:
+    """The record on the frames that the model was shown."""
+    return record if found.num_frames is None else restrict(record, thin(record.frames, found.num_frames))
 
 
 def _read_texts(found: PredictionsFolder) -> dict[str, Row]:
@@ -202,7 +218,8 @@ def _score_prediction(record: Record, truth: Record, found: PredictionsFolder, r
         return {}
     predicted = found.of(record)
     context = plain_context(truth, predicted.entities)
-    scores = dict(score_steps(predicted, truth, context, boxes_per_entity=BOXES_PER_ENTITY))
+    asked = None if "imported" in found.settings else BOXES_PER_ENTITY  # what other programs asked for is not known
+    scores = dict(score_steps(predicted, truth, context, boxes_per_entity=asked))
     for step in list(scores):
         if _is_unreadable(row, step):
             scores[step] = {name: None if _is_left_out(name, value) else 0.0 for name, value in scores[step].items()}
