@@ -31,7 +31,12 @@ OUTPUT = "Output"
 """Panels of `--help`."""
 
 Dataset = Annotated[
-    str, typer.Argument(metavar="DATASET", help="A built folder, a Hub id, or `sample`.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="A built folder, a Hub id, or `sample`; NAME#sub-questions for its sub-questions.",
+        show_default=False,
+    ),
 ]
 Config = Annotated[
     str | None,

@@ -30,7 +30,9 @@ def study(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="ablation, error-propagation, frames, bias or oracle-gap.", show_default=False
+            metavar="NAME",
+            help="ablation, error-propagation, frames, bias, oracle-gap or sub-questions.",
+            show_default=False,
         ),
     ],
     dataset: Dataset,
@@ -78,11 +80,11 @@ def study(
 
     ablation: every set of the four steps. error-propagation: step 1 corrupted more and more. frames: more frames, with
     and without a longer context. bias: how much of the gain needs no video. oracle-gap: what is left of the gain when
-    the model predicts the steps itself.
+    the model predicts the steps itself. sub-questions: which right answers know why, by questions about their evidence.
 
-    Reads DATASET and its videos. Writes OUT/run (a run folder), OUT/predictions for oracle-gap, OUT/study.json,
-    OUT/study.md and the plots. The same command goes on where it was interrupted. Ends with exit code 1 if any answer
-    is missing.
+    Reads DATASET and its videos. Writes OUT/run (a run folder), OUT/predictions for oracle-gap, OUT/sub-questions for
+    sub-questions (run folders too), OUT/study.json, OUT/study.md and the plots. The same command goes on where it was
+    interrupted. Ends with exit code 1 if any answer is missing.
     """
     require(*options.extras(), "report", *judge_extras(judge))
     from cotasks.generate.sampling import Sampling

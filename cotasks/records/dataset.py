@@ -17,15 +17,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cotasks.errors import CotasksError, InputError, shorten
-from cotasks.records import columns
+from cotasks.records import columns, sub_questions
 from cotasks.records.check import check, check_ids, whole
 from cotasks.records.registration import register
-from cotasks.records.schema import FEATURES, FORMER_LABELS, Record, table_to_records
+from cotasks.records.schema import FEATURES, FORMER_LABELS, Record, records_to_table, table_to_records
 from cotasks.records.shards import check_hashes
 from cotasks.sample import DATA_DIR
 
 SAMPLE = "sample"
 """The DATASET that names the embedded sample, even where a folder of that name exists."""
+SUB_QUESTIONS = "#sub-questions"
+"""At the end of a DATASET: the sub-questions of its records, in their place."""
 SPLITS = ("train", "validation", "test")
 BATCH_ROWS = 16
 """Rows read at a time; a row holds some hundred boxes."""
@@ -99,7 +101,36 @@ class Records:
         """The folder that `video_path` is relative to: the one given, else the sample's own, else None."""
         if given is not None:
             return Path(given)
-        return Path(DATA_DIR) / "videos" if self.dataset == SAMPLE else None
+        return Path(DATA_DIR) / "videos" if self.is_sample else None
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether they are of the embedded sample, or are its sub-questions."""
+        return self.dataset.removesuffix(SUB_QUESTIONS) == SAMPLE
+
+    def sub_questions(self) -> Records:
+        """The sub-questions of the records (`cotasks.records.sub_questions`), video by video.
+
+        Raises InputError where there are none, or these are sub-questions already.
+        """
+        from datasets import Dataset, concatenate_datasets
+
+        if self.dataset.endswith(SUB_QUESTIONS):
+            raise InputError(f"{self.dataset}: sub-questions have none of their own")
+        parts, batch = [], []
+        for number, record in enumerate(self, 1):
+            batch += sub_questions.sub_questions(record)
+            if batch and (len(batch) >= FINGERPRINT_ROWS or number == len(self)):
+                parts.append(Dataset(records_to_table(batch)))
+                batch = []
+        if not parts:
+            raise InputError(
+                f"{self.dataset}: no sub-questions; expected triples in step 3 or 4 of {self.split} records"
+            )
+        digest = hashlib.sha256(f"{self.fingerprint}{SUB_QUESTIONS}/{sub_questions.VERSION}".encode()).hexdigest()
+        rows = concatenate_datasets(parts)
+        rows = rows.select(_order(rows))
+        return Records(f"{self.dataset}{SUB_QUESTIONS}", self.config, self.split, self.limit, rows, digest)
 
 
 def split_name(text: str) -> str:
@@ -116,7 +147,8 @@ def load_records(
     """Load one split.
 
     Args:
-        dataset: `sample`; a folder that `cotasks build` wrote; or a Hub id `ORG/NAME`.
+        dataset: `sample`; a folder that `cotasks build` wrote; or a Hub id `ORG/NAME`. With `#sub-questions` at its end
+            the sub-questions of the records, see `cotasks.records.sub_questions`; `limit` still counts questions.
         split: see `split_name`. By default validation, or the only one there is.
         config: which of the folder's or Hub data set's configs; by default its default.
         limit: take whole videos, in the order of `Records`, until they hold at least so many questions. A smaller
@@ -130,6 +162,8 @@ def load_records(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; expected 1 or more")
+    if dataset.endswith(SUB_QUESTIONS):
+        return load_records(dataset.removesuffix(SUB_QUESTIONS), split, config, limit).sub_questions()
     wanted = split_name(split) if split is not None else None
     rows, config, split = _load(dataset, config, wanted)
     rows = _typed(dataset, _with_names(rows))
@@ -152,7 +186,7 @@ def load_splits(dataset: str, config: str | None) -> list[Records]:
             first = load_records(dataset, "train", config)  # train and test, and no validation
         except InputError:
             raise error from None
-    names = [name for name in SPLITS if name in first.rows.info.splits]
+    names = [name for name in SPLITS if name in (first.rows.info.splits or [first.split])]
     return [first if name == first.split else load_records(dataset, name, config) for name in names]
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cotasks.records.dataset import SAMPLE, Records
+from cotasks.records.dataset import Records
 from cotasks.records.schema import FEATURES
 from cotasks.runs.folder import ORIGIN_FIELDS, QUESTION_FIELDS
 from cotasks.tools.files import dump_jsonl
@@ -20,7 +20,7 @@ def dataset_settings(records: Records, video_folder: Path | None) -> dict[str, A
         "split": records.split,
         "limit": records.limit,
         "fingerprint": records.fingerprint,
-        "videos": str(video_folder.resolve()) if video_folder is not None and records.dataset != SAMPLE else None,
+        "videos": str(video_folder.resolve()) if video_folder is not None and not records.is_sample else None,
     }
 
 

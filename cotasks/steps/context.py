@@ -8,12 +8,13 @@ the clip, with enough decimals to tell the file's frames apart) or by its positi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Literal, TypeVar
 
 from cotasks.records.boxes import CoordinateFormat, Size
+from cotasks.records.naming import entity_names
 from cotasks.records.schema import Entity, Frame, Span
 from cotasks.records.timeline import runs
 
@@ -29,20 +30,6 @@ class Parsed(Generic[T]):
     """The lines or items that could not be read, as they stood."""
     repaired: int = 0
     """Lines that `cotasks.steps.repair` read and the step's own `parse` could not."""
-
-
-def entity_names(entities: Iterable[Entity]) -> dict[int, str]:
-    """tid -> name in prompts: the category with blanks for underscores; where a category has several entities,
-    followed by a number from 1 in order of tid ("adult 1", "adult 2")."""
-    by_category: dict[str, list[int]] = {}
-    for entity in sorted(entities, key=lambda e: e.tid):
-        by_category.setdefault(entity.category, []).append(entity.tid)
-    names = {}
-    for category, tids in by_category.items():
-        text = category.replace("_", " ")
-        for number, tid in enumerate(tids, 1):
-            names[tid] = text if len(tids) == 1 else f"{text} {number}"
-    return names
 
 
 @dataclass(frozen=True)

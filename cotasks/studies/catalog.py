@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from cotasks.studies import ablation, bias, error_propagation, frames, oracle_gap
+from cotasks.studies import ablation, bias, error_propagation, frames, oracle_gap, sub_questions
 from cotasks.studies.study import Study
 
 STUDIES: dict[str, Study] = {
-    study.name: study for study in (ablation.STUDY, error_propagation.STUDY, frames.STUDY, bias.STUDY, oracle_gap.STUDY)
+    study.name: study
+    for study in (
+        ablation.STUDY,
+        error_propagation.STUDY,
+        frames.STUDY,
+        bias.STUDY,
+        oracle_gap.STUDY,
+        sub_questions.STUDY,
+    )
 }
 """{name: study}"""

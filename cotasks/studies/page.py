@@ -19,8 +19,9 @@ TABLE_TITLES = {
     "gains": "Gains",
     "steps": "Steps against their truth",
     "leakage": "What the context gives away",
+    "sub-questions": "Sub-questions by kind",
 }
-LABELS = ("condition", "name", "corruption", "arm", "frames", "step", "metric", "baseline")
+LABELS = ("condition", "name", "corruption", "arm", "frames", "step", "metric", "measure", "baseline")
 """Fields that say what a row is of, in the order of the columns; groups of questions are columns of their own."""
 
 
@@ -65,7 +66,7 @@ def _warnings(warnings: Sequence[str]) -> str:
 def _table(rows: Sequence[Row]) -> str:
     """One line for each thing measured, one column for each group of questions."""
     labels = [name for name in LABELS if name in rows[0]]
-    if len(labels) > 1:  # what the others say together
+    if len(labels) > 1 and "measure" not in labels:  # what the others say together
         labels = [name for name in labels if name not in ("condition", "name")]
     groups = list(dict.fromkeys(row["group"] for row in rows))
     lines: dict[tuple[object, ...], dict[str, Row]] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.studies.catalog import STUDIES
-from cotasks.studies.study import CORRUPTIONS, Setup, Study, common_grid
+from cotasks.studies.study import CORRUPTIONS, SUB_RUN, Setup, Study, common_grid
 from cotasks.tools.files import dump_json, write_text
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def run_study(
     if seeds < 1:
         raise InputError(f"seeds {seeds}; expected 1 or more")
     row = study_named(study)
-    setup = Setup(records, common_grid(records), levels, seeds)
+    setup = Setup(records, common_grid(records), levels, seeds, judge)
     conditions = [parse_condition(text) for text in row.conditions(setup)]
+    sub_questions = records.sub_questions() if row.asks_sub_questions else None
     complete = True
     if row.predicts:
         from cotasks.predict.run import predict
@@ -110,11 +111,19 @@ def run_study(
         options = {**options, "predictions": out / "predictions"}
     answered = generate(records, conditions, model, out / "run", videos=videos, **options)
     if not answered.main:
+        if sub_questions is not None and not answered.stopped:
+            generate(sub_questions, conditions, model, out / SUB_RUN, videos=videos, **options)
         return None, True
     if answered.stopped:
         return None, False
     judged = judge_run(out / "run", judge, **(judge_options or {}))
     complete = complete and not judged.left and not judged.failed
+    if sub_questions is not None:
+        asked = generate(sub_questions, conditions, model, out / SUB_RUN, videos=videos, **options)
+        if asked.stopped:
+            return None, False
+        judge_run(out / SUB_RUN, "exact")
+        complete = complete and asked.complete
     paths = write_study(study, records, out, judge, levels, seeds)
     return paths, complete and answered.complete
 
@@ -137,7 +146,7 @@ def write_study(
     from cotasks.studies import page
 
     row = study_named(study)
-    setup = Setup(records, common_grid(records), corruptions, seeds)
+    setup = Setup(records, common_grid(records), corruptions, seeds, judge)
     scores = read_scores(out / "run", judge)
     settings = read_settings(out / "run")
     tables = row.tables(setup, scores, out)

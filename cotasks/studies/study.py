@@ -13,6 +13,9 @@ from cotasks.records.dataset import Records
 CORRUPTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Probabilities with which step 1 is corrupted."""
 
+SUB_RUN = "sub-questions"
+"""The run folder of sub-questions, within a study's folder."""
+
 Row = dict[str, Any]
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 """{name of a table: its rows}, as in `study.json`."""
@@ -31,6 +34,8 @@ class Setup:
     """Probabilities that step 1 is corrupted with; each between 0 and 1, ascending."""
     seeds: int = 1
     """Corruptions drawn of each probability."""
+    judge: str = "exact"
+    """Who scores the answers."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Study:
     pictures: Callable[[Tables], Sequence[Picture]]
     predicts: bool = False
     """Whether the model's own steps are needed first."""
+    asks_sub_questions: bool = False
+    """Whether the records' sub-questions are asked too, in a run of their own, `sub-questions/`."""
 
 
 def common_grid(records: Records) -> int:
