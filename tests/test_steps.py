@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.records.boxes import CoordinateFormat
+from cotasks.records.naming import entity_names
 from cotasks.records.schema import (
     Box,
     Entity,
@@ -22,7 +23,7 @@ from cotasks.records.schema import (
 )
 from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
-from cotasks.steps.context import StepContext, entity_names
+from cotasks.steps.context import StepContext
 from cotasks.steps.table import STEP_NUMBERS, STEPS, read_step, step_text
 from tests.strategies import contexts, records
 

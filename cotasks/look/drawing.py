@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.records.boxes import CoordinateFormat, Size, Xyxy
+from cotasks.records.naming import entity_names
 from cotasks.records.schema import Frame, Record, Track
 from cotasks.records.timeline import uniform_grid
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
-from cotasks.steps.context import NOTHING, StepContext, entity_names
+from cotasks.steps.context import NOTHING, StepContext
 
 if TYPE_CHECKING:
     from PIL.Image import Image

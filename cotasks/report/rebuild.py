@@ -103,7 +103,7 @@ def scene_of(record: Record, frames: Sequence[Frame], images: Mapping[int, int],
         holds the frame), boxes [[track, x1, y1, x2, y2]]}]}; boxes in pixels of size.
     """
     from cotasks.look.drawing import track_styles
-    from cotasks.steps.context import entity_names
+    from cotasks.records.naming import entity_names
 
     styles = track_styles(entity.tid for entity in record.scene.entities)
     names = entity_names(record.scene.entities)

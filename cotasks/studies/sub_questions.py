@@ -164,8 +164,8 @@ Each question has sub-questions about the evidence that steps 3 and 4 hold: whet
 is, and what fits in one (`cotasks.records.sub_questions`). A model **knows why** where it has all of them right, under
 the same condition; an answer is right where the judge says so, a sub-question where the right option is named.
 `guesses` is whoever draws every option at random. `blind` shows no video: what it knows, it knows from words. Under
-`cotasks` the context holds the triples that are asked about, so a right sub-answer there says that the context was read,
-not that anything was seen; under `baseline` it was seen. Negatives are false by the annotation, which may lack a
+`cotasks` the context holds the triples that are asked about, so a right sub-answer there says that the context was
+read, not that anything was seen; under `baseline` it was seen. Negatives are false by the annotation, which may lack a
 relation.""",
     conditions=lambda setup: list(CONDITIONS),
     tables=_tables,
