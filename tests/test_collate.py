@@ -17,9 +17,8 @@ from tests.tiny_models import Prompt, clip, pixels_name, prompt, tiny
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
+GRIDS = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v"]
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
-each_qwen = pytest.mark.parametrize("family", QWEN)
 
 TOLERANCE = 1e-4
 """Greatest difference of a logit between a batch of one and of many, float32; logits spread by about 1.6."""
@@ -111,7 +110,7 @@ def test_few_and_odd_frames(family: str, num_frames: int) -> None:
     batch = collate(family, [(prompt("Why?"), frames)])
     assert torch.isfinite(tiny(family)[0](**batch).logits).all()
     _, height, width, _ = frames.pixels.shape
-    if family not in QWEN:
+    if family not in GRIDS:
         clips = () if FAMILIES[family].frames_are_images else (1,)
         assert batch[pixels_name(family)].shape == (*clips, num_frames, 3, height, width)
         return

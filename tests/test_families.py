@@ -30,7 +30,7 @@ from tests.synthetic import make_record
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-QWEN = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5"]
+DYNAMIC = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v"]
 FIXED = ["llava_onevision", "llava_next_video", "internvl"]
 
 VIDEO_PROCESSORS = {
@@ -38,6 +38,7 @@ VIDEO_PROCESSORS = {
     "qwen2_vl": "Qwen2VLVideoProcessor",
     "qwen3_vl": "Qwen3VLVideoProcessor",
     "qwen3_5": "Qwen3VLVideoProcessor",
+    "glm4v": "Glm4vVideoProcessor",
     "llava_onevision": "LlavaOnevisionVideoProcessor",
     "llava_next_video": "LlavaNextVideoVideoProcessor",
     "internvl": "InternVLVideoProcessor",
@@ -48,6 +49,7 @@ PUBLISHED = {
     "qwen2_vl": {"size": {"shortest_edge": 3136, "longest_edge": 12845056}},
     "qwen3_vl": {"size": {"shortest_edge": 4096, "longest_edge": 25165824}},
     "qwen3_5": {"size": {"shortest_edge": 4096, "longest_edge": 25165824}},
+    "glm4v": {},  # the class's defaults
     "llava_onevision": {"size": {"height": 384, "width": 384}},
     "llava_next_video": {
         "size": {"shortest_edge": 336},
@@ -97,12 +99,12 @@ def resized_by(video: Any, size: tuple[int, int], num_frames: int, cap: bool) ->
     return result.shape[-1], result.shape[-2]
 
 
-@given(st.sampled_from(QWEN), st.booleans(), sides, sides, st.integers(1, 200))
+@given(st.sampled_from(DYNAMIC), st.booleans(), sides, sides, st.integers(1, 200))
 @example("qwen2_5_vl", True, 1280, 720, 64)
 @example("qwen3_vl", False, 1920, 1080, 15)
 @example("qwen3_vl", False, 32, 32, 5)  # counted as 4 frames
 @settings(max_examples=400, deadline=None)
-def test_qwen_processors_leave_frame_size_alone(
+def test_processors_leave_frame_size_alone(
     family: str, published: bool, width: int, height: int, num_frames: int
 ) -> None:
     assume(max(width, height) <= 100 * min(width, height))
@@ -136,7 +138,7 @@ def test_whole_processor_call_does_not_resize(
         assert whole["pixel_values_videos"].shape == (1, num_frames, 3, h, w)
 
 
-@given(st.sampled_from(QWEN), sides, sides, st.integers(1, 200))
+@given(st.sampled_from(DYNAMIC), sides, sides, st.integers(1, 200))
 @settings(max_examples=300, deadline=None)
 def test_aspect_ratio_is_kept_as_well_as_multiples_allow(family: str, width: int, height: int, num_frames: int) -> None:
     assume(max(width, height) <= 100 * min(width, height))
@@ -211,7 +213,7 @@ def test_impossible_sizes_are_one_line(arguments: tuple[Any, ...], words: str) -
 
 def test_limits_of_real_processors() -> None:
     assert at_hand("qwen2_5_vl", False)[2] == FAMILIES["qwen2_5_vl"].limits
-    for family in ("qwen3_vl", "qwen3_5", *FIXED):
+    for family in ("qwen3_vl", "qwen3_5", "glm4v", *FIXED):
         assert at_hand(family, True)[2] == FAMILIES[family].limits
     assert at_hand("llava_next_video", False)[2].fixed == (224, 224)
     cropped = transformers.LlavaNextVideoVideoProcessor(size={"shortest_edge": 256})

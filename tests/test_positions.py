@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -20,13 +21,14 @@ from cotasks.models.tiny import build_tiny
 from cotasks.records.schema import Span
 from cotasks.records.timeline import grid_frames
 from tests.synthetic import make_record
-from tests.tiny_models import clip, prompt, tiny
+from tests.tiny_models import clip, prompt, seen_token, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-QWEN = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5")
-each_qwen = pytest.mark.parametrize("family", QWEN)
+TIMES_IN_TEXT = ("qwen3_vl", "qwen3_5", "glm4v")
+IN_TIME = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v")
+each_in_time = pytest.mark.parametrize("family", IN_TIME)
 
 
 @cache
@@ -61,13 +63,13 @@ def published(family: str, batch: Any) -> tuple[Any, list[int]]:
     ends, video = [], -1
     for row, ids in enumerate(batch["input_ids"].tolist()):
         places = [i for i, seen in enumerate(batch["attention_mask"][row].tolist()) if seen]
-        shown = [ids[i] == tiny(family)[1].video_token_id for i in places]
+        shown = [ids[i] == seen_token(family) for i in places]
         video += any(shown)
         start, done = 0, 0
         for is_video, group in groupby(shown):
             count = len(list(group))
             t, h, w = grids[video] if is_video else (0, 0, 0)
-            assert not is_video or count == (h * w if family.startswith("qwen3") else t * h * w)
+            assert not is_video or count == (h * w if family in TIMES_IN_TEXT else t * h * w)
             for token in range(count):
                 axes = (token,) * 3
                 if is_video:
@@ -95,7 +97,7 @@ rows = st.lists(
 )
 
 
-@given(st.sampled_from(QWEN), rows)
+@given(st.sampled_from(IN_TIME), rows)
 @example("qwen2_5_vl", [("Why?", (8, 90, (160, 120))), ("How?", None), ("Why not so?", (5, 3, (64, 200)))])
 @example("qwen2_vl", [("Why?", (9, 1, (28, 28)))])
 @example("qwen2_5_vl", [("Why?", (7, 155, (160, 120)))])
@@ -116,7 +118,7 @@ def long_video(family: str) -> Any:
     return collate(family, rows)
 
 
-@each_qwen
+@each_in_time
 def test_generation_and_training_use_these_positions(family: str) -> None:
     model, _ = repaired(family)
     batch = long_video(family)
@@ -141,7 +143,7 @@ def test_generation_and_training_use_these_positions(family: str) -> None:
             assert logits.argmax(dim=-1).tolist() == answer[:, step].tolist()
 
 
-@each_qwen
+@each_in_time
 def test_repairing_twice_or_a_copy_is_repairing_once(family: str) -> None:
     model, processor = repaired(family)
     batch = long_video(family)
@@ -151,7 +153,7 @@ def test_repairing_twice_or_a_copy_is_repairing_once(family: str) -> None:
 
 
 def test_families_without_positions_in_time_stay_as_they_are() -> None:
-    for family in FAMILIES.keys() - set(QWEN):
+    for family in FAMILIES.keys() - set(IN_TIME):
         model, processor = build_tiny(family)
         repair(model, processor)
         assert not hasattr(model.model, "get_rope_index")
@@ -168,7 +170,7 @@ def clip_of_a_record(family: str) -> Clip:
     return _clip(record, numbers, np.zeros_like(clip(family, num_frames=len(numbers)).pixels))
 
 
-@each_qwen
+@each_in_time
 def test_time_of_a_clip_inside_a_longer_file(family: str) -> None:
     """What tells a model the time of a patch counts from the clip's start and by the clip's own interval, 1.0 s."""
     model, processor = repaired(family)
@@ -179,8 +181,12 @@ def test_time_of_a_clip_inside_a_longer_file(family: str) -> None:
         stamps = [float(w.split(" ")[0]) for w in words if " seconds>" in w]
         assert stamps == pytest.approx([0.25 + patch for patch in range(8)], abs=0.051)  # one decimal
         return
+    if family == "glm4v":  # whole seconds behind each patch, those of its first frame
+        words = processor.tokenizer.decode(ids).split("<|end_of_image|>")[1:]
+        assert [int(re.match(r"\d+", word)[0]) for word in words] == list(range(8))
+        return
     positions, _ = positions_of(model, batch)
-    temporal = sorted(set(positions[0, 0, ids == processor.video_token_id].tolist()))
+    temporal = sorted(set(positions[0, 0, ids == seen_token(family)].tolist()))
     if family == "qwen2_5_vl":
         assert batch["second_per_grid_ts"].tolist() == [1.0]
         step = model.config.vision_config.tokens_per_second

@@ -28,6 +28,7 @@ CLASSES = {
     "qwen2_vl": ("Qwen2VLForConditionalGeneration", "Qwen2VLProcessor"),
     "qwen3_vl": ("Qwen3VLForConditionalGeneration", "Qwen3VLProcessor"),
     "qwen3_5": ("Qwen3_5ForConditionalGeneration", "Qwen3VLProcessor"),
+    "glm4v": ("Glm4vForConditionalGeneration", "Glm4vProcessor"),
     "llava_onevision": ("LlavaOnevisionForConditionalGeneration", "LlavaOnevisionProcessor"),
     "llava_next_video": ("LlavaNextVideoForConditionalGeneration", "LlavaNextVideoProcessor"),
     "internvl": ("InternVLForConditionalGeneration", "InternVLProcessor"),
@@ -94,6 +95,11 @@ _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         ("qwen2_vl", _SYSTEM + _QWEN),
         ("qwen3_vl", _QWEN),
         ("qwen3_5", _QWEN + "<think>\n"),
+        (
+            "glm4v",
+            "[gMASK]<sop><|user|>\n<|begin_of_video|><|video|><|end_of_video|>Why?<|assistant|>\n<think></think>\nTo eat."
+            "<|user|>\nWho?<|assistant|>",
+        ),
         (
             "llava_onevision",
             "<|im_start|>user <video>\nWhy?<|im_end|><|im_start|>assistant \nTo eat.<|im_end|>"

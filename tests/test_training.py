@@ -25,15 +25,15 @@ from cotasks.video import reading as video
 from cotasks.video.cache import FrameCache
 from tests.processes import FORKSERVER
 from tests.synthetic import make_record, write_video
-from tests.tiny_models import clip, pixels_name, prompt, tiny
+from tests.tiny_models import clip, pixels_name, prompt, seen_token, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
-LEADS = {"llava_next_video": " "}
+LEADS = {"llava_next_video": " ", "glm4v": "\n"}
 """What the model writes between generation's prompt and its answer, where that is not nothing."""
-ENDS = {"llava_next_video": "<|endoftext|>"}
+ENDS = {"llava_next_video": "<|endoftext|>", "glm4v": "<|endoftext|>"}
 """The tokens that end a turn; where the template has none, it is the tokenizer's."""
 
 THINKING_OFF = {"enable_thinking": False}
@@ -133,8 +133,7 @@ def check_labels(family: str, rows: Sequence[Row], together: int = 4) -> None:
             if name in short:  # the frames of the rows that are left, and of no other
                 again = collator(family)(left) if len(left) < len(some) else batch
                 assert torch.equal(short[name], again[name])
-        images = FAMILIES[family].frames_are_images or FAMILIES[family].frames_by_image_token
-        video = tiny(family)[1].image_token_id if images else tiny(family)[1].video_token_id
+        video = seen_token(family)
         assert all((short["input_ids"][i] == video).any() == (v is not None) for i, v in enumerate(videos))
     assert cut_rows
 
@@ -249,6 +248,15 @@ def test_formats_of_the_families() -> None:
         "qwen3_vl": chatml,
         "qwen3_5": ChatFormat(
             NO_THOUGHT, NO_THOUGHT, "", "<|im_end|>", "<|im_end|>\n", "<think>\n\n</think>\n\n", THINKING_OFF
+        ),
+        # the model itself is to write the line break behind the empty thought
+        "glm4v": ChatFormat(
+            "<|assistant|>\n<think></think>",
+            "<|assistant|>\n<think></think>\n",
+            "\n",
+            "<|endoftext|>",
+            "",
+            options=THINKING_OFF,
         ),
         # the template writes a blank that generation does not
         "llava_onevision": replace(chatml, head="<|im_start|>assistant \n", tail="<|im_end|>"),

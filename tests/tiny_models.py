@@ -35,6 +35,12 @@ def pixels_name(family: str) -> str:
     return "pixel_values" if FAMILIES[family].frames_are_images else "pixel_values_videos"
 
 
+def seen_token(family: str) -> int:
+    """The token that stands for what is seen of a video."""
+    row, processor = FAMILIES[family], tiny(family)[1]
+    return int(processor.image_token_id if row.frames_are_images or row.frames_by_image_token else processor.video_token_id)
+
+
 def clip(family: str, width: int = 160, height: int = 120, num_frames: int = 8, step: int = 15, seed: int = 0) -> Clip:
     """Noise of the size that the tiny processor of `family` leaves alone, every `step` frames at 30 frames a second."""
     row = FAMILIES[family]

@@ -5,6 +5,8 @@ Each row says where its facts are from.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cotasks.models.family import Family, Limits, Thinking
 
 
@@ -42,11 +44,21 @@ def _qwen3_limits(patch: int, merge: int, temporal_patch: int, least: int, great
     )
 
 
+def _glm4v_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
+    """Limits of Glm4vVideoProcessor and Glm46VVideoProcessor: `size` bounds the whole video, nothing else a frame."""
+    return replace(
+        _qwen3_limits(patch, merge, temporal_patch, least, greatest, tokens), max_pixels=greatest // temporal_patch
+    )
+
+
 # Defaults of transformers' Qwen2VLVideoProcessor, equal to those of qwen-vl-utils: 128 to 768 tokens a frame.
 _QWEN2 = _qwen2_limits(14, 2, 2, least=128 * 28 * 28, greatest=768 * 28 * 28, tokens=128_000)
 # video_preprocessor_config.json of the published Qwen3-VL checkpoints; the class default (786,432 pixels for a whole
 # video) would leave 128 x 96 pixels a frame at 64 frames.
 _QWEN3 = _qwen3_limits(16, 2, 2, least=4096, greatest=25_165_824, tokens=768)
+
+# Glm4vVideoProcessor by default: 30,000 tokens a video.
+_GLM4V = _glm4v_limits(14, 2, 2, least=112 * 112, greatest=28 * 28 * 2 * 30_000, tokens=0)
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -96,6 +108,21 @@ FAMILIES: dict[str, Family] = {
             max_video_tokens=768,
             image_min_pixels=65_536,
             prefix_reuse=False,
+            thinking=Thinking(),
+        ),
+        # GLM-4.1V, GLM-4.5V and GLM-4.6V. Coordinates: "relative coordinates normalized ... range 0-1000", the grounding
+        # skill in zai-org/GLM-skills; asked in no other way, a model writes them between <|begin_of_box|> and
+        # <|end_of_box|>. The processor writes the time of each frame behind it: whole seconds, in GLM-4.6V tenths.
+        # GLM-4.1V-Thinking cannot be kept from thinking; GLM-4.5V and later take `enable_thinking`.
+        Family(
+            name="glm4v",
+            model_types=("glm4v", "glm4v_moe", "glm46v"),
+            names=r"glm[-_]?4[._]?\d?v",
+            coordinates="thousandths",
+            frame_reference="seconds",
+            limits=_GLM4V,
+            limits_by_size=_glm4v_limits,
+            frames_by_image_token=True,
             thinking=Thinking(),
         ),
         # Also LLaVA-Video, converted by examples/convert_llava_video.py. SigLIP at 384 x 384. Frames by position, as

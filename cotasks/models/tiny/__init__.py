@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.models.tiny import llava, qwen
+from cotasks.models.tiny import glm, llava, qwen
 
 __all__ = ["build_tiny", "save_tiny"]
 
@@ -65,6 +65,9 @@ _BUILDERS: dict[str, Callable[[Any], tuple[Any, Any, Any]]] = {
     "llava_onevision": llava.llava_onevision,
     "llava_next_video": llava.llava_next_video,
     "internvl": llava.internvl,
+    "glm4v": glm.glm4v,
     "qwen3_5_moe": partial(qwen.qwen3_5, experts=True),
+    "glm4v_moe": partial(glm.glm4v, kind="moe"),
+    "glm46v": partial(glm.glm4v, kind="4.6"),
 }
 """Family, or a further model type of one, -> (transformers) -> (class of the model, its configuration, processor)."""

@@ -43,12 +43,14 @@ person adult baby toy car bicycle motorcycle bird cat dog horse chair sofa table
 """
 
 
-def train_tokenizer(transformers: Any, special: tuple[str, ...], eos: str) -> Any:
-    """Byte-level BPE with the Qwen2 pre-tokenizer, trained on `CORPUS`; `special` get their own tokens."""
+def train_tokenizer(transformers: Any, special: tuple[str, ...], eos: str, plain: tuple[str, ...] = ()) -> Any:
+    """Byte-level BPE with the Qwen2 pre-tokenizer, trained on `CORPUS`; `special` get their own tokens, as do `plain`,
+    which decoding does not skip."""
     tokenizer = transformers.Qwen2Tokenizer().train_new_from_iterator(
         CORPUS.splitlines(), vocab_size=VOCABULARY, show_progress=False
     )
     tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
+    tokenizer.add_tokens(list(plain))
     tokenizer.eos_token, tokenizer.pad_token = eos, "<|endoftext|>"
     return tokenizer
 

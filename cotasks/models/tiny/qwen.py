@@ -65,7 +65,7 @@ _QWEN3_5_TEMPLATE = r"""
 
 
 def _qwen_processor(
-    transformers: Any, processor_class: str, video_class: str, patch: int, system: bool, further: tuple[str, ...] = ()
+    transformers: Any, processor_class: str, video_class: str, patch: int, system: bool, plain: tuple[str, ...] = ()
 ) -> Any:
     """Processor of a Qwen family whose frames have 4 to 16 tokens before temporal merging."""
     token = (2 * patch) ** 2
@@ -76,7 +76,7 @@ def _qwen_processor(
     return getattr(transformers, processor_class)(
         image_processor=transformers.Qwen2VLImageProcessor(patch_size=patch, size=size),
         video_processor=getattr(transformers, video_class)(patch_size=patch, size=video_size),
-        tokenizer=train_tokenizer(transformers, (*_QWEN_TOKENS, *further), "<|im_end|>"),
+        tokenizer=train_tokenizer(transformers, _QWEN_TOKENS, "<|im_end|>", plain),
         chat_template=_QWEN_TEMPLATE.replace("DEFAULT_SYSTEM", str(system).lower()).strip(),
     )
 
