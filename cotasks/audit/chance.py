@@ -7,7 +7,7 @@ answers it gives away: a question's own bit is its leakage, the share of the bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from cotasks.words.types import KNOWN, Kind, category_labels, type_labels
 K = TypeVar("K")
 Floats = npt.NDArray[np.float64]
 
+Read = Callable[[Record, Vocabulary], Mapping[str, GivenAway]]
 _MASKED = ("answer", "head", "number", "any", "counted", "related")
 
 
@@ -129,15 +130,30 @@ def union(index: Mapping[K, int], keys: Iterable[K]) -> int:
 class Leakage:
     """The measurements of a data set: enter all questions first, then `measure` each record, then ask for `rows`."""
 
-    def __init__(self, questions: Sequence[Question], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        vocabulary: Vocabulary,
+        conditions: Sequence[str] = CONDITIONS,
+        read: Read = leakage.record_evidence,
+    ) -> None:
+        """
+        Args:
+            questions: all that are measured, each of some record.
+            vocabulary: of their data set.
+            conditions: names of what is measured, `QUESTION` first.
+            read: (record, vocabulary) -> condition -> what its context gives away; it may leave conditions out.
+        """
         self.questions = questions
         self.vocabulary = vocabulary
+        self.conditions = tuple(conditions)
+        self._read = read
         self._groups: dict[tuple[str, str, str], Group] = {}
         self._bits: list[int] = []
         for question in questions:
             group = self._groups.setdefault(_fellows(question), Group())
             self._bits.append(group.add(question, vocabulary))
-        shape = (len(questions), len(CONDITIONS), len(MEASURES))
+        shape = (len(questions), len(self.conditions), len(MEASURES))
         self.share = np.full(shape, np.nan, np.float32)
         """(questions, conditions, measures): 1 or 0, or an expected accuracy; nan where the measure does not apply."""
         self.chance = np.full(shape, np.nan, np.float32)
@@ -153,8 +169,8 @@ class Leakage:
         options = [leakage.forms_of(question.question, text, self.vocabulary) for text in question.wrong_options]
         asked = 0  # questions whose answers the question's own text gives away
         options_asked: list[bool] = [False] * len(options)
-        for condition, evidence in leakage.record_evidence(record, self.vocabulary).items():
-            at = number, CONDITIONS.index(condition)
+        for condition, evidence in self._read(record, self.vocabulary).items():
+            at = number, self.conditions.index(condition)
             masks = group.masks(evidence)
             if condition == QUESTION:
                 asked = masks["any"]
@@ -228,7 +244,7 @@ class Leakage:
             videos = [question.video_id for question in self.questions if question.split == split]
             of_split = [question.kind for question in self.questions if question.split == split]
             cells = _cells(of_split, [question.kind for question in self.questions])
-            for number, condition in enumerate(CONDITIONS):
+            for number, condition in enumerate(self.conditions):
                 share, chance, distractors = (
                     values[inside, number].astype(np.float64) for values in (self.share, self.chance, self.distractors)
                 )

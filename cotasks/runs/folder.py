@@ -35,8 +35,9 @@ QUESTION_FIELDS = (
     "answer_index",
 )
 """What every row of `questions.jsonl` holds."""
-ORIGIN_FIELDS = ("span_origin", "entity_origin", "used_answer")
-"""What a row also holds of the record's step 1, beside `source`: None in rows that an older version wrote."""
+ORIGIN_FIELDS = ("span_origin", "entity_origin", "used_answer", "grid_share", "entity_share")
+"""What a row also holds of the record's step 1, beside `source`: where it comes from, and what it keeps of the grid's
+frames and of the scene's entities (None where the scene has none). None in rows that an older version wrote."""
 MAY_DIFFER = (
     *(f"versions.{name}." for name in ("python", "device", "datasets", "numpy", "decord", "openai")),
     "dataset.videos.",

@@ -96,6 +96,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "span_origin": (str, type(None)),
     "entity_origin": (str, type(None)),
     "used_answer": (bool, type(None)),
+    "grid_share": (int, float, type(None)),
+    "entity_share": (int, float, type(None)),
 }
 
 

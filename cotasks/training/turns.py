@@ -121,7 +121,12 @@ def render_chat(
         spans.append((begin, begin + len(written)))
         parts += [prompt, written, form.tail.removeprefix(form.end) if form.tail.startswith(form.end) else ""]
         length = sum(map(len, parts))
-        done = before + (form.head if number + 1 == len(messages) else form.head.removesuffix(form.thought)) + answer + form.tail
+        done = (
+            before
+            + (form.head if number + 1 == len(messages) else form.head.removesuffix(form.thought))
+            + answer
+            + form.tail
+        )
     if not spans:
         raise InputError("no turn of the assistant in the messages; expected at least one", "no answer to learn")
     rest = render(processor, messages, options=form.options)

@@ -68,6 +68,17 @@ class Expected:
     there is none."""
 
 
+OTHER_VIDEO = (
+    "video with another frame rate",
+    "frame beyond the end of the video",
+    "video with another number of frames",
+    "video whose frames are shown at other times",
+    "video of another shape than its record",
+    "video without anything to see",
+)
+"""The reasons by which a file is not the video that was annotated."""
+
+
 class OtherVideo(InputError):
     """A file is not the video that was annotated."""
 

@@ -98,6 +98,12 @@ def clean(answer: str) -> str:
     return _SPECIAL.sub(" ", _tagged(_without_thought(_final(answer)))).strip()
 
 
+def is_unfinished_thought(answer: str) -> bool:
+    """Whether an answer breaks off while the model still thinks: its last thought is opened and never closed."""
+    opened = [match.end() for match in re.finditer(_THOUGHT_OPEN, answer, re.IGNORECASE)]
+    return bool(opened) and re.search(_THOUGHT_CLOSE, answer[opened[-1] :], re.IGNORECASE) is None
+
+
 def own_turn(answer: str, whole: bool = False) -> str:
     """`clean`, up to where the model's turn ends: another "Question:" or the next speaker's turn is not its answer.
     `whole` goes on to the token that ends the turn, for an answer may repeat the question first."""
