@@ -67,7 +67,7 @@ def test_good_spans_beat_the_whole_clip_and_words_are_tried_too() -> None:
 
 
 def test_the_comparison_is_a_command(tmp_path: Path) -> None:
-    records = [human(make_record(video=f"v{n}"), 0, 10) for n in range(3)]
+    records = [human(make_record(video=f"v{n}"), 0, 10) for n in range(12)]
     records = [dataclasses.replace(r, id=f"nextqa/validation/v{n}/0") for n, r in enumerate(records)]
     write_folder(tmp_path / "data", {"validation": records})
     lines = [{"id": r.id, "model": "M", "used_answer": False, "spans": [[0, 1]], "entities": [1]} for r in records]
@@ -76,6 +76,6 @@ def test_the_comparison_is_a_command(tmp_path: Path) -> None:
     assert main([*command, str(tmp_path / "p.jsonl")]) == 0
     page = (tmp_path / "out/audit.md").read_text("utf-8")
     assert "spans of the proposals are nearer to people's than the whole clip is" in page
-    assert json.loads((tmp_path / "out/audit.json").read_text())["localization"]["validation"]["proposed"] == 3
+    assert json.loads((tmp_path / "out/audit.json").read_text())["localization"]["validation"]["proposed"] == 12
     assert main([*command, "lexical"]) == 2
     assert main([*command, str(tmp_path / "none.jsonl")]) == 2
