@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cotasks.commands import common
+from cotasks.commands.annotate import annotate
 from cotasks.commands.audit import audit
 from cotasks.commands.build import build
 from cotasks.commands.check import check
@@ -35,7 +36,7 @@ from cotasks.words.plain import printable
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
-    "Data": (convert, build, check, show, audit, push),
+    "Data": (annotate, convert, build, check, show, audit, push),
     "Models": (generate, predict, import_, study),
     "Scores": (plan, judge, report, steps),
 }

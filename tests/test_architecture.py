@@ -21,7 +21,7 @@ FLOORS = (
     ("", "generate", "imports", "judge"),
     ("builders.publish", "metrics", "predict"),
     ("step_scores",),
-    ("audit",),
+    ("annotate", "audit"),
     ("report",),
     ("demo", "studies"),
     ("commands",),

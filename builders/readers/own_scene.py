@@ -13,13 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from cotasks.builders.readers.situations import clip_frames
 from cotasks.errors import InputError
 from cotasks.records.annotation import Evidence, VideoAnnotation
 from cotasks.records.own import OwnAnnotation, OwnEvidence, OwnRelation
 from cotasks.records.own_fields import REASON, Bounds, Id, fault
 from cotasks.records.schema import Box, Entity, Scene, Span, SpatialRelation, TemporalRelation, Track
-from cotasks.records.timeline import OWN_CLOCK, grid_frames, near_grid, spans_of_frames, uniform_grid
+from cotasks.records.timeline import OWN_CLOCK, clip_frames, grid_frames, near_grid, spans_of_frames, uniform_grid
 
 if TYPE_CHECKING:
     from cotasks.video.packets import VideoInfo

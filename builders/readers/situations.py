@@ -17,7 +17,7 @@ from cotasks.builders.readers.checks import expect_list, expect_object, is_numbe
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Question, VideoAnnotation
 from cotasks.records.schema import Box, Entity, Scene, Span, SpatialRelation, TemporalRelation, Track
-from cotasks.records.timeline import NUM_FRAMES, grid_frames, snapped_grid, uniform_grid
+from cotasks.records.timeline import NUM_FRAMES, clip_frames, grid_frames, snapped_grid, uniform_grid
 
 SPATIAL = ("on", "behind", "in_front_of", "on_the_side_of", "above", "beneath", "at", "under", "near")
 """The 9 relations that say where things are, of the 24 in `relationship_classes.txt`; the others are
@@ -72,17 +72,6 @@ class _Situation:
     spatial: frozenset[tuple[int, str, int]]
     temporal: frozenset[tuple[int, str, int]]
     """Contact relations, and actions as (person, verb, object)."""
-
-
-def clip_frames(clip: Span, fps: float) -> tuple[int, int]:
-    """(first, last) frame with `start <= frame / fps <= end`, both included; last < first where none."""
-    first = max(0, math.floor(clip.start_seconds * fps) - 1)
-    while first / fps < clip.start_seconds:
-        first += 1
-    last = math.ceil(clip.end_seconds * fps) + 1
-    while last >= 0 and last / fps > clip.end_seconds:
-        last -= 1
-    return first, last
 
 
 def keyframes_of(item: StarItem, fps: float) -> tuple[dict[int, str], dict[int, str]]:

@@ -20,9 +20,15 @@ EXTRAS: dict[str, dict[str, str]] = {
     "wups": {"nltk": "nltk"},
     "sheets": {"openpyxl": "openpyxl"},
     "train": {"peft": "peft", "trl": "trl"},
+    "annotate": {"trackers": "trackers", "scipy": "scipy"},
 }
 """Extra -> {module: package} that it brings, but for those of other extras."""
-INCLUDES = {"decord": ("video",), "models": ("video",), "train": ("models", "video")}
+INCLUDES = {
+    "decord": ("video",),
+    "models": ("video",),
+    "train": ("models", "video"),
+    "annotate": ("models", "video"),
+}
 """Extra -> the extras that it includes."""
 OPTIONAL = ("accelerate",)
 """Modules that an extra brings and most work does without."""

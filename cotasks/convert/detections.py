@@ -18,6 +18,8 @@ from cotasks.errors import InputError, shorten
 from cotasks.records.own import OwnAnnotation
 
 COLUMNS = ("x_min", "y_min", "x_max", "y_max", "tracker_id", "frame_index")
+UNTRACKED = -1
+"""What trackers number a box by that is of no track."""
 
 
 class Detection(NamedTuple):
@@ -78,34 +80,51 @@ def _of_objects(frames: Iterable[tuple[int, Any]], names: Mapping[int, str] | No
 def read(path: Path, told: Told) -> Converted:
     """The one video of a CSV or JSON file. Raises InputError that names file, row, column and what was expected."""
     need_video(told, path)
+    return _annotation((_of_row(row, told, place) for place, row in _rows(path)), told, str(path))
+
+
+def read_untracked(path: Path) -> list[Detection]:
+    """The detections of a CSV or JSON file, those too that no tracker has numbered: their `track` is UNTRACKED.
+
+    Raises InputError that names file, row, column and what was expected.
+    """
+    found = [_of_row(row, Told(), place, tracked=False) for place, row in _rows(path)]
+    for one in found:
+        if one.name is None:
+            raise InputError(f"{one.place}: class_name is missing; expected it")
+    return found
+
+
+def _rows(path: Path) -> list[tuple[str, Any]]:
+    """(place, row) of each detection of a file."""
     if path.suffix.lower() == ".json":
         rows = read_json_object(path)
         if not isinstance(rows, list):
             raise InputError(f"{path}: {shorten(rows)}; expected a list of detections, as JSONSink writes it")
-        found = [(f"{path}: [{number}]", row) for number, row in enumerate(rows)]
-    else:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file", "missing file") from None
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
-        reader = csv.DictReader(io.StringIO(text))
-        found = [(f"{path}:{reader.line_num}", row) for row in reader]
-    return _annotation((_of_row(row, told, place) for place, row in found), told, str(path))
+        return [(f"{path}: [{number}]", row) for number, row in enumerate(rows)]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file", "missing file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    reader = csv.DictReader(io.StringIO(text))
+    return [(f"{path}:{reader.line_num}", row) for row in reader]
 
 
-def _of_row(row: Any, told: Told, place: str) -> Detection:
-    missing = [name for name in COLUMNS if not isinstance(row, dict) or row.get(name) in (None, "")]
+def _of_row(row: Any, told: Told, place: str, tracked: bool = True) -> Detection:
+    needed = [name for name in COLUMNS if tracked or name != "tracker_id"]
+    missing = [name for name in needed if not isinstance(row, dict) or row.get(name) in (None, "")]
     if missing:
-        raise InputError(f"{place}: {missing[0]} is missing; expected {', '.join(COLUMNS)}")
+        raise InputError(f"{place}: {missing[0]} is missing; expected {', '.join(needed)}")
+    track = row.get("tracker_id")
     corners = [number_of(row[name], float, f"{place}: {name}") for name in COLUMNS[:4]]
     x1, y1, x2, y2 = corners
     confidence = row.get("confidence")
     return Detection(
         place,
         whole_of(row["frame_index"], f"{place}: frame_index"),
-        whole_of(row["tracker_id"], f"{place}: tracker_id"),
+        UNTRACKED if track in (None, "") else whole_of(track, f"{place}: tracker_id"),
         (x1, y1, x2, y2),
         str(row.get("class_name") or told.category or "") or None,
         None if confidence in (None, "") else number_of(confidence, float, f"{place}: confidence"),

@@ -110,7 +110,7 @@ def load_model(name: str, loading: Loading = DEFAULT_LOADING) -> Model:
     except ImportError as error:
         raise MissingExtra(str(error.name), "models") from None
     # weights and processor, on the device
-    where = _device(name, loading)
+    where = device_of(name, loading)
     dtype = "float32" if loading.dtype == "auto" and where.type == "cpu" else loading.dtype
     if name == TINY:
         from cotasks.models.tiny import build_tiny
@@ -185,7 +185,7 @@ def _described(
     )
 
 
-def _device(name: str, loading: Loading) -> Any:
+def device_of(name: str, loading: Loading) -> Any:
     """The `torch.device` that a model is loaded onto. Raises InputError where `loading` holds what there is not."""
     import torch
 
@@ -199,7 +199,7 @@ def _device(name: str, loading: Loading) -> Any:
         where = torch.device(loading.device or _best_device(torch))
         torch.empty(0, device=where)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device {loading.device!r} cannot be used: {_first_line(error)}") from None
+        raise InputError(f"device {loading.device!r} cannot be used: {first_line(error)}") from None
     return where
 
 
@@ -240,7 +240,7 @@ def _faults_of(name: str) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"model {name}: {error}", error.reason) from None
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-        raise InputError(f"model {name}: cannot be loaded: {_first_line(error)}") from None
+        raise InputError(f"model {name}: cannot be loaded: {first_line(error)}") from None
 
 
 def check_template(model: Model) -> None:
@@ -278,7 +278,7 @@ def _best_device(torch: Any) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

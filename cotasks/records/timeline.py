@@ -6,6 +6,7 @@ Frame numbers are 0-based positions in the video file; seconds are `frame / fps`
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -123,6 +124,17 @@ def thin(frames: Sequence[Frame], num_frames: int) -> tuple[Frame, ...]:
             "grid too small",
         )
     return tuple(frames[i] for i in uniform_grid(0, total - 1, num_frames))
+
+
+def clip_frames(clip: Span, fps: float) -> tuple[int, int]:
+    """(first, last) frame of a clip with `start <= frame / fps <= end`, both included; last < first where none."""
+    first = max(0, math.floor(clip.start_seconds * fps) - 1)
+    while first / fps < clip.start_seconds:
+        first += 1
+    last = math.ceil(clip.end_seconds * fps) + 1
+    while last >= 0 and last / fps > clip.end_seconds:
+        last -= 1
+    return first, last
 
 
 def frames_in_spans(frames: Sequence[Frame], spans: Sequence[Span]) -> tuple[int, ...]:

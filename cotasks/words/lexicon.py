@@ -404,6 +404,20 @@ def match_predicates(text: str, predicates: Collection[str]) -> frozenset[str]:
     return frozenset(name for tiers in found for tier in tiers for name in tier & names)
 
 
+def is_verb(word: str) -> bool:
+    """Whether the table has a word in small letters, or what it is a regular form of, as a verb and not as a noun."""
+    nouns = _noun_index(frozenset())
+    return not any((w,) == head for w in _bases(word) for head, _, _ in nouns.get(w, ())) and any(
+        base in _verbs() for base in _bases(word)
+    )
+
+
+@lru_cache(maxsize=1)
+def _verbs() -> frozenset[str]:
+    """The first words of phrases that mean a predicate."""
+    return frozenset(phrase[0] for phrase, meaning in _VERB_PHRASES.items() if meaning)
+
+
 def _plural(phrase: tuple[str, ...]) -> tuple[str, ...]:
     last = phrase[-1]
     if re.search(r"[^aeiou]y$", last):
