@@ -29,6 +29,7 @@ from cotasks.builders.readers.source import SourceFile
 from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.sample import DATA_DIR
+from tests import test_read_perception_test as perception_files
 
 from .file_server import HTML, FileServer
 
@@ -371,6 +372,20 @@ def test_half_a_file_is_detected(server: FileServer, tmp_path: Path, path: str) 
     assert f"damaged: {len(half)} bytes" in line
     assert "expected" in line
     assert parts(tmp_path) == []
+
+
+def test_a_source_of_zips_and_json_objects(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perception Test's publishers state no hash: a zip must be whole, and a JSON file, an object here."""
+    source, config = tmp_path / "source", "perception_test"
+    for split in ("train", "valid", "test"):
+        perception_files.write(source, {"video_1": perception_files.video(split)}, short=split)
+    files = tuple(loopback(s, server, (source / s.path).read_bytes()) for s in sources_of(config))
+    monkeypatch.setitem(CATALOG, config, dataclasses.replace(CATALOG[config], files=files))
+    assert files_below(fetch(tmp_path, config)) - {".lock"} == {s.path for s in files} == files_below(source)
+    cuts = "/perception_test/cut_frame_mapping_train.json"
+    server.always[cuts] = server.files[cuts][:-3]
+    with pytest.raises(InputError, match=r"no whole JSON, expected a list from \[ to \], or an object"):
+        fetch(tmp_path, config, force=True)
 
 
 def test_wrong_bytes_of_the_right_length_are_detected(server: FileServer, tmp_path: Path) -> None:

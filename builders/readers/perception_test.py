@@ -10,9 +10,9 @@ The JSON is an object by video id: `metadata` {split, frame_rate, num_frames, re
 
 A multiple-choice question has three `options` and `answer_id`, 0 to 2. A grounded question is answered with the ids of
 tracks, `answers`: these are step 1's entities, its spans run over annotated frames in a row on which one of them has a
-box, and the answer's text is their labels, in that order, joined by commas. `used_answer` is true: step 1 is the answer.
-The category is `area`, the type `reasoning`, with "grounded" in front for those; `tag` is in no record. The test split
-has no answers.
+box, and the answer's text is their labels, in that order, joined by commas. `used_answer` is true: step 1 is the
+answer. The category is `area`, the type `reasoning`, with "grounded" in front for those; `tag` is in no record. The
+test split has no answers.
 
 Patraucean et al., "Perception Test: A Diagnostic Benchmark for Multimodal Video Models", NeurIPS 2023; files of
 github.com/google-deepmind/perception_test.
