@@ -35,6 +35,7 @@ from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.sources import BuildOptions
 from cotasks.cli import app
 from cotasks.commands.config_file import read_options
+from cotasks.convert import convert
 from cotasks.errors import CotasksError
 from cotasks.judge.judges import judges_of, verdicts_of
 from cotasks.judge.llm.ledger import Ledger
@@ -52,6 +53,10 @@ from cotasks.sample import DATA_DIR
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.tools.files import dump_json, dump_jsonl
 from cotasks.video.cache import FrameCache
+from tests import pvsg_files
+from tests import test_convert_vidvrd as vidvrd_files
+from tests import test_read_perception_test as perception_files
+from tests import test_read_vstar as vstar_files
 from tests.damage import damaged, files_of, put_back
 from tests.judge_server import JudgeServer, completion, verdict
 from tests.synthetic import make_record, write_folder, write_video
@@ -165,11 +170,11 @@ def use_options(folder: Path, number: int) -> Any:
             raise CotasksError(str(error), "usage") from None
 
 
-def use_sources(config: str, localization: str = "auto") -> Callable[[Path, int], Any]:
+def use_sources(config: str, localization: str = "auto", split: str = "validation") -> Callable[[Path, int], Any]:
     def use(folder: Path, number: int) -> Any:
         chosen = str(folder / "proposals.jsonl") if localization == "model" else localization
         options = BuildOptions(config, data_dir=str(folder), localization=chosen)
-        plans, _ = plan_splits(options, ["validation"])
+        plans, _ = plan_splits(options, [split])
         with workers(plans, 1) as several:
             jobs = [job for split in plans for job in several.jobs(split)]
         for line in (s.detail for job in jobs for s in job.skipped):
@@ -346,6 +351,32 @@ def make_nextqa(config: str, localization: str = "auto") -> Callable[[Path], Kin
     return make
 
 
+def make_perception_test(folder: Path) -> Kind:
+    return Kind(perception_files.write(folder, {"video_1": perception_files.video()}), use_sources("perception_test"))
+
+
+def make_pvsg(folder: Path) -> Kind:
+    """A video with its masks in a zip, and one with its masks in a folder."""
+    split = {"vidor": {"train": [], "val": ["0001_1"]}, "epic_kitchen": {"train": [], "val": ["P01_1"]}}
+    return Kind(pvsg_files.write(folder, pvsg_files.annotation(split=split)), use_sources("pvsg"))
+
+
+def make_vstar(folder: Path) -> Kind:
+    rows = [vstar_files.row(), vstar_files.row("other")]
+    return Kind(vstar_files.write(folder, rows), use_sources("vstar", split="test"))
+
+
+def make_vidvrd(folder: Path) -> Kind:
+    """Annotation to convert."""
+    folder.mkdir()
+    dump_json(folder / "a.json", vidvrd_files.video())
+
+    def use(folder: Path, number: int) -> Any:
+        return dict(convert("vidvrd", folder / "a.json", folder / "out.jsonl").left_out)
+
+    return Kind(folder, use, spared=("out.jsonl",))
+
+
 KINDS: dict[str, Callable[[Path], Kind]] = {
     "built folder": make_built,
     "hand-made parquet": make_hand_made,
@@ -360,10 +391,14 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "NExT-QA proposals": make_nextqa("nextqa_oe", "model"),
     "NExT-QA multiple choice": make_nextqa("nextqa_mc"),
     "STAR": make_nextqa("star"),
+    "Perception Test": make_perception_test,
+    "PVSG": make_pvsg,
+    "V-STaR": make_vstar,
+    "VidVRD": make_vidvrd,
     "own data": make_own(packed=False),
     "own data, packed": make_own(packed=True),
 }
-FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60, "option readings": 60}
+FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60, "option readings": 60, "PVSG": 24}
 """Mutations by default of kinds that take longer."""
 
 

@@ -228,6 +228,7 @@ BAD = [
     ("question", "evidence", {"origin": "guess"}, "line: evidence.origin is 'guess'; expected annotation, human", True),
     ("question", "evidence", {"entities": [1.5]}, "line: evidence.entities\\[0\\] is 1.5; expected a whole", True),
     ("annotation", "fps", 0, "line: fps is 0; expected a number above 0", True),
+    ("annotation", "fps", 5e-324, "line: fps is 5e-324; expected a number above 0, from 0.000001", True),
     ("annotation", "frame_count", 0, "line: frame_count is 0; expected a whole number from 1", True),
     ("annotation", "width", 640, "line: width and height is \\[640, None\\]; expected both or neither", False),
     ("annotation", "entities.1.id", "f", "line: entities\\[1\\].id is 'f'; expected each id once", False),

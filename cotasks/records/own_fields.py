@@ -144,9 +144,9 @@ def number(value: Any, place: str) -> float:
 
 
 def positive(value: Any, place: str) -> float:
-    """A number above 0; a rate of frames is at most a million."""
-    if not 0 < number(value, place) <= 1e6:
-        raise fault(place, value, "a number above 0")
+    """A number above 0; a rate of frames is at most a million, and no less than a millionth."""
+    if not 1e-6 <= number(value, place) <= 1e6:
+        raise fault(place, value, "a number above 0, from 0.000001 to 1000000")
     return float(value)
 
 
