@@ -147,8 +147,15 @@ def _timeline(pieces: Sequence[tuple[int, int, Sequence[tuple[int, Xyxy]]]]) -> 
 def read_as_published(text: str) -> Published:
     """An answer as the publisher's scorer reads it: nothing where it finds no object that `json` or `ast` reads."""
     found = _first_object(text)
-    if not found or _is_box_map(found):
-        return Published(None, ())
+    return Published(None, ()) if not found or _is_box_map(found) else _published(found)
+
+
+def truth_of(row: Mapping[str, Any]) -> Published:
+    """A row of `evidence.jsonl`: what a built folder states, or what was read of an answer."""
+    return _published(row)
+
+
+def _published(found: Mapping[str, Any]) -> Published:
     choice = found.get("answer_choice")
     letter = choice.strip().upper() if isinstance(choice, str) else ""
     instances = found.get("instances", [])
@@ -159,16 +166,6 @@ def read_as_published(text: str) -> Published:
             pieces = pieces if isinstance(pieces, list | dict) else []
             timelines.append(_timeline([_piece(piece) for piece in pieces if isinstance(piece, dict)]))
     return Published(letter if re.fullmatch("[A-Z]", letter) else None, tuple(timelines))
-
-
-def truth_of(row: Mapping[str, Any]) -> Published:
-    """A row of `evidence.jsonl` of a built folder."""
-    timelines = [
-        _timeline([_piece(piece) for piece in instance["evidences"]])
-        for instance in row["instances"]
-        if isinstance(instance, dict)
-    ]
-    return Published(row["answer_choice"], tuple(timelines))
 
 
 def _first_object(text: str) -> dict[str, Any] | None:

@@ -136,4 +136,6 @@ def _summary(
 ) -> dict[str, Any]:
     """The content of `summary.json`, joint scores included."""
     rows, said = joint_parts(scored, dataset)
-    return {**summarise(scored, baseline, [*warnings, *said], out, equivalence), "joint": rows}
+    summary = summarise(scored, baseline, [*warnings, *said], out, equivalence)
+    said_last = summary.pop("warnings")
+    return {**summary, "joint": rows, "warnings": said_last}

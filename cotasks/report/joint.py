@@ -82,10 +82,10 @@ def joint_of(one: Scored, dataset: str | None) -> tuple[list[Row], list[str]]:
 
 def _read_castbench(run: Run, sides: _Sides) -> None:
     if (run.folder / EVIDENCE).is_file():
-        sides.truth = {row["id"]: castbench.truth_of(row) for row in read_jsonl(run.folder / EVIDENCE)}
+        sides.truth = {str(row.get("id")): castbench.truth_of(row) for row in read_jsonl(run.folder / EVIDENCE)}
     said = run.folder / FOLDER / EVIDENCE
     if sides.truth and said.is_file():
-        sides.said = {row["id"]: castbench.truth_of(row).timelines for row in read_jsonl(said)}
+        sides.said = {str(row.get("id")): castbench.truth_of(row).timelines for row in read_jsonl(said)}
 
 
 def _predictions(run: Run) -> Path | None:
