@@ -151,23 +151,26 @@ def agreement_between(run: Run, verdicts: Mapping[str, Mapping[Key, Verdict]]) -
     for first, second in combinations(verdicts, 2):
         keys = list(run.generations) if judge_named(first).is_rule and judge_named(second).is_rule else open_ended
         pairs = [(verdicts[first][key], verdicts[second][key]) for key in keys]
-        both = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
-        scores = [[float(v.score or 0) for v in side] for side in zip(*both, strict=True)] or [[], []]
-        yes = [[float(bool(v.correct)) for v in side] for side in zip(*both, strict=True)] or [[], []]
-        count = len(both)
-        found.append(
-            Agreement(
-                judges=(first, second),
-                answers=count,
-                left_out=len(pairs) - count,
-                same=sum(a == b for a, b in zip(*yes, strict=True)) / count if count else None,
-                kappa=cohen_kappa(yes[0], yes[1]),
-                weighted_kappa=cohen_kappa(scores[0], scores[1], "quadratic"),
-                alpha=krippendorff_alpha(scores, "interval"),
-                difference=(sum(scores[1]) - sum(scores[0])) / count if count else None,
-            )
-        )
+        found.append(compare((first, second), pairs))
     return found
+
+
+def compare(judges: tuple[str, str], pairs: Sequence[tuple[Verdict, Verdict]]) -> Agreement:
+    """How far two judges agree, of their verdicts on the same answers; a person is a judge like any other."""
+    both = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
+    scores = [[float(v.score or 0) for v in side] for side in zip(*both, strict=True)] or [[], []]
+    yes = [[float(bool(v.correct)) for v in side] for side in zip(*both, strict=True)] or [[], []]
+    count = len(both)
+    return Agreement(
+        judges=judges,
+        answers=count,
+        left_out=len(pairs) - count,
+        same=sum(a == b for a, b in zip(*yes, strict=True)) / count if count else None,
+        kappa=cohen_kappa(yes[0], yes[1]),
+        weighted_kappa=cohen_kappa(scores[0], scores[1], "quadratic"),
+        alpha=krippendorff_alpha(scores, "interval"),
+        difference=(sum(scores[1]) - sum(scores[0])) / count if count else None,
+    )
 
 
 def spread_of(folder: Path, judge: str) -> Spread:

@@ -31,6 +31,10 @@
     joint         {run, model, judge (None where a score needs none), condition, score, title, questions, videos, mean,
                   low, high, boxes (their convention, and on what ground)}: answers with their evidence, of runs that
                   have predicted steps or evidence; see `cotasks.metrics.joint`
+    labels        {run, model} and, as in `agreement`, how far people agree with each other and each judge with people
+    corrected     {run, model, judge, condition, baseline (null of a mean), labels, videos, tuning}, and {mean, low,
+                  high, rough} of the judge on the same answers (judge_), of the labels alone (alone_) and of the judge
+                  corrected by them, with `p_value` of a difference; see `metrics.corrected`
     warnings      what a reader must know before quoting a number, and what is left out
 """
 

@@ -13,6 +13,18 @@ from cotasks.words.types import ALL, group_title
 Row = dict[str, Any]
 
 
+def add(parts: dict[str, list[Row]], margin: float | None) -> None:
+    """Adjust the p values of `differences` and `between_runs`, and fill `equivalence`, of a summary's parts.
+
+    Args:
+        parts: of the summary.
+        margin: Within which a difference is as good as none; None for no such test.
+    """
+    adjust(parts["differences"], ("micro", "macro", "category"))
+    adjust(parts["between_runs"], ("micro",))
+    parts["equivalence"] = equivalences(parts["differences"], margin)
+
+
 def adjust(rows: Sequence[Row], levels: Sequence[str]) -> None:
     """Give each row of `differences` or `between_runs` its `p_holm`, over all rows of its judge at these levels.
 

@@ -18,7 +18,8 @@ import orjson
 
 from cotasks.errors import MissingExtra
 from cotasks.pages.style import base_style
-from cotasks.report import claims, joint, judges, plots, tables
+from cotasks.report import joint, judges, people, plots, tables
+from cotasks.report.notes import all_notes
 from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
 from cotasks.runs.folder import without_origins
@@ -73,10 +74,11 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
         joint=joint.joint_table(summary),
         agreement=judges.agreement_table(summary),
         spread=judges.spread_table(summary),
+        people=people.tables_of(summary),
         unscored=tables.unscored_table(summary),
         generation=tables.generation_table(summary),
         settings=tables.settings_tables(summary),
-        notes=[*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary), *joint.notes(summary)],
+        notes=all_notes(summary, names),
         missing=evidence.notes,
         kind_of=lambda cell: type(cell).__name__,
     )

@@ -89,7 +89,7 @@ def agreement_table(summary: Mapping[str, Any]) -> Table | None:
                 f"{row['judge']} and {row['other_judge']}",
                 f"{row['answers']} ({row['left_out']} left out)" if row["left_out"] else str(row["answers"]),
                 NOTHING if row["same"] is None else f"{row['same']:.1%}",
-                *(_coefficient(row[field]) for field in ("kappa", "weighted_kappa", "alpha")),
+                *(coefficient(row[field]) for field in ("kappa", "weighted_kappa", "alpha")),
                 NOTHING if row["difference"] is None else number(-row["difference"], "+"),
             ]
         )
@@ -112,7 +112,7 @@ def spread_table(summary: Mapping[str, Any]) -> Table | None:
                 str(row["answers"]),
                 NOTHING if row["deviation"] is None else number(row["deviation"]),
                 *(NOTHING if row[field] is None else f"{row[field]:.1%}" for field in ("moved", "flipped")),
-                _coefficient(row["alpha"]),
+                coefficient(row["alpha"]),
                 NOTHING
                 if row["lowest_mean"] is None
                 else f"{number(row['lowest_mean'])} to {number(row['highest_mean'])}",
@@ -124,7 +124,7 @@ def spread_table(summary: Mapping[str, Any]) -> Table | None:
     return Table(header, lines, 2) if lines else None
 
 
-def _coefficient(value: float | None) -> str:
+def coefficient(value: float | None) -> str:
     """`0.831`"""
     return NOTHING if value is None else f"{value:.3f}"
 

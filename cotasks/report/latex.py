@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cotasks.report import tables
+from cotasks.report import people, tables
 from cotasks.report.tables import Cell, Interval, Line, Table, Unscored
 
 _COMMANDS = {
@@ -76,14 +76,16 @@ def _character(character: str) -> str:
 
 
 def render(summary: Mapping[str, Any]) -> str:
-    """The main tables, one `table` environment for each judge and group of questions.
+    """The main tables, one `table` environment for each judge and group of questions, and one corrected by labels.
 
     Args:
         summary: As `report.summarise_runs` returns it, or as read from `summary.json`.
     """
     parts = [_HEAD]
     for judge in tables.judges_in(summary):
-        parts += [_table(table, judge, summary["confidence"]) for table in tables.main_tables(summary, judge)]
+        corrected = people.paper_table(summary, judge)
+        found = [*tables.main_tables(summary, judge), *([corrected] if corrected else [])]
+        parts += [_table(table, judge, summary["confidence"]) for table in found]
     return "\n".join(parts) + "\n\\cotasksend\n"
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotasks.pages.markdown import escape, table
-from cotasks.report import claims, joint, judges, tables
+from cotasks.report import claims, joint, judges, people, tables
+from cotasks.report.notes import all_notes
 from cotasks.report.tables import Cell, Table
 
 
@@ -32,13 +33,15 @@ def render(summary: Mapping[str, Any]) -> str:
     parts += _section("Right answers on right evidence", joint.joint_table(summary))
     parts += _section("Agreement of judges", judges.agreement_table(summary))
     parts += _section("A judge's own spread", judges.spread_table(summary))
+    for found in people.tables_of(summary):
+        parts += _section(found.title, found)
     unscored, rest = tables.unscored_table(summary)
     parts += [*_section("Unscored answers", unscored), *([rest] if rest else [])]
     parts += _section("Generation", tables.generation_table(summary))
     parts.append("## Settings")
     for found in tables.settings_tables(summary):
         parts += [f"{escape(found.title)}:", _table(found)]
-    notes = [*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary), *joint.notes(summary)]
+    notes = all_notes(summary, names)
     parts += ["## How to read this", "\n".join(f"- {escape(note, 2000)}" for note in notes)]
     return "\n\n".join(parts) + "\n"
 

@@ -18,7 +18,7 @@ from cotasks.judge.rules import RULES
 from cotasks.judge.verdicts import NOT_JUDGED, Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.intervals import CONFIDENCE
-from cotasks.report import claims, judges
+from cotasks.report import claims, judges, people
 from cotasks.runs.folder import Key, without_origins
 from cotasks.runs.run import Run, read_run
 
@@ -39,6 +39,8 @@ PARTS = (
     "agreement",
     "spread",
     "equivalence",
+    "labels",
+    "corrected",
 )
 STATES = ("right", "wrong", "unreadable", "unscored")
 """What a verdict comes down to, see `state_of`."""
@@ -127,6 +129,7 @@ def summarise(
         parts["agreement"] += [{**label, **row} for row in agreement]
         parts["spread"] += [{**label, **row} for row in spread]
         warnings += [f"{one.name}, {text}" for text in [*changes, *judges.options_read(one.run, one.verdicts)]]
+        warnings += [f"{one.name}: {text}" for text in people.add(parts, label, run, one.verdicts, baseline)]
         said: dict[str, list[str]] = {}
         for judge, verdicts in one.verdicts.items():
             label = {**label, "judge": judge}
@@ -156,9 +159,7 @@ def summarise(
         for text, names in said.items():
             warnings.append(f"{one.name}, {'judges' if len(names) > 1 else 'judge'} {', '.join(names)}: {text}")
     parts["between_runs"] = _between_runs(scored)
-    claims.adjust(parts["differences"], ("micro", "macro", "category"))
-    claims.adjust(parts["between_runs"], ("micro",))
-    parts["equivalence"] = claims.equivalences(parts["differences"], equivalence)
+    claims.add(parts, equivalence)
     if len({_fingerprint(one.run.settings.get("dataset")) for one in scored}) > 1:
         warnings.append("The runs are over different data: their means are not comparable.")
     if any(run["judges"] != parts["runs"][0]["judges"] for run in parts["runs"]):

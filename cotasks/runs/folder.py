@@ -5,6 +5,7 @@ questions.jsonl       what the judge and the report need of each record, so that
 generations/*.jsonl   {id, condition, sample, answer, ...}, keyed by (id, condition, sample)
 failures/*.jsonl      the same key with a reason
 verdicts/<judge>.jsonl
+labels/*.jsonl        what people said of answers, see `runs.labels`
 """
 
 from __future__ import annotations
