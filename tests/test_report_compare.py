@@ -228,3 +228,21 @@ def test_equivalence_is_tested_where_a_margin_is_given(tmp_path: Path) -> None:
     assert "Equivalence" not in write_report([folder]).markdown.read_text("utf-8")
     with pytest.raises(InputError, match="equivalence 0; expected a margin"):
         write_report([folder], equivalence=0.0)
+
+
+def test_p_values_are_adjusted_over_the_tests_of_a_table(tmp_path: Path) -> None:
+    """STAR alone: `all` and `star` are the same tests and count once; rows by question type are none."""
+    folder = write_star(tmp_path / "run", "m", {"baseline": 0.4, "cotasks": 0.6, "other": 0.5}, 3)
+    rows = summarise_runs([folder])["differences"]
+    shown = [row for row in rows if row["level"] != "question_type"]
+    tests = {
+        (row["condition"], row["mean"], row["p_value"], row["name"] if row["level"] == "category" else "")
+        for row in shown
+    }
+    assert len(tests) < len(shown) < len(rows)
+    ordered = sorted(tests, key=lambda test: test[2])
+    least = min(shown, key=lambda row: row["p_value"])
+    assert least["p_holm"] == pytest.approx(min(1.0, len(tests) * ordered[0][2]))
+    assert all(row["p_holm"] is None for row in rows if row["level"] == "question_type")
+    by_place = {(row["condition"], row["group"], row["level"], row["name"]): row["p_holm"] for row in shown}
+    assert by_place["cotasks", "all", "micro", "average"] == by_place["cotasks", "star", "micro", "average"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from cotasks.metrics.claims import equivalence, holm
 from cotasks.report.tables import Line, PValue, Table, difference_lines, interval, model_labels, number, part_name
-from cotasks.words.types import ALL, group_title
+from cotasks.words.types import group_title
 
 Row = dict[str, Any]
 
@@ -28,30 +28,28 @@ def add(parts: dict[str, list[Row]], margin: float | None) -> None:
 def adjust(rows: Sequence[Row], levels: Sequence[str]) -> None:
     """Give each row of `differences` or `between_runs` its `p_holm`, over all rows of its judge at these levels.
 
-    Where a run has one group of questions, the rows over all questions are the group's own: they are no further tests,
-    and have the same values. Rows of other levels have None.
+    Where a part of the questions is all of another (the only category or source), both are one test. Rows of other
+    levels have None.
     """
-    groups: dict[str, set[str]] = {}
+    categories: dict[tuple[str, str], set[str]] = {}
     for row in rows:
-        groups.setdefault(row["run"], set()).add(row["group"])
-    families: dict[str, list[Row]] = {}
-    for row in rows:
-        row["p_holm"] = None
-        if row["level"] in levels and (row["group"] != ALL or len(groups[row["run"]]) > 2):
-            families.setdefault(row["judge"], []).append(row)
-    for family in families.values():
-        for row, p in zip(family, holm([row["p_value"] for row in family]), strict=True):
-            row["p_holm"] = p
-    own = {_place(row): row["p_holm"] for family in families.values() for row in family}
-    for row in rows:
-        if row["group"] == ALL and len(groups[row["run"]]) == 2 and row["level"] in levels:
-            (group,) = groups[row["run"]] - {ALL}
-            row["p_holm"] = own.get(_place({**row, "group": group}))
+        if row["level"] == "category":
+            categories.setdefault((row["run"], row["group"]), set()).add(row["name"])
+    names = ("run", "condition", "baseline", "reference_run", "questions", "videos", "mean", "error", "p_value")
 
+    def test(row: Row) -> tuple[Any, ...]:
+        """What tells two tests apart: what is compared, its numbers, and of categories beside others the name."""
+        values = [round(v, 9) if isinstance(v := row.get(name), float) else v for name in names]
+        several = row["level"] == "category" and len(categories[row["run"], row["group"]]) > 1
+        return (*values, (row["group"], row["name"]) if several else None)
 
-def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ("run", "judge", "condition", "baseline", "reference_run", "group", "level", "name")
-    return tuple(row.get(name) for name in names)
+    families: dict[str, dict[tuple[Any, ...], float | None]] = {}
+    for row in rows:
+        if row["level"] in levels:
+            families.setdefault(row["judge"], {})[test(row)] = row["p_value"]
+    adjusted = {judge: dict(zip(tests, holm(list(tests.values())), strict=True)) for judge, tests in families.items()}
+    for row in rows:
+        row["p_holm"] = adjusted[row["judge"]][test(row)] if row["level"] in levels else None
 
 
 def equivalences(differences: Sequence[Row], margin: float | None) -> list[Row]:
