@@ -75,7 +75,14 @@ def instance_f1(
         options = ServerOptions(server.url, concurrency=2, check_frames=False)
         quick: dict[str, Any] = {"progress": False, **grouped(workers=1, max_new_tokens=64)}
         result = predict(
-            records, MODEL, folder / "run", steps=(1,), marks=True, videos=Path(DATA_DIR) / "videos", server=options, **quick
+            records,
+            MODEL,
+            folder / "run",
+            steps=(1,),
+            marks=True,
+            videos=Path(DATA_DIR) / "videos",
+            server=options,
+            **quick,
         )
     assert result.complete
     assert result.read[1].unread == 0

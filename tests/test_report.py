@@ -27,6 +27,8 @@ GOLDEN = Path(__file__).parent / "golden" / "report"
 
 def add_question(folder: Path, id_: str, type_: str, video: str) -> None:
     choices = ["sit", "run", "eat", "jump", "wave"] if type_ not in ("DC", "DB") else []
+    star = type_ in STAR.categories
+    origin = "annotation" if star else "human" if choices else "whole"
     row = {
         "id": id_,
         "video_id": video,
@@ -38,6 +40,11 @@ def add_question(folder: Path, id_: str, type_: str, video: str) -> None:
         "additional_answers": [],
         "choices": choices,
         "answer_index": 1 if choices else -1,
+        "span_origin": origin,
+        "entity_origin": "annotation" if star else "lexical",
+        "used_answer": origin == "human",
+        "grid_share": {"annotation": 0.5, "human": 0.25, "whole": 1}[origin],
+        "entity_share": 0.5,
     }
     with runs.Appender(folder / "questions.jsonl") as file:
         file.append(row)

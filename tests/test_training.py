@@ -267,7 +267,8 @@ def test_formats_of_the_families() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "file"), [
+    ("family", "file"),
+    [
         ("qwen2_5_vl", "qwen2_5_vl"),
         ("qwen2_vl", "qwen2_5_vl"),
         ("qwen3_vl", "qwen3_vl"),

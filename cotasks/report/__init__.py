@@ -35,18 +35,25 @@
     corrected     {run, model, judge, condition, baseline (null of a mean), labels, videos, tuning}, and {mean, low,
                   high, rough} of the judge on the same answers (judge_), of the labels alone (alone_) and of the judge
                   corrected by them, with `p_value` of a difference; see `metrics.corrected`
+    origins       {run, model} and the fields of `origins.rows_of`: where step 1 of the questions comes from
+    origin_means, origin_differences
+                  as means and differences over all questions, with `origin`; of runs whose questions have several
+                  origins and whose conditions tell steps
+    leakage       {run, model} and the fields of `leakage.Leaks.rows`: what the contexts give away, on the questions of
+                  the run
+    cautions      {run, model, judges, caution, text}: the warnings by the rows of `caution`
     warnings      what a reader must know before quoting a number, and what is left out
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
-from cotasks.report import html, latex, markdown
+from cotasks.report import html, latex, leakage, markdown
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.joint import joint_parts
 from cotasks.report.summary import Scored, read_scored, summarise
@@ -111,7 +118,8 @@ def write_report(
         raise InputError(f"equivalence {equivalence:g}; expected a margin between 0 and 100, in points of score")
     scored, warnings = read_scored(runs, judge)
     out = out or runs[0]
-    summary = _summary(scored, baseline, warnings, out, dataset, equivalence)
+    leaks = leakage.of_runs({one.name: one.run for one in scored}, dataset)
+    summary = _summary(scored, baseline, warnings, out, dataset, equivalence, leaks)
     page = html.render(summary, scored, Sources(dataset, videos, video_check, frames, max_image_bytes))
     out.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "summary.json", out / "report.md", out / "report.tex", out / "report.html")
@@ -137,9 +145,10 @@ def _summary(
     out: Path,
     dataset: str | None,
     equivalence: float | None,
+    leaks: Mapping[str, leakage.Leaks],
 ) -> dict[str, Any]:
     """The content of `summary.json`, joint scores included."""
     rows, said = joint_parts(scored, dataset)
-    summary = summarise(scored, baseline, [*warnings, *said], out, equivalence)
+    summary = summarise(scored, baseline, [*warnings, *said], out, equivalence, leaks)
     said_last = summary.pop("warnings")
     return {**summary, "joint": rows, "warnings": said_last}

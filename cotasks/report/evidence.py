@@ -30,6 +30,7 @@ from cotasks.report.rebuild import (
 )
 from cotasks.report.summary import Row, Scored
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
+from cotasks.runs.questions import named_records, says_which
 from cotasks.tools.progress import progress_bar
 from cotasks.video.check import MODES
 
@@ -96,11 +97,11 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
     asked: dict[int, list[_Asked]] = {}
     for number, one in enumerate(scored):
         dataset: Any = one.run.settings.get("dataset")
-        if not _says_which(dataset):
+        if not says_which(dataset):
             found.notes.append(f"{one.name}: no prompts and no frames: run.json does not say which records it asked.")
             continue
         try:
-            records = _records(dataset, sources, loaded)
+            records = named_records(dataset, sources.dataset, loaded)
         except InputError as error:
             if sources.dataset is not None:
                 raise
@@ -126,19 +127,6 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
     return found
 
 
-def _says_which(dataset: Any) -> bool:
-    """Whether `dataset` of `run.json` names records."""
-    if not isinstance(dataset, dict) or not {"name", "config", "split", "fingerprint"} <= dataset.keys():
-        return False
-    texts = (dataset["config"], dataset["split"], dataset.get("videos"))
-    limit = dataset.get("limit")
-    return (
-        isinstance(dataset["name"], str)
-        and all(text is None or isinstance(text, str) for text in texts)
-        and (limit is None or type(limit) is int)
-    )
-
-
 @dataclass(frozen=True)
 class _Asked:
     """A run whose records are at hand."""
@@ -153,16 +141,6 @@ class _Asked:
     first: set[str]
     """Ids of the records that come first where there is no room for all."""
     predictions: PredictionsFolder | None
-
-
-def _records(dataset: Row, sources: Sources, loaded: dict[tuple[Any, ...], Records]) -> Records:
-    """The records that `run.json` names, or those of the place given. Raises InputError where they are not there."""
-    from cotasks.records.dataset import load_records
-
-    place = (sources.dataset or dataset["name"], dataset["split"], dataset["config"], dataset.get("limit"))
-    if place not in loaded:
-        loaded[place] = load_records(*place)
-    return loaded[place]
 
 
 def _videos(records: Records, settings: Row, sources: Sources) -> Videos | None:

@@ -18,9 +18,9 @@ import orjson
 
 from cotasks.errors import MissingExtra
 from cotasks.pages.style import base_style
-from cotasks.report import joint, judges, people, plots, tables
-from cotasks.report.notes import all_notes
+from cotasks.report import claims, joint, judges, leakage, origins, people, plots, tables
 from cotasks.report.evidence import Panels, Sources, collect
+from cotasks.report.notes import all_notes
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
 from cotasks.runs.folder import without_origins
 from cotasks.words.types import category_labels, group_title, kind_of, type_labels, type_title
@@ -76,6 +76,8 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
         spread=judges.spread_table(summary),
         people=people.tables_of(summary),
         unscored=tables.unscored_table(summary),
+        origins=origins.origin_table(summary),
+        leakage=leakage.leakage_table(summary),
         generation=tables.generation_table(summary),
         settings=tables.settings_tables(summary),
         notes=all_notes(summary, names),
@@ -232,7 +234,7 @@ def _judge_view(summary: Row, judge: str) -> Mapping[str, Any]:
     return {
         "name": judge,
         "cards": _cards(summary, judge),
-        "main": tables.main_tables(summary, judge),
+        "main": origins.main_tables(summary, judge),
         "types": tables.type_tables(summary, judge),
         "forest": _forest(summary, judge),
         "states": _state_lines(summary, judge),

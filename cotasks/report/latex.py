@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cotasks.report import people, tables
+from cotasks.report import origins, people, tables
 from cotasks.report.tables import Cell, Interval, Line, Table, Unscored
 
 _COMMANDS = {
@@ -81,12 +81,18 @@ def render(summary: Mapping[str, Any]) -> str:
     Args:
         summary: As `report.summarise_runs` returns it, or as read from `summary.json`.
     """
-    parts = [_HEAD]
+    parts = [_HEAD, *_warnings(summary["warnings"])]
     for judge in tables.judges_in(summary):
         corrected = people.paper_table(summary, judge)
-        found = [*tables.main_tables(summary, judge), *([corrected] if corrected else [])]
+        found = [*origins.main_tables(summary, judge), *([corrected] if corrected else [])]
         parts += [_table(table, judge, summary["confidence"]) for table in found]
     return "\n".join(parts) + "\n\\cotasksend\n"
+
+
+def _warnings(warnings: Sequence[str]) -> list[str]:
+    """As comments: a paper says these things in its own words."""
+    lines = ["".join(" " if unicodedata.category(c) in _UNSEEN else c for c in warning) for warning in warnings]
+    return ["\n".join(["% Before you quote a number:", *(f"% - {line}" for line in lines)])] if lines else []
 
 
 def _table(table: Table, judge: str, confidence: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotasks.pages.markdown import escape, table
-from cotasks.report import claims, joint, judges, people, tables
+from cotasks.report import claims, joint, judges, leakage, origins, people, tables
 from cotasks.report.notes import all_notes
 from cotasks.report.tables import Cell, Table
 
@@ -37,6 +37,8 @@ def render(summary: Mapping[str, Any]) -> str:
         parts += _section(found.title, found)
     unscored, rest = tables.unscored_table(summary)
     parts += [*_section("Unscored answers", unscored), *([rest] if rest else [])]
+    parts += _section("Step 1", origins.origin_table(summary))
+    parts += _section("What the contexts give away", leakage.leakage_table(summary))
     parts += _section("Generation", tables.generation_table(summary))
     parts.append("## Settings")
     for found in tables.settings_tables(summary):
@@ -48,7 +50,7 @@ def render(summary: Mapping[str, Any]) -> str:
 
 def main_tables(summary: Mapping[str, Any], judge: str) -> list[str]:
     """For each group of questions that a run has: its title and its table."""
-    found = tables.main_tables(summary, judge)
+    found = origins.main_tables(summary, judge)
     return [part for one in found for part in _section(f"{escape(one.title)}, judge {escape(judge)}", one)]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotasks.report import claims, joint, judges, people, tables
+from cotasks.report import claims, joint, judges, leakage, origins, people, tables
+
+PARTS = (origins, leakage, claims, judges, people, joint)
+"""Parts of a report; `notes(summary)` of each says nothing where the part has nothing to show."""
 
 
 def all_notes(summary: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Notes on each part of a summary that is there; `names` are its judges."""
-    found = [*tables.notes(summary, names), *claims.notes(summary), *judges.notes(summary), *people.notes(summary)]
-    return [*found, *joint.notes(summary)]
+    """Notes on the means and on each part of a summary; `names` are its judges."""
+    return [*tables.notes(summary, names), *(note for part in PARTS for note in part.notes(summary))]

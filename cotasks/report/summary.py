@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import orjson
 from cotasks.errors import InputError
 from cotasks.judge.judges import judges_of, rule_of, strange_verdicts, verdicts_of
 from cotasks.judge.rules import RULES
-from cotasks.judge.verdicts import NOT_JUDGED, Verdict
+from cotasks.judge.verdicts import Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.intervals import CONFIDENCE
-from cotasks.report import claims, judges, people
+from cotasks.report import caution, claims, judges, origins, people
+from cotasks.report.caution import Seen
+from cotasks.report.leakage import NO_LEAKS, Leaks
 from cotasks.runs.folder import Key, without_origins
 from cotasks.runs.run import Run, read_run
 
@@ -38,6 +40,11 @@ PARTS = (
     "between_runs",
     "agreement",
     "spread",
+    "origins",
+    "origin_means",
+    "origin_differences",
+    "leakage",
+    "cautions",
     "equivalence",
     "labels",
     "corrected",
@@ -96,7 +103,12 @@ def read_scored(folders: Sequence[Path], judge: str | None = None) -> tuple[list
 
 
 def summarise(
-    scored: Sequence[Scored], baseline: str, warnings: Iterable[str], out: Path, equivalence: float | None = None
+    scored: Sequence[Scored],
+    baseline: str,
+    warnings: Iterable[str],
+    out: Path,
+    equivalence: float | None = None,
+    leaks: Mapping[str, Leaks] | None = None,
 ) -> Row:
     """The content of `summary.json`.
 
@@ -105,6 +117,7 @@ def summarise(
         baseline: The condition that the others are compared with.
         warnings: Those there are already; they come first.
         out: The report's folder, which the runs' folders are named from.
+        leaks: Name of a run -> what its contexts give away; None where that is not asked for.
         equivalence: The margin within which a difference is as good as none, in points; None for no such test.
     """
     parts: dict[str, list[Row]] = {name: [] for name in PARTS}
@@ -123,14 +136,20 @@ def summarise(
                 "settings": run.settings,
             }
         )
-        warnings += [f"{one.name}: {text}" for text in _run_warnings(one, baseline, lender)]
+        leak = (leaks or {}).get(one.name, NO_LEAKS)
+        seen = Seen(run, one.name, one.model, baseline, lender.name if lender else None, leak.rows, leak.missing)
+        for name, text in caution.lines(caution.RUN, seen):
+            warnings.append(f"{one.name}: {text}")
+            parts["cautions"].append({**label, "judges": [], "caution": name, "text": text})
+        parts["origins"] += [{**label, **row} for row in origins.rows_of(run)]
+        parts["leakage"] += [{**label, **row} for row in leak.rows]
         parts["generation"] += [{**label, **counts} for counts in _generation(run)]
         agreement, spread, changes = judges.of_models(one.run, one.verdicts)
         parts["agreement"] += [{**label, **row} for row in agreement]
         parts["spread"] += [{**label, **row} for row in spread]
         warnings += [f"{one.name}, {text}" for text in [*changes, *judges.options_read(one.run, one.verdicts)]]
         warnings += [f"{one.name}: {text}" for text in people.add(parts, label, run, one.verdicts, baseline)]
-        said: dict[str, list[str]] = {}
+        said: dict[tuple[str, str], list[str]] = {}
         for judge, verdicts in one.verdicts.items():
             label = {**label, "judge": judge}
             conditions, compared = run.conditions, verdicts
@@ -144,6 +163,9 @@ def summarise(
             ]
             borrowed = {**label, "baseline_run": lender.name if lender else one.name}
             parts["differences"] += [{**borrowed, **dataclasses.asdict(d)} for d in result.differences]
+            means, differences = origins.scores_by_origin(run, compared, conditions, baseline)
+            parts["origin_means"] += [{**label, **row} for row in means if row["condition"] in run.conditions]
+            parts["origin_differences"] += [{**borrowed, **row} for row in differences]
             if result.differences:
                 gains = gains_of(one, lender, judge, baseline)
                 parts["outcomes"] += [{**borrowed, **row} for row in _outcomes(run, baseline, gains)]
@@ -154,10 +176,13 @@ def summarise(
                 {**label, "condition": condition, "reason": reason, "answers": answers}
                 for (condition, reason), answers in reasons.items()
             ]
-            for text in _verdict_warnings(reasons, verdicts):
-                said.setdefault(text, []).append(judge)
-        for text, names in said.items():
+            for caution_line in caution.lines(caution.JUDGE, replace(seen, judge=judge, verdicts=verdicts)):
+                said.setdefault(caution_line, []).append(judge)
+        for (name, text), names in said.items():
             warnings.append(f"{one.name}, {'judges' if len(names) > 1 else 'judge'} {', '.join(names)}: {text}")
+            parts["cautions"].append(
+                {"run": one.name, "model": one.model, "judges": names, "caution": name, "text": text}
+            )
     parts["between_runs"] = _between_runs(scored)
     claims.add(parts, equivalence)
     if len({_fingerprint(one.run.settings.get("dataset")) for one in scored}) > 1:
@@ -365,35 +390,7 @@ def _between_runs(scored: Sequence[Scored]) -> list[Row]:
     return rows
 
 
-def _run_warnings(one: Scored, baseline: str, lender: Scored | None) -> list[str]:
-    warnings, run = [], one.run
-    if note := run.settings["model"].get("note") if isinstance(run.settings.get("model"), dict) else None:
-        warnings.append(f"the model `{one.model}`: {note}.")
-    if lender is None:
-        warnings.append(f"no condition is called {baseline!r}, so there are no differences.")
-    elif lender is not one:
-        warnings.append(f"it has no condition {baseline!r}; differences are to that of run {lender.name}.")
-    strangers = len({id_ for id_, _, _ in run.wanted} - run.questions.keys())
-    if strangers:
-        warnings.append(f"answers to {strangers} ids that are no question of the run are in no mean.")
-    missing = sum(key not in run.generations and key not in run.failures for key in run.wanted)
-    if missing:
-        warnings.append(f"generation is not finished: {missing} of {len(run.wanted)} answers are missing.")
-    return warnings
-
-
 def _reasons(run: Run, verdicts: Mapping[Key, Verdict]) -> Counter[tuple[str, str]]:
     """{(condition, reason): number of unscored answers}, in the order of the conditions."""
     found = Counter((key[1], verdict.reason) for key, verdict in verdicts.items() if verdict.score is None)
     return Counter(dict(sorted(found.items(), key=lambda item: (run.conditions.index(item[0][0]), item[0][1]))))
-
-
-def _verdict_warnings(reasons: Counter[tuple[str, str]], verdicts: Mapping[Key, Verdict]) -> list[str]:
-    warnings = []
-    unscored = reasons.total()
-    if unscored:
-        warnings.append(f"{unscored} of {len(verdicts)} answers are unscored; see their reasons below.")
-    stale = sum(answers for (_, reason), answers in reasons.items() if reason == NOT_JUDGED)
-    if stale:
-        warnings.append(f"{stale} answers are not judged, or changed since; run `cotasks judge` again.")
-    return warnings
