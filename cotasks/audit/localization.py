@@ -81,10 +81,10 @@ def compare(records: Iterable[Record], propose: Propose) -> Row:
     return {"marked": marked, "proposed": len(found), "marked_with_answer": saw_answer, "rows": rows}
 
 
-def beats_whole(comparison: Row) -> bool:
+def beats_whole(comparison: Mapping[str, Any]) -> bool:
     """Whether the spans beat the whole clip over all questions, by F1."""
     [row] = [row for row in comparison["rows"] if (row["category"], row["measure"]) == ("all", "f1")]
-    return row["low"] is not None and row["low"] > 0
+    return row["low"] is not None and bool(row["low"] > 0)
 
 
 def _scores(chosen: Collection[int], truth: Collection[int]) -> dict[str, float]:
@@ -105,7 +105,8 @@ def _rows(found: Sequence[tuple[str, str, float, dict[str, float], dict[str, flo
     for category in categories:
         inside = np.array([category in ("all", item[1]) for item in found])
         for measure in MEASURES:
-            ours, whole = (np.array([item[side][measure] for item in found]) for side in (3, 4))
+            ours = np.array([item[3][measure] for item in found])
+            whole = np.array([item[4][measure] for item in found])
             rows.append(
                 {
                     "category": category,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from cotasks.evidence.evidence import Evidence, Instance, Piece
 from cotasks.records.boxes import Xyxy
+from cotasks.records.naming import entity_names
 from cotasks.records.schema import Box, Entity, Frame, FrameLocalization, Record, Span, Track
 from cotasks.records.timeline import frames_in_spans
-from cotasks.steps.context import Parsed, entity_names
+from cotasks.steps.context import Parsed
 from cotasks.steps.naming import OPEN_TID
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.words.lexicon import match_categories

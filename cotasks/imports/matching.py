@@ -63,7 +63,7 @@ class Index:
             if name in self.ids:
                 return name, ""
         for name in said.ids:
-            if not name.isdecimal() and len(found := self.by_end.get(name, ())) == 1:
+            if not name.isdecimal() and len(found := self.by_end.get(name, [])) == 1:
                 return found[0], ""
         candidates = self._asked(said)
         if len(candidates) > 1:
@@ -71,7 +71,7 @@ class Index:
         if len(candidates) == 1:
             return candidates[0].id, ""
         if not candidates:
-            by_number = [ids for name in said.ids if len(ids := self.by_end.get(name, ())) == 1]
+            by_number = [ids for name in said.ids if len(ids := self.by_end.get(name, [])) == 1]
             if by_number and not said.question and not said.prompt:
                 return by_number[0][0], ""
         return None, SEVERAL if candidates else UNKNOWN

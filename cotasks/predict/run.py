@@ -37,12 +37,13 @@ from cotasks.prompts.prompt import step_context
 from cotasks.prompts.size import source_size
 from cotasks.prompts.view import shown_frames, view
 from cotasks.records.dataset import Records
+from cotasks.records.naming import entity_names
 from cotasks.records.schema import Record
 from cotasks.records.videos import Videos, videos_of
 from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.runs.predictions import PredictionsFolder, load_predictions, prediction_row, write_predictions
 from cotasks.steps import temporal_relations
-from cotasks.steps.context import Parsed, StepContext, entity_names
+from cotasks.steps.context import Parsed, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.marks import Marks, marks_of, proposed_entities
 from cotasks.steps.naming import open_context

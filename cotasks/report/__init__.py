@@ -135,7 +135,7 @@ def summarise_runs(
 ) -> dict[str, Any]:
     """The content of `summary.json`; arguments and errors as of `write_report`."""
     scored, warnings = read_scored(folders, judge)
-    return _summary(scored, baseline, warnings, out or folders[0], None)
+    return _summary(scored, baseline, warnings, out or folders[0], None, None, {})
 
 
 def _summary(

@@ -62,7 +62,7 @@ def _of_run(run: Run, place: str | None, loaded: dict[tuple[Any, ...], Records])
     if not told:
         return NO_LEAKS
     dataset = run.settings.get("dataset")
-    if not says_which(dataset):
+    if dataset is None or not says_which(dataset):
         return Leaks(missing="run.json does not say which records it asked")
     try:
         records = named_records(dataset, place, loaded)
