@@ -60,9 +60,10 @@ def import_(
     condition: Annotated[
         str, typer.Option(help="Condition that the answers stand under.", rich_help_panel=ANSWERS)
     ] = "baseline",
-    boxes: Annotated[
+    convention: Annotated[
         str | None,
         typer.Option(
+            "--boxes",
             help="Convention of the boxes in answers: x or y first (xyxy, yxyx) and pixels, thousandths or fractions, "
             "such as xyxy-pixels; by default what fits the frames, where only one does.",
             rich_help_panel=EVIDENCE,
@@ -86,7 +87,7 @@ def import_(
     from cotasks.records.dataset import load_records
     from cotasks.steps.conventions import parse_convention
 
-    convention = parse_convention(boxes) if boxes is not None else None
+    boxes = parse_convention(convention) if convention is not None else None
     records = load_records(data, split, config, limit)
     run = run or default_folder("runs", data, config, split, file.stem)
     found = import_answers(
@@ -97,7 +98,7 @@ def import_(
         columns=Columns(id, answer, question),
         model=model,
         condition=condition,
-        boxes=convention,
+        boxes=boxes,
         videos=videos,
     )
     for line in _lines(found):

@@ -106,7 +106,7 @@ def _named(path: Path, lines: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple
 
 def _xlsx(path: Path) -> Iterator[tuple[str, Row]]:
     try:
-        import openpyxl
+        import openpyxl  # type: ignore[import-untyped]
     except ImportError:
         raise MissingExtra("openpyxl", "sheets") from None
     try:
