@@ -13,6 +13,7 @@ from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record
 from cotasks.runs import folder as runs
+from cotasks.steps.frame_localization import localizes
 from cotasks.tools.files import dump_jsonl
 from tests.synthetic import make_record, write_folder, write_video
 
@@ -37,7 +38,10 @@ def make_world(folder: Path, videos: int = 2, questions: int = 3, **changes: Any
 def question_row(record: Record) -> dict[str, Any]:
     """The row of `questions.jsonl`."""
     row = {name: getattr(record, name) for name in QUESTION_FIELDS}
-    return {**row, "choices": list(record.choices), "additional_answers": list(record.additional_answers)}
+    a1, kept = record.frame_localization, localizes(record)
+    origins = {name: getattr(a1, name) for name in ("span_origin", "entity_origin", "used_answer")}
+    lists = {"choices": list(record.choices), "additional_answers": list(record.additional_answers)}
+    return {**row, **lists, **origins, "grid_share": kept.grid_share, "entity_share": kept.entity_share}
 
 
 def write_run(

@@ -76,7 +76,7 @@ def test_escape(text: str, expected: str) -> None:
 
 def test_the_tables_hold_the_numbers(tmp_path: Path) -> None:
     text = write_report([write_large_run(tmp_path / "run")]).latex.read_text("utf-8")
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\bottomrule") == 3
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\bottomrule") == 4
     assert r"\label{tab:next-qa-questions-judge-exact}" in text
     nextqa = text.partition(r"\end{table}")[0]
     assert r"Condition & Causal & Temporal & Descriptive & Average & Macro average & Unscored & Unreadable \\" in nextqa

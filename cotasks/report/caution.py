@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cotasks.audit.leakage import QUESTION
 from cotasks.judge.judges import judge_named, served_models
 from cotasks.judge.verdicts import NOT_JUDGED, Verdict
 from cotasks.report.origins import labels_of, tells_steps
@@ -95,8 +96,9 @@ def _saw_answer(seen: Seen) -> Iterable[str]:
 
 
 def _leaks(seen: Seen) -> Iterable[str]:
+    said: dict[str, list[str]] = {}  # line -> conditions: those with and without video tell the same
     for row in seen.leakage:
-        if row["level"] != "all" or row["measure"] not in ("any", "counted", "yes_no"):
+        if row["condition"] == QUESTION or row["level"] != "all" or row["measure"] not in ("any", "counted", "yes_no"):
             continue
         if row["excess_low"] is None or row["excess_low"] <= 0:
             continue
@@ -106,11 +108,14 @@ def _leaks(seen: Seen) -> Iterable[str]:
             "yes_no": "saying yes where the context affirms the question, else no, gives the answer",
         }[row["measure"]]
         chance = 100 * (row["share"] - row["excess"])
-        yield (
-            f"{row['condition']}: for {row['share']:.1%} of {row['questions']} questions {what} "
+        line = (
+            f"for {row['share']:.1%} of {row['questions']} questions {what} "
             f"(chance {chance:.1f}%, above it by {100 * row['excess']:.1f} points "
             f"[{100 * row['excess_low']:.1f}, {100 * row['excess_high']:.1f}])."
         )
+        said.setdefault(line, []).append(row["condition"])
+    for line, conditions in said.items():
+        yield f"{', '.join(conditions)}: {line}"
 
 
 def _leakage_missing(seen: Seen) -> Iterable[str]:

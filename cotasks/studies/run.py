@@ -17,6 +17,7 @@ from cotasks.tools.files import dump_json, write_text
 if TYPE_CHECKING:
     from cotasks.metrics.contrasts import Scores
     from cotasks.records.dataset import Records
+    from cotasks.runs.run import Run
 
 FORMAT = 1
 FEW_VIDEOS = 20
@@ -142,13 +143,16 @@ def write_study(
     """
     from cotasks.metrics.contrasts import read_scores
     from cotasks.pages.plots import figure_file
+    from cotasks.report import origins
     from cotasks.runs.folder import read_settings
+    from cotasks.runs.run import read_run
     from cotasks.studies import page
 
     row = study_named(study)
     setup = Setup(records, common_grid(records), corruptions, seeds, judge)
     scores = read_scores(out / "run", judge)
     settings = read_settings(out / "run")
+    asked = read_run(out / "run")
     tables = row.tables(setup, scores, out)
     summary = {
         "format": FORMAT,
@@ -164,9 +168,10 @@ def write_study(
             "questions": len(scores.ids),
             "videos": len(set(scores.video_ids)),
         },
+        "origins": origins.rows_of(asked),
         "conditions": list(scores.conditions),
         "tables": tables,
-        "warnings": _warnings(scores, settings["model"]),
+        "warnings": [*_warnings(scores, settings["model"]), *_cautions(asked, judge)],
     }
     pictures = []
     for name, draw in row.pictures(tables):
@@ -190,3 +195,16 @@ def _warnings(scores: Scores, model: Mapping[str, Any]) -> list[str]:
     if videos < FEW_VIDEOS:
         found.append(f"There are {videos} videos only: intervals are wide, and rest on few.")
     return found
+
+
+def _cautions(run: Run, judge: str) -> list[str]:
+    """Those of a report's that are about where step 1 comes from, about videos and about the judge."""
+    from cotasks.judge.judges import verdicts_of
+    from cotasks.report import caution, leakage
+
+    about = {"mixed origins", "step 1 saw the answer", "leakage", "thinking cut off", "other videos"}
+    leaks = leakage.of_runs({"run": run})["run"]
+    seen = caution.Seen(run, "run", "", "", "run", leaks.rows, judge=judge, verdicts=verdicts_of(run, judge))
+    rows = [row for row in caution.RUN if row.name in about]
+    rows += [row for row in caution.JUDGE if row.name in ("unreadable", "judge and version")]
+    return [line[:1].upper() + line[1:] for _, line in caution.lines(rows, seen)]
