@@ -22,7 +22,8 @@ from cotasks import FEATURES, Record
 from cotasks.builders import jobs
 from cotasks.builders.assemble import plan_splits
 from cotasks.builders.publish.folder import build_folder
-from cotasks.builders.sources import SPLITS, BuildOptions
+from cotasks.builders.readers.source import SPLITS
+from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.sample import DATA_DIR
 

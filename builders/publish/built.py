@@ -20,6 +20,8 @@ from cotasks.records.shards import EVIDENCE, changed_files
 from cotasks.tools.files import file_hash, read_json, read_text
 
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
+IF_THERE = (EVIDENCE, "croissant.json")
+"""What not every source has, or older builds do not."""
 BUILD_KEYS = {"config": str, "options": dict, "sources": dict, "versions": dict, "splits": dict, "left_out": dict}
 SPLIT_KEYS = {"questions": int, "records": int, "skipped": dict, "categories": dict, "span_origins": dict}
 KEPT_KEYS: Mapping[str, Any] = {
@@ -64,7 +66,8 @@ class BuiltFolder:
     def files(self) -> list[Path]:
         """What builds wrote, without README.md."""
         beside = [self.path / config / name for config in self.builds for name in BESIDE_PARQUET]
-        beside += [path for config in self.builds if (path := self.path / config / EVIDENCE).is_file()]
+        may_be = [self.path / config / name for config in self.builds for name in IF_THERE]
+        beside += [path for path in may_be if path.is_file()]
         return beside + [shard.path for shard in self.shards]
 
     def shards_of(self, config: str) -> dict[str, list[Path]]:

@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from huggingface_hub import DatasetCard
 
 from cotasks.builders.publish.built import Shard, built_splits, read_builds, read_shards
+from cotasks.builders.publish.facts import FACTS, facts
 from cotasks.builders.readers.catalog import source_of
 from cotasks.builders.readers.source import Source
 from cotasks.errors import InputError
@@ -178,8 +179,17 @@ def _counts(builds: Mapping[str, Any]) -> str:
                 kept += [f"| {config} | {split} | {_kept(row)} |" for row in summary.get("localizes") or ()]
         left_out = {split: why for split, why in build["left_out"].items() if split not in build["splits"]}
         missing += [f"- {config} {split}: {why}" for split, why in left_out.items()]
+    own = [
+        f"- {config}: {about} {build['options'][name]}"
+        for config, build in builds.items()
+        for name, about in (("source", "its records' source is"), ("license", "its licence is"))
+        if build["options"].get(name)
+    ]
+    said = [f"- {config} {line}" for config, build in builds.items() for about in FACTS for line in facts(build, about)]
     shares = ["", KEPT, "", *kept] if len(kept) > 2 else []  # older builds do not say
-    return "\n".join([*lines, "", *origins, *shares, *(["", "Not built:", "", *missing] if missing else [])])
+    parts = {"What these data show of themselves:": said, "As whoever built them states:": own, "Not built:": missing}
+    listed = [line for title, found in parts.items() if found for line in ("", title, "", *found)]
+    return "\n".join([*lines, "", *origins, *shares, *listed])
 
 
 def _kept(row: Mapping[str, Any]) -> str:

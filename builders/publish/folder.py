@@ -4,6 +4,7 @@
     <config>/<split>-00000-of-00001.parquet
     <config>/build.json                        counts, options, source hashes, versions, the files' sizes and hashes
     <config>/skipped.jsonl                     {split, id, reason, detail}
+    <config>/croissant.json                    the same in Croissant's words, with its fields for responsible AI
     <config>/evidence.jsonl                    what CaST-Bench states of evidence beyond the records, by id
 
 The same input gives the same bytes, whatever `num_proc` is.
@@ -30,7 +31,7 @@ import cotasks
 from cotasks.builders.assemble import SplitPlan, no_record_line, plan_splits
 from cotasks.builders.download import fetched
 from cotasks.builders.jobs import SplitSummary, Workers, localizes_rows, workers
-from cotasks.builders.publish import card
+from cotasks.builders.publish import card, croissant
 from cotasks.builders.readers.catalog import CATALOG
 from cotasks.builders.readers.source import SPLITS
 from cotasks.builders.sources import BuildOptions, source_files
@@ -209,6 +210,8 @@ def _build_folder(
         build = {**_build_json(options, plans, summaries, left_out), "files": files}
         with writing(target / "build.json"):
             (part / "build.json").write_bytes(json_bytes(build))
+        with writing(target / croissant.FILE):
+            (part / croissant.FILE).write_bytes(json_bytes(croissant.croissant(build)))
         with _in_place(part, target):
             card.write(out)
     with suppress(OSError):
