@@ -11,6 +11,7 @@ from cotasks.commands.extras import require
 from cotasks.commands.options import (
     OUTPUT,
     PROMPT,
+    AnswerStyle,
     Config,
     Dataset,
     Limit,
@@ -76,6 +77,7 @@ def generate(
         ),
     ] = None,
     limit: Limit = None,
+    answer_style: AnswerStyle = "phrase",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1, rich_help_panel=PROMPT)] = 64,
     samples: Annotated[
         int, typer.Option(help="Answers a prompt; more than one needs a temperature.", min=1, rich_help_panel=PROMPT)
@@ -112,6 +114,7 @@ def generate(
     what: dict[str, Any] = {
         "videos": videos,
         "num_frames": num_frames,
+        "answer_style": answer_style,
         "predictions": predictions,
         "sampling": sampling,
     }

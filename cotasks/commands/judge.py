@@ -19,7 +19,11 @@ from cotasks.errors import InputError
 def judge(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.", show_default=False)],
     judge: Annotated[
-        str, typer.Option(help="exact, f1, wups0, wups0.9 (NExT-QA's WUPS), or openai:MODEL, behind a server.")
+        str,
+        typer.Option(
+            help="exact, f1, wups0, wups0.9 (NExT-QA's WUPS), f1-new, wups0-new (without the question's words), or "
+            "openai:MODEL, behind a server."
+        ),
     ] = "exact",
     base_url: Annotated[
         str | None, typer.Option(help="Of an OpenAI-compatible server; OpenAI's by default.", rich_help_panel=SERVER)
@@ -97,9 +101,11 @@ def judge(
         print("The verdicts that came are written; go on with:")
         print(_command(given))
         raise typer.Exit(1) from None
+    flagged = {"unreadable": counts.unreadable, "echoes of the question": counts.echoes}
+    flags = "".join(f", {number} {name}" for name, number in flagged.items() if number)
     spent = "" if counts.cost is None else f", {counts.cost:.2f} US dollars"
     read = f", {counts.read_by_model} options read by a model" if counts.read_by_model else ""
-    said = f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored{read}{spent}"
+    said = f"Judged {counts.judged} answers ({counts.kept} before), {counts.unscored} unscored{flags}{read}{spent}"
     print(f"{said}: {counts.path}")
     if counts.left:
         command = "the same command with more" if counts.stopped.startswith("max_cost") else "the same command"

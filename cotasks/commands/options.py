@@ -74,6 +74,15 @@ def name_of(path: str) -> str:
     return re.sub(r"[^\w.-]+", "_", os.path.basename(os.path.normpath(path))) or "_"
 
 
+AnswerStyle = Annotated[
+    str,
+    typer.Option(
+        help="How open-ended answers are asked for: phrase (a short phrase), or short (five words at most).",
+        rich_help_panel=PROMPT,
+    ),
+]
+
+
 def default_folder(kind: str, *names: str | None) -> Path:
     """`KIND/NAME-NAME-...`, of the names that are given; told the user, as nobody named it."""
     folder = Path(kind, "-".join(name_of(name) for name in names if name))

@@ -57,12 +57,16 @@ def options_of_run(settings: Mapping[str, Any], command: str, place: Path) -> di
 
 
 def _asked(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The conditions by their names, and the frames that are shown where a name says nothing."""
+    """The conditions by their names, the frames shown where a name says nothing, and how answers are to be worded."""
     from cotasks.prompts.condition import parse_condition
 
     found = settings["conditions"]
     shown = {c["num_frames"] for name, c in found.items() if parse_condition(name).num_frames is None}
-    return {"condition": list(found), "num_frames": next(iter(shown), None)}
+    return {
+        "condition": list(found),
+        "num_frames": next(iter(shown), None),
+        "answer_style": settings.get("answer_style"),
+    }
 
 
 def _steps(settings: Mapping[str, Any]) -> dict[str, Any]:

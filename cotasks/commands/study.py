@@ -12,6 +12,7 @@ from cotasks.commands.options import (
     JUDGE,
     OUTPUT,
     PROMPT,
+    AnswerStyle,
     Config,
     Dataset,
     Limit,
@@ -53,6 +54,7 @@ def study(
         int | None, typer.Option(help="Frames shown; not for the study of frames.", rich_help_panel=PROMPT)
     ] = None,
     limit: Limit = None,
+    answer_style: AnswerStyle = "phrase",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1, rich_help_panel=PROMPT)] = 64,
     predict_tokens: Annotated[
         int, typer.Option(help="oracle-gap: longest text of a step, in tokens.", min=1, rich_help_panel=PROMPT)
@@ -111,6 +113,7 @@ def study(
         seeds=seeds,
         predict_tokens=predict_tokens,
         num_frames=num_frames,
+        answer_style=answer_style,
         sampling=Sampling(max_new_tokens=max_new_tokens),
         **arguments,
     )

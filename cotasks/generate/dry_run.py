@@ -7,7 +7,6 @@ check them.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -29,7 +28,7 @@ from cotasks.generate.work import read_work
 from cotasks.models.families import frame_size
 from cotasks.models.load import DEFAULT_LOADING, Loading, Model, check_template, load_without_weights
 from cotasks.models.tensors import Clip, adds_special_tokens, render, run_processor
-from cotasks.prompts.condition import Condition
+from cotasks.prompts.condition import PHRASE, Condition, with_defaults
 from cotasks.prompts.prompt import Prompt, build_prompt
 from cotasks.prompts.size import shown_size
 from cotasks.prompts.view import Predictions, shown_frames
@@ -124,6 +123,7 @@ def dry_run(
     *,
     videos: str | Path | None = None,
     num_frames: int | None = None,
+    answer_style: str = PHRASE,
     predictions: str | Path | None = None,
     sampling: Sampling = GREEDY,
     loading: Loading = DEFAULT_LOADING,
@@ -135,7 +135,7 @@ def dry_run(
     Raises InputError as `generate` does before it asks.
     """
     # what `generate` would refuse, and the model as far as prompts depend on it
-    conditions = [dataclasses.replace(c, num_frames=c.num_frames or num_frames) for c in conditions]
+    conditions = [with_defaults(c, num_frames, answer_style) for c in conditions]
     folder = records.video_folder(videos)
     check_work(records, conditions, folder)
     at = videos_of(folder, video_check)

@@ -14,7 +14,6 @@ the rest goes on.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from collections import Counter
@@ -37,7 +36,7 @@ from cotasks.generate.server.model import ServedModel, ServerOptions, connect
 from cotasks.generate.settings import model_settings, run_settings
 from cotasks.generate.work import Work, read_work
 from cotasks.models.load import DEFAULT_LOADING, NOTES, Loading, Model, check_template, load_model
-from cotasks.prompts.condition import Condition
+from cotasks.prompts.condition import PHRASE, Condition, with_defaults
 from cotasks.prompts.view import Predictions
 from cotasks.records.dataset import Records
 from cotasks.runs.folder import Appender, settle
@@ -107,6 +106,7 @@ def generate(
     *,
     videos: str | Path | None = None,
     num_frames: int | None = None,
+    answer_style: str = PHRASE,
     predictions: str | Path | None = None,
     sampling: Sampling = GREEDY,
     loading: Loading = DEFAULT_LOADING,
@@ -131,6 +131,7 @@ def generate(
         run_folder: written to, or gone on with; see `cotasks.runs`.
         videos: the folder that `video_path` is relative to; the sample brings its own.
         num_frames: frames shown where a condition does not say; by default the whole grid.
+        answer_style: how open-ended answers are to be worded, of `cotasks.prompts.condition.ANSWER_STYLES`.
         predictions: a folder of `cotasks predict`; needed where a condition's steps are predicted, and only there.
         sampling: greedy, or how to sample; and the longest answer.
         loading: how the model is loaded into this process.
@@ -149,7 +150,7 @@ def generate(
     use.
     """
     # what can be known to be wrong before a model is loaded
-    conditions = [dataclasses.replace(c, num_frames=c.num_frames or num_frames) for c in conditions]
+    conditions = [with_defaults(c, num_frames, answer_style) for c in conditions]
     video_folder = records.video_folder(videos)
     check_work(records, conditions, video_folder)
     predicted, said_of_it = _predictions(chain, predictions, records, conditions)

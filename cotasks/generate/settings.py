@@ -11,7 +11,7 @@ from cotasks.errors import InputError, shorten
 from cotasks.generate.sampling import Sampling
 from cotasks.models.families import FAMILIES, Family, Limits
 from cotasks.models.load import Model, versions
-from cotasks.prompts.condition import Condition, condition_settings, read_condition
+from cotasks.prompts.condition import PHRASE, Condition, condition_settings, read_condition
 from cotasks.records.dataset import Records
 from cotasks.runs.questions import dataset_settings
 from cotasks.video.check import check_mode
@@ -26,9 +26,11 @@ def run_settings(
 ) -> dict[str, Any]:
     """What `run.json` holds of that which shapes an answer, whatever the model. Raises InputError where `video_check`
     is unknown."""
+    styles = {c.answer_style for c in conditions if c.asks is None} - {PHRASE}
     return {
         "dataset": dataset_settings(records, video_folder),
         "conditions": {c.name: condition_settings(c) for c in conditions},
+        **({"answer_style": "+".join(sorted(styles))} if styles else {}),  # runs begun before say nothing
         "max_new_tokens": sampling.max_new_tokens,
         "video_check": check_mode(video_check),
     }

@@ -14,6 +14,7 @@ from cotasks.judge.llm.settings import PREFIX, file_stem, judge_name, read_llm_j
 from cotasks.judge.options import read_readings
 from cotasks.judge.rules import READ_BY_MODEL, RULES, verdict_key
 from cotasks.judge.verdicts import NO_GENERATION, NOT_JUDGED, Verdict, combined, read_verdicts
+from cotasks.judge.wording import echoes
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Row, Run
 
@@ -34,6 +35,8 @@ class JudgeCounts:
     """Answers without a score."""
     unreadable: int
     """Scored answers that could not be read."""
+    echoes: int
+    """Answers that only repeat the question, see `judge.wording`."""
     missing: int
     """Answers that the run's settings ask for and that were not generated."""
     left: int = 0
@@ -105,6 +108,7 @@ def count(run: Run, judge: str, **known: Any) -> JudgeCounts:
         scored=len(verdicts) - unscored - left,
         unscored=unscored,
         unreadable=sum(verdict.unreadable for verdict in verdicts),
+        echoes=len(echoes(run)),
         read_by_model=sum(verdict.reason == READ_BY_MODEL for verdict in verdicts),
         missing=len(run.wanted) - len(verdicts),
         left=left,

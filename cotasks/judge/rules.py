@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,8 @@ import orjson
 from cotasks.judge.options import Reading
 from cotasks.judge.verdicts import NO_GENERATION, UNKNOWN_ID, Verdict
 from cotasks.judge.wups import THRESHOLDS, load_wordnet, wups
-from cotasks.words.answers import is_blank, is_refusal, normalise, open_answers, read_choice
+from cotasks.words.answers import is_blank, is_refusal, leading_yes_no, normalise, open_answers, read_choice
+from cotasks.words.echo import YES_NO
 
 EQUAL = "equals a reference"
 
@@ -42,6 +43,8 @@ class Said:
     equal: bool
     """Whether the text equals a reference."""
     question_type: str
+    question: str
+    """In normal form."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,37 @@ def _wups(said: Said, threshold: float) -> Verdict:
     return Verdict(score, said.equal, False, "words like a reference's" if score else "no word like a reference's")
 
 
+def _without_question(score: Callable[[Said], Verdict]) -> Callable[[Said], Verdict]:
+    """A rule for words, with the question's words taken off answer and reference, so that saying the question again
+    earns nothing. A reference of nothing but the question's words is compared as it is, with the whole answer."""
+
+    def scored(said: Said) -> Verdict:
+        known = set(said.question.split())
+
+        def new(text: str) -> str:
+            return " ".join(word for word in text.split() if word not in known)
+
+        verdicts = [
+            score(replace(said, text=new(said.text) if new(one) else said.text, references=[new(one) or one]))
+            for one in said.references
+        ]
+        return max(verdicts, key=lambda verdict: verdict.score or 0.0)
+
+    return scored
+
+
+_F1 = Rule(3, _f1)
+_WUPS = {
+    name: Rule(3, partial(_wups, threshold=threshold), equal_is_right=False, prepare=load_wordnet)
+    for name, threshold in THRESHOLDS.items()
+}
+
 RULES: dict[str, Rule] = {
-    "exact": Rule(2, _exact),
-    "f1": Rule(2, _f1),
-    **{
-        name: Rule(2, partial(_wups, threshold=threshold), equal_is_right=False, prepare=load_wordnet)
-        for name, threshold in THRESHOLDS.items()
-    },
+    "exact": Rule(3, _exact),
+    "f1": _F1,
+    "f1-new": replace(_F1, version=1, score=_without_question(_F1.score)),
+    **_WUPS,
+    "wups0-new": replace(_WUPS["wups0"], version=1, score=_without_question(_WUPS["wups0"].score)),
 }
 """Name of a judge -> its rule. Multiple choice is judged alike by all: 100 where the option that the answer names
 (`answers.read_choice`) has the right option's text, else 0."""
@@ -111,6 +138,8 @@ def judge_answer(
     if not references:
         return Verdict(None, None, False, "no reference answer")
     prediction, *others = [*open_answers(answer), normalise(answer)]
+    if (said := leading_yes_no(answer)) is not None and set(references) <= YES_NO:
+        prediction, others = said, []
     matching = next((form for form in (prediction, *others) if form in references), None)
     rule = RULES[judge]
     if matching is not None and rule.equal_is_right:
@@ -119,7 +148,8 @@ def judge_answer(
         return Verdict(0.0, False, True, "blank")
     if matching is None and is_refusal(answer):
         return Verdict(0.0, False, True, "refusal")
-    return rule.score(Said(matching or prediction, references, matching is not None, question["question_type"]))
+    equal, asked = matching is not None, normalise(question["question"])
+    return rule.score(Said(matching or prediction, references, equal, question["question_type"], asked))
 
 
 READ_BY_MODEL = "option read by a language model"

@@ -12,6 +12,12 @@ from cotasks.errors import InputError
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PHRASE = "phrase"
+ANSWER_STYLES = {
+    PHRASE: "Answer with a short phrase.",
+    "short": "Answer with five words at most, and nothing else.",
+}
+"""Name -> the instruction below an open-ended question. A name stands for its words: other words need another name."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ class Condition:
     """The step that is asked for, instead of the answer; the steps before it may be told. For `cotasks.predict`."""
     tells_answer: bool = False
     """Whether the reference answer stands below the question; where a step is asked for only."""
-
+    answer_style: str = PHRASE
+    """How an open-ended answer is to be worded: a key of `ANSWER_STYLES`. All conditions of a run have the same."""
     marks: bool = False
     """Whether the annotated things are outlined and numbered on the frames shown, see `cotasks.steps.marks`; where step
     1 is asked for, and no steps are told."""
@@ -71,6 +78,8 @@ class Condition:
                 )
         if self.asks is not None and any(step >= self.asks for step in self.steps):
             raise fault(f"step {self.asks} asked for, steps {self.steps} told; expected steps before it")
+        if self.answer_style not in ANSWER_STYLES:
+            raise fault(f"answer style {self.answer_style!r}; expected {', '.join(ANSWER_STYLES)}")
         if self.tells_answer and self.asks is None:
             raise fault("the answer is told and asked for; expected one or the other")
         if self.marks and not (self.asks == 1 and self.video):
@@ -98,7 +107,7 @@ CONDITION_HELP = (
 )
 
 
-_LATER = ("context_frames", "corruption", "corruption_seed", "asks", "tells_answer", "marks")
+_LATER = ("context_frames", "corruption", "corruption_seed", "asks", "tells_answer", "marks", "answer_style")
 """Fields of a condition that run.json holds only where they say something, as runs begun before have none."""
 
 
@@ -141,6 +150,14 @@ def _option(text: str, name: str, value: str) -> int | float:
     if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or int(value) < least:
         raise InputError(f"{place}; expected {least} or more")
     return int(value)
+
+
+def with_defaults(condition: Condition, num_frames: int | None, answer_style: str) -> Condition:
+    """The condition as a run asks it: shown so many frames where it does not say, answers worded in the run's style.
+
+    Raises InputError where the style is unknown.
+    """
+    return dataclasses.replace(condition, num_frames=condition.num_frames or num_frames, answer_style=answer_style)
 
 
 def condition_settings(condition: Condition) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from cotasks.errors import InputError
 from cotasks.models.families import Family
-from cotasks.prompts.condition import LETTERS, Condition
+from cotasks.prompts.condition import ANSWER_STYLES, LETTERS, PHRASE, Condition
 from cotasks.prompts.view import Predictions, View, view
 from cotasks.records.boxes import CoordinateFormat, Size
 from cotasks.records.schema import Frame, Record
@@ -30,7 +30,6 @@ from cotasks.steps.marks import Marks, legend, mark_names
 from cotasks.steps.table import STEPS, step_text
 from cotasks.words.plain import plain
 
-OPEN_INSTRUCTION = "Answer with a short phrase."
 CHOICE_INSTRUCTION = "Answer with the letter of the right option only."
 
 
@@ -116,13 +115,17 @@ def _context_block(
     return block(kept), len(items) - kept
 
 
-def question_text(record: Record) -> str:
-    """Question, options and instruction: the part that no condition changes."""
+def question_text(record: Record, answer_style: str = PHRASE) -> str:
+    """Question, options and instruction: the part that no condition of a run changes.
+
+    Args:
+        answer_style: of `ANSWER_STYLES`; says how open-ended answers are to be worded.
+    """
     lines = [f"Question: {record.question}"]
     if record.choices:
         lines.append("Options:")
         lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(record.choices)]
-    lines.append(CHOICE_INSTRUCTION if record.choices else OPEN_INSTRUCTION)
+    lines.append(CHOICE_INSTRUCTION if record.choices else ANSWER_STYLES[answer_style])
     return "\n".join(lines)
 
 
@@ -179,7 +182,7 @@ def build_prompt(
         block, cut_items = _context_block(told.record, condition, context, count_tokens)
     # what is asked: the answer, or a step
     if condition.asks is None:
-        text = question_text(record)
+        text = question_text(record, condition.answer_style)
     elif block:
         request = step_request(record, condition, condition.asks, context, opens=False)
         text = f"{_asked_about(record, condition)}\n{request}"

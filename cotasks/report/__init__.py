@@ -18,7 +18,11 @@
                   the last range); where a judge gives few different scores, low = high is one of them
     unscored      {run, model, judge, condition, reason, answers}: answers without a score, by reason
     generation    {run, model, condition, answers, failures, cut_answers (at the longest allowed length),
-                  cut_contexts (prompts whose context budget left out items), cut_items (those items)}
+                  cut_contexts (prompts whose context budget left out items), cut_items (those items),
+                  open_answers (to open-ended questions), echoes (those of them that only repeat the question),
+                  median_words (how long they are)}
+    echoes        {run, model, judge, condition, echoes, right, points}: scored echoes, those held for right, and by how
+                  much the mean would fall if all of them scored 0; only where there are any
     between_runs  {run, model, judge, reference_run, reference_model, p_holm} and the fields of `metrics.Difference` but
                   `baseline`: the run's score minus the reference run's under the same condition; `p_holm` is adjusted
                   over the averages

@@ -7,11 +7,12 @@ that gives its lines, none where it does not apply. To warn of something else, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from cotasks.audit.leakage import QUESTION
+from cotasks.judge import wording
 from cotasks.judge.judges import judge_named, served_models
 from cotasks.judge.verdicts import NOT_JUDGED, Verdict
 from cotasks.report.origins import labels_of, tells_steps
@@ -41,6 +42,8 @@ class Seen:
     """Of the run's contexts, rows of `cotasks.report.leakage`."""
     leakage_missing: str = ""
     """Why there is none; empty where there is, or no condition has a context."""
+    echoes: Set[Key] = frozenset()
+    """Answers of the run that only repeat the question."""
     judge: str = ""
     """Empty for the rows of `RUN`, and so is what follows."""
     verdicts: Mapping[Key, Verdict] = field(default_factory=dict)
@@ -143,6 +146,11 @@ def _other_videos(seen: Seen) -> Iterable[str]:
         yield f"--video-check was {mode}: videos may not be the annotated ones."
 
 
+def _wording(seen: Seen) -> Iterable[str]:
+    rows = [{"condition": name, **row} for name, row in wording.wording(seen.run, seen.echoes).items()]
+    yield from wording.warnings(rows, seen.baseline)
+
+
 RUN: tuple[Caution, ...] = (
     Caution("note of the model", _note),
     Caution("baseline of another run", _baseline),
@@ -154,6 +162,7 @@ RUN: tuple[Caution, ...] = (
     Caution("leakage not measured", _leakage_missing),
     Caution("thinking cut off", _thinking_cut_off),
     Caution("other videos", _other_videos),
+    Caution("echoes and length", _wording),
 )
 """In the order of the report."""
 
@@ -183,6 +192,10 @@ def _unreadable(seen: Seen) -> Iterable[str]:
         yield f"unreadable answers score 0: {listed}."
 
 
+def _echoes_right(seen: Seen) -> Iterable[str]:
+    yield from wording.score_warnings(wording.echo_scores(seen.run, seen.verdicts, seen.echoes))
+
+
 def _judge_version(seen: Seen) -> Iterable[str]:
     if judge_named(seen.judge).is_rule:
         return
@@ -194,6 +207,7 @@ JUDGE: tuple[Caution, ...] = (
     Caution("unscored", _unscored),
     Caution("stale verdicts", _stale),
     Caution("unreadable", _unreadable),
+    Caution("echoes held for right", _echoes_right),
     Caution("judge and version", _judge_version),
 )
 """In the order of the report."""

@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError
+from cotasks.judge import wording
 from cotasks.judge.judges import judges_of, rule_of, strange_verdicts, verdicts_of
 from cotasks.judge.rules import RULES
 from cotasks.judge.verdicts import Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.intervals import CONFIDENCE
-from cotasks.report import caution, claims, judges, origins, people
+from cotasks.report import caution, claims, generation, judges, origins, people
 from cotasks.report.caution import Seen
 from cotasks.report.leakage import NO_LEAKS, Leaks
 from cotasks.runs.folder import Key, without_origins
@@ -37,6 +38,7 @@ PARTS = (
     "scores",
     "unscored",
     "generation",
+    "echoes",
     "between_runs",
     "agreement",
     "spread",
@@ -137,13 +139,14 @@ def summarise(
             }
         )
         leak = (leaks or {}).get(one.name, NO_LEAKS)
-        seen = Seen(run, one.name, one.model, baseline, lender.name if lender else None, leak.rows, leak.missing)
+        heard = wording.echoes(run)
+        seen = Seen(run, one.name, one.model, baseline, lender.name if lender else None, leak.rows, leak.missing, heard)
         for name, text in caution.lines(caution.RUN, seen):
             warnings.append(f"{one.name}: {text}")
             parts["cautions"].append({**label, "judges": [], "caution": name, "text": text})
         parts["origins"] += [{**label, **row} for row in origins.rows_of(run)]
         parts["leakage"] += [{**label, **row} for row in leak.rows]
-        parts["generation"] += [{**label, **counts} for counts in _generation(run)]
+        parts["generation"] += [{**label, **counts} for counts in generation.rows_of(run, seen.echoes)]
         agreement, spread, changes = judges.of_models(one.run, one.verdicts)
         parts["agreement"] += [{**label, **row} for row in agreement]
         parts["spread"] += [{**label, **row} for row in spread]
@@ -176,6 +179,7 @@ def summarise(
                 {**label, "condition": condition, "reason": reason, "answers": answers}
                 for (condition, reason), answers in reasons.items()
             ]
+            parts["echoes"] += [{**label, **row} for row in wording.echo_scores(run, verdicts, seen.echoes)]
             for caution_line in caution.lines(caution.JUDGE, replace(seen, judge=judge, verdicts=verdicts)):
                 said.setdefault(caution_line, []).append(judge)
         for (name, text), names in said.items():
@@ -274,25 +278,6 @@ def _model_name(run: Run) -> str:
 def _fingerprint(dataset: Any) -> str:
     """What tells two data sets apart: the fingerprint that `run.json` gives, else all it says."""
     return repr(dataset["fingerprint"] if isinstance(dataset, dict) and "fingerprint" in dataset else dataset)
-
-
-def _generation(run: Run) -> list[Row]:
-    """How the answers of each condition came about."""
-    counts = []
-    for condition in run.conditions:
-        rows = [row for key, row in run.generations.items() if key[1] == condition]
-        cut_items = [row.get("cut_items") or 0 for row in rows]
-        counts.append(
-            {
-                "condition": condition,
-                "answers": len(rows),
-                "failures": sum(key[1] == condition for key in run.failures),
-                "cut_answers": sum(row.get("finish_reason") == "length" for row in rows),
-                "cut_contexts": sum(items > 0 for items in cut_items),
-                "cut_items": sum(cut_items),
-            }
-        )
-    return counts
 
 
 def _states(run: Run, verdicts: Mapping[Key, Verdict]) -> list[Row]:

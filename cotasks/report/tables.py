@@ -22,6 +22,9 @@ JUDGE_NOTES = {
     "text; else 0.",
     "f1": "Judge f1: the F1 of the answer's words against those of the best reference, times 100; multiple "
     "choice as under exact.",
+    "f1-new": "Judge f1-new: f1 with the question's words taken off answer and reference, so that saying the question "
+    "again earns nothing.",
+    "wups0-new": "Judge wups0-new: wups0 with the question's words taken off answer and reference.",
     "wups0": "Judge wups0: WUPS with threshold 0 as NExT-QA's open-ended task defines it: how near the words of answer "
     "and reference are in WordNet 3.0, times 100; multiple choice as under exact.",
     "wups0.9": "Judge wups0.9: WUPS with threshold 0.9: words less than 0.9 alike count a tenth of it.",
@@ -302,9 +305,13 @@ def unscored_table(summary: Row) -> tuple[Table | None, str]:
 
 def generation_table(summary: Row) -> Table:
     """How the answers came about."""
-    header = ["Run", "Condition", "Answers", "Failures", "Cut answers", "Cut contexts", "Cut items"]
-    fields = ["run", "condition", "answers", "failures", "cut_answers", "cut_contexts", "cut_items"]
-    return Table(header, [Line([str(row[field]) for field in fields]) for row in summary["generation"]], 2)
+    header = ["Run", "Condition", "Answers", "Failures", "Cut answers", "Cut contexts", "Cut items", "Echoes", "Words"]
+    fields = ["run", "condition", "answers", "failures", "cut_answers", "cut_contexts", "cut_items", "echoes"]
+    lines = []
+    for row in summary["generation"]:
+        words = NOTHING if row["median_words"] is None else f"{row['median_words']:g}"
+        lines.append(Line([*(str(row[field]) for field in fields), words]))
+    return Table(header, lines, 2)
 
 
 def settings_tables(summary: Row) -> list[Table]:
@@ -353,5 +360,7 @@ def notes(summary: Row, judges: Sequence[str]) -> list[str]:
         *([right] if set(judges) - {"exact"} else []),
         "Cut answers reached the longest allowed length. Cut contexts are prompts whose budget left out items of "
         "the steps.",
+        "Echoes are answers to open-ended questions whose every content word stands in the question; words are the "
+        "median of such answers' lengths.",
         "Unreadable answers are empty, refuse, or name no single option. They score 0; the share is of the scored.",
     ]

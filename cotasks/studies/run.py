@@ -103,7 +103,8 @@ def run_study(
         from cotasks.predict.run import predict
 
         longer = dataclasses.replace(options.get("sampling", GREEDY), max_new_tokens=predict_tokens)
-        predicted = predict(records, model, out / "predictions", videos=videos, **{**options, "sampling": longer})
+        steps = {name: value for name, value in options.items() if name != "answer_style"}
+        predicted = predict(records, model, out / "predictions", videos=videos, **{**steps, "sampling": longer})
         if predicted.main and not predicted.read:  # not every step was asked, for a server that gave up
             return None, False
         complete = predicted.complete

@@ -19,6 +19,7 @@ __all__ = [
     "is_blank",
     "is_refusal",
     "is_unreadable",
+    "leading_yes_no",
     "normalise",
     "open_answer",
     "open_answers",
@@ -27,6 +28,17 @@ __all__ = [
 
 _YES_NO = re.compile(r"\s*(yes|no|yeah|nope)\b\s*(?:[,.;:!(\u2013\u2014-]|\n|$)(.*)", re.IGNORECASE | re.DOTALL)
 _HEADS = {"yes": "yes", "yeah": "yes", "no": "no", "nope": "no"}
+_YES_OR_NO_FIRST = re.compile(
+    r"\W*(?:(?P<yes>yes|yeah|yep|yup)|(?P<no>no|nope|nah))\b"
+    r"(?!\W*(?:and|or|but)?\W*(?:yes|no|not sure|maybe)\b)(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_AFTER_NO_WORDS = (
+    "he she it they we you i there this that these those the a an his her its their nobody nothing not isn is are was "
+    "were does do did doesn didn don can cannot because"
+)
+_AFTER_NO = frozenset(_AFTER_NO_WORDS.split())
+"""What goes on after a "no" that answers, where no mark parts them; "no one", "no idea" answer nothing."""
 _LEAD_IN = re.compile(
     r"\W*(?:there(?:['\u2019]s|\s+(?:is|are|was|were))|(?:it|that|this)(?:['\u2019]s|\s+(?:is|was))|(?:they|these|those)(?:['\u2019]re|\s+(?:are|were))"
     r"|(?:he|she)(?:['\u2019]s|\s+(?:is|was)))(?:\s+(?:about|exactly|only|likely|probably))?\s+",
@@ -41,6 +53,21 @@ def open_answer(answer: str) -> str:
     it, a box, a heading, a JSON object, an explanation that follows."""
     text = own_turn(answer)
     return normalise(unlabelled(text)) or normalise(text)
+
+
+def leading_yes_no(answer: str) -> str | None:
+    """`yes` or `no` where an answer to a yes-or-no question begins with it, whatever follows, with a mark between them
+    or not: "Yes the lady is shortsighted". None where it begins with neither, with both, or with another "no" ("no
+    one", "no idea")."""
+    text = unlabelled(own_turn(answer))
+    match = _YES_OR_NO_FIRST.match(text)
+    if match is None or is_refusal(text):
+        return None
+    if match["yes"]:
+        return "yes"
+    rest = match["rest"]
+    words = normalise(rest).split()
+    return "no" if not rest[:1].isspace() or not words or rest.split()[0].lower() in _AFTER_NO else None
 
 
 def open_answers(answer: str) -> tuple[str, ...]:
