@@ -23,6 +23,7 @@ from cotasks.commands.generate import generate
 from cotasks.commands.import_ import import_
 from cotasks.commands.info import info
 from cotasks.commands.judge import judge
+from cotasks.commands.label import label
 from cotasks.commands.plan import plan
 from cotasks.commands.predict import predict
 from cotasks.commands.push import push
@@ -38,7 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
     "Data": (annotate, convert, build, check, show, audit, push),
     "Models": (generate, predict, import_, study),
-    "Scores": (plan, judge, report, steps),
+    "Scores": (plan, judge, label, report, steps),
 }
 """Panel of `cotasks --help` -> its commands."""
 

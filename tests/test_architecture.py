@@ -21,7 +21,7 @@ FLOORS = (
     ("", "generate", "imports", "judge"),
     ("builders.publish", "metrics", "predict"),
     ("step_scores",),
-    ("annotate", "audit"),
+    ("annotate", "audit", "label"),
     ("report",),
     ("demo", "studies"),
     ("commands",),

@@ -113,6 +113,11 @@ class Appender:
             while line:
                 line = line[self._file.write(line) :]
 
+    def sync(self) -> None:
+        """Wait until all rows are on the disk. Raises InputError where they cannot be written."""
+        with writing(self._path):
+            os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Flush to the disk and close."""
         os.fsync(self._file.fileno())
