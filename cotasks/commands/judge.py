@@ -7,13 +7,17 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cotasks.commands.extras import judge_extras, require
 from cotasks.commands.options import SERVER
+from cotasks.commands.output import print_markdown
 from cotasks.errors import InputError
+
+if TYPE_CHECKING:
+    from cotasks.judge.llm.loop import ControlCounts
 
 
 def judge(
@@ -67,6 +71,15 @@ def judge(
     retry_unscored: Annotated[
         bool, typer.Option("--retry-unscored", help="Ask again where an earlier call ended without a score.")
     ] = False,
+    controls: Annotated[
+        int | None,
+        typer.Option(
+            help="Instead: ask the model about answers whose verdict is known, to so many questions.",
+            min=1,
+            rich_help_panel=SERVER,
+            show_default=False,
+        ),
+    ] = None,
     choices_by: Annotated[
         str | None,
         typer.Option(
@@ -84,15 +97,28 @@ def judge(
     The judge sees question, references and answer; never context, condition or model. A model is not asked about an
     answer that equals a reference. With --choices-by, a model is told the question, its options and an answer that
     names no option by the rules, and says which option it chooses; what it read is kept in RUN/options, flagged in the
-    verdicts, and counted in the report. Ends with exit code 1 if verdicts are left or their calls failed.
+    verdicts, and counted in the report. With --controls, no answer is judged; the model is asked about references,
+    questions given as answers, other questions' references, and wordy and self-praising ones, which says whether it
+    can tell right from wrong; appends to RUN/controls, and the report shows it. Ends with exit code 1 if verdicts
+    are left or their calls failed.
     """
     given = dict(locals()) | {"max_new_tokens": max_tokens or max_new_tokens, "max_tokens": None}
     require(*judge_extras(judge))
-    from cotasks.judge.run import judge_run
+    from cotasks.judge.run import control_judge, judge_run
 
-    options = {name: value for name, value in given.items() if name not in ("run", "judge", "max_new_tokens")}
+    apart = ("run", "judge", "max_new_tokens", "controls")
+    options = {name: value for name, value in given.items() if name not in apart}
     options |= {"temperature": temperature if temperature >= 0 else None, "max_tokens": given["max_new_tokens"]}
+    if controls is not None:
+        for name in ("batch", "choices_by"):
+            if options.pop(name):
+                raise InputError(f"--{name.replace('_', '-')} with --controls; expected one of them")
+        if options.pop("repeats") != 1:
+            raise InputError("--repeats with --controls; expected one of them")
     try:
+        if controls is not None:
+            _tell_controls(control_judge(run, judge, controls, **options))
+            return
         counts = judge_run(run, judge, **options)
     except InputError as error:
         if not getattr(error, "begun", False):
@@ -114,6 +140,30 @@ def judge(
         print(f"{counts.failed} verdicts are missing, as their calls failed ({counts.failure}); ask again with:")
         print(_command({**given, "retry_unscored": True}))
     if counts.left or counts.failed:
+        raise typer.Exit(1)
+
+
+def _tell_controls(counts: ControlCounts) -> None:
+    """Print what a judge said to its controls."""
+    from cotasks.judge.controls import warning
+    from cotasks.pages.markdown import table
+
+    rows = [
+        [one.title, "yes" if one.right else "no", str(one.asked), str(one.accepted), str(one.unscored)]
+        for one in counts.outcomes
+    ]
+    header = ["control", "a sound judge says", "asked", "judge says yes", "unscored"]
+    print_markdown(table(header, rows, 2))
+    if line := warning(counts.judge, counts.outcomes):
+        print(f"{line[0].upper()}{line[1:]}")
+    spent = "" if counts.cost is None else f", {counts.cost:.2f} US dollars"
+    print(f"Asked {counts.asked} controls ({counts.kept} before){spent}: {counts.path}")
+    if counts.left:
+        print(f"{counts.left} controls are left: {counts.stopped or 'their calls failed'}; the same command goes on")
+    failed = sum(one.failed for one in counts.outcomes)
+    if failed:
+        print(f"{failed} verdicts are missing, as their calls failed; ask again with --retry-unscored")
+    if counts.left or failed:
         raise typer.Exit(1)
 
 

@@ -7,6 +7,8 @@ empty, refuses or cannot be read is still an answer: it scores 0 and is flagged 
                              `choice_by` too where a language model was asked which option an answer names, see
                              `judge.options`
 
+    controls/<judge>.jsonl   the same of answers whose verdict is known, see `judge.controls`
+
 `key` is a hash of all that could change the verdict. A row counts as long as its key is the one that the
 answer has now; a changed answer, reference or rule is judged again, and nothing is judged twice. `check` is a checksum
 of the row.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.judge.judges import JudgeCounts, count, judge_named, verdict_path
@@ -26,6 +29,9 @@ from cotasks.judge.rules import RULES, judge_answer, verdict_key
 from cotasks.judge.verdicts import read_verdicts, verdict_row
 from cotasks.runs import folder as runs
 from cotasks.runs.run import Run, run_with_answers
+
+if TYPE_CHECKING:
+    from cotasks.judge.llm.loop import ControlCounts
 
 
 def judge_run(
@@ -149,3 +155,47 @@ def _read_options(
 
     readings, asked = ask(run, option_reader(choices_by, *reader), concurrency, timeout, progress)
     return readings, f"{choices_by} did not read their options: {asked.reason}"
+
+
+def control_judge(
+    folder: Path,
+    judge: str,
+    questions: int,
+    *,
+    base_url: str | None = None,
+    rubric: Path | str | None = None,
+    temperature: float | None = 0.0,
+    max_tokens: int = 1024,
+    structured: bool | None = None,
+    concurrency: int = 32,
+    timeout: float = 120.0,
+    price: tuple[float, float] | None = None,
+    max_cost: float | None = None,
+    retry_unscored: bool = False,
+    progress: bool = True,
+) -> ControlCounts:
+    """Ask a language model about answers whose verdict is known, see `judge.controls`; appends to
+    `controls/<judge>.jsonl`, beside the verdicts and apart from them.
+
+    May be killed and called again: what is on disk is not asked again, and more questions add to those asked before.
+    `max_cost` holds over these calls and those of `judge_run` together.
+
+    Args:
+        folder: Run folder.
+        judge: `openai:MODEL`.
+        questions: How many of the run's questions, drawn at random and always in the same order; each has a few
+            controls.
+
+    The other arguments and the errors are those of `judge_run`.
+    """
+    if judge_named(judge).is_rule:
+        raise InputError(f"controls with judge {judge}, which is a rule; expected openai:MODEL beside it")
+    if questions < 1:
+        raise InputError(f"controls of {questions} questions; expected 1 or more")
+    if find_spec("openai") is None:
+        raise MissingExtra("openai", "judge")
+    from cotasks.judge.llm import loop
+
+    settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens}
+    calling = loop.Calling(concurrency, timeout, price, max_cost, False, retry_unscored, progress)
+    return loop.ask_controls(folder, judge, rubric, structured, settings, calling, questions)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
+from cotasks.judge.controls import Outcome, control_path, outcomes_of
 from cotasks.judge.judges import JudgeCounts, count, failed_calls, served_models, verdict_path
 from cotasks.judge.llm.asker import LOOK_SECONDS, Asker
 from cotasks.judge.llm.batch import ask_in_batches
@@ -23,9 +24,9 @@ from cotasks.judge.llm.pricing import Price, find_price
 from cotasks.judge.llm.reading import read_completion
 from cotasks.judge.llm.rubric import load_rubric
 from cotasks.judge.llm.settings import FORMATS, LlmJudge, file_stem, llm_judge, read_llm_judge, settings_path
-from cotasks.judge.llm.work import Work, describe_plan, plan, tokens_before
+from cotasks.judge.llm.work import Work, describe_plan, plan, plan_controls, tokens_before
 from cotasks.runs import folder as runs
-from cotasks.runs.run import Row, Run, run_with_answers
+from cotasks.runs.run import Row, Run, read_run, run_with_answers
 from cotasks.servers.address import api_key
 from cotasks.servers.calls import Client, Fatal, SchemaRefused
 from cotasks.tools.files import dump_json
@@ -51,24 +52,113 @@ def judge_by_model(
 ) -> JudgeCounts:
     """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm.llm_judge`."""
     judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
-    prices = _prices(judge, calling)
-    price = prices[calling.batch]
-    secret = api_key(judge.base_url)
     run = run_with_answers(folder)
+    asked = _Asking(judge, structured, calling, verdict_path(folder, judge.name), "", plan)
+    judge, work, price = _ask_for_all(run, asked)
+    served = served_models(run, judge.name)
+    if len(served) > 1 and calling.progress:
+        versions = ", ".join(f"{model} ({verdicts})" for model, verdicts in served.most_common())
+        print(f"{judge.name}: the verdicts are of different models: {versions}", file=sys.stderr)
+    failed = failed_calls(run, judge.name)
+    return count(
+        run,
+        judge.name,
+        judged=len(work.judged),
+        kept=work.kept,
+        stopped=work.stopped,
+        calls=work.calls,
+        prompt_tokens=work.prompt_tokens,
+        completion_tokens=work.completion_tokens,
+        cost=price.cost(work.prompt_tokens, work.completion_tokens) if price and work.calls else None,
+        failed=failed.total(),
+        failure=next((reason for reason, _ in failed.most_common(1)), ""),
+    )
+
+
+def ask_controls(
+    folder: Path,
+    name: str,
+    rubric: Path | str | None,
+    structured: bool | None,
+    settings: Row,
+    calling: Calling,
+    questions: int,
+) -> ControlCounts:
+    """Ask a model about the controls of so many questions; arguments and errors as of `judge_by_model`."""
+    judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
+    run = read_run(folder)
+    if settings_path(folder, judge.name).exists():  # whoever asks controls does not change how often answers are judged
+        judge = replace(judge, repeats=read_llm_judge(folder, judge.name).repeats)
+    path = control_path(folder, judge.name)
+    what = f"controls of {questions} questions"
+    judge, work, price = _ask_for_all(
+        run, _Asking(judge, structured, calling, path, what, partial(plan_controls, count=questions))
+    )
+    return ControlCounts(
+        path=path,
+        judge=judge.name,
+        outcomes=outcomes_of(run, judge.name),
+        asked=len(work.judged),
+        kept=work.kept,
+        left=sum(len(job.answers) for job in work.jobs) - len(work.judged),
+        stopped=work.stopped,
+        cost=price.cost(work.prompt_tokens, work.completion_tokens) if price and work.calls else None,
+    )
+
+
+@dataclass(frozen=True)
+class ControlCounts:
+    """What a call of `control_judge` did, and what the judge said to its controls."""
+
+    path: Path
+    judge: str
+    outcomes: list[Outcome]
+    asked: int
+    """Controls judged by this call."""
+    kept: int
+    """Those whose verdict was there already."""
+    left: int
+    stopped: str
+    """Why some are left; empty where none is."""
+    cost: float | None
+    """US dollars of this call; None where it asked nothing or the price is not known."""
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """What is asked for, and where verdicts go."""
+
+    judge: LlmJudge
+    structured: bool | None
+    calling: Calling
+    path: Path
+    what: str
+    """In words; empty for the run's answers."""
+    plan: Callable[[Work, Run, Path, bool], None]
+
+
+def _ask_for_all(run: Run, asking: _Asking) -> tuple[LlmJudge, Work, Price | None]:
+    """Ask for all that is planned; returns the judge whose settings count now, what was done, and the price.
+
+    Raises KeyboardInterrupt after SIGINT and SIGTERM, when the calls under way have ended, and InputError as of
+    `judge.judge_run`.
+    """
+    folder, calling, structured, path = run.folder, asking.calling, asking.structured, asking.path
+    prices = _prices(asking.judge, calling)
+    price = prices[calling.batch]
+    secret = api_key(asking.judge.base_url)
     with runs.locked(folder, "judge"), stop_signal(True) as stopped:
-        judge = _settle(folder, judge, structured, calling.progress)
-        path = verdict_path(folder, judge.name)
-        accounts = path.parent / "ledger" / f"{file_stem(judge.name)}.jsonl"
+        judge = _settle(folder, asking.judge, structured, calling.progress)
+        verdicts = verdict_path(folder, judge.name)
+        accounts = verdicts.parent / "ledger" / f"{file_stem(judge.name)}.jsonl"
         with (
-            closing(Ledger(accounts, prices, calling.max_cost, tokens_before(path))) as ledger,
+            closing(Ledger(accounts, prices, calling.max_cost, tokens_before(verdicts))) as ledger,
             _progress(calling.progress, ledger if price else None) as show,
             runs.Appender(path) as file,
         ):
             work = Work(folder, judge, file, ledger, price, show, calling.batch)
             try:
-                while not _ask_as_planned(
-                    work, run, path, secret, calling, stopped
-                ):  # the keys change with the request
+                while not _ask_as_planned(work, run, asking, secret, stopped):  # the keys change with the request
                     work.judge = _with_less(work.judge, structured, calling)
                     dump_json(settings_path(folder, judge.name), work.judge.to_json())
             except Fatal as error:
@@ -76,24 +166,7 @@ def judge_by_model(
                 raise
         if stopped():
             raise KeyboardInterrupt
-        served = served_models(run, judge.name)
-        if len(served) > 1 and calling.progress:
-            versions = ", ".join(f"{model} ({verdicts})" for model, verdicts in served.most_common())
-            print(f"{judge.name}: the verdicts are of different models: {versions}", file=sys.stderr)
-        failed = failed_calls(run, judge.name)
-        return count(
-            run,
-            judge.name,
-            judged=len(work.judged),
-            kept=work.kept,
-            stopped=work.stopped,
-            calls=work.calls,
-            prompt_tokens=work.prompt_tokens,
-            completion_tokens=work.completion_tokens,
-            cost=price.cost(work.prompt_tokens, work.completion_tokens) if price and work.calls else None,
-            failed=failed.total(),
-            failure=next((reason for reason, _ in failed.most_common(1)), ""),
-        )
+    return work.judge, work, price
 
 
 def _prices(judge: LlmJudge, calling: Calling) -> dict[bool, Price | None]:
@@ -147,13 +220,12 @@ def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) 
     return judge
 
 
-def _ask_as_planned(
-    work: Work, run: Run, path: Path, secret: str, calling: Calling, stopped: Callable[[], bool]
-) -> bool:
+def _ask_as_planned(work: Work, run: Run, asking: _Asking, secret: str, stopped: Callable[[], bool]) -> bool:
     """Ask for all that is left; False where the server does not know the reply format."""
-    plan(work, run, path, calling.retry_unscored)
+    calling = asking.calling
+    asking.plan(work, run, asking.path, calling.retry_unscored)
     if calling.progress:
-        print(describe_plan(work, run), file=sys.stderr, flush=True)
+        print(describe_plan(work, run, asking.what), file=sys.stderr, flush=True)
     try:
         _in_a_loop(_ask(work, secret, calling, stopped))
     except SchemaRefused:

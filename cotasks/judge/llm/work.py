@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cotasks.judge.controls import controls_to_ask
 from cotasks.judge.llm.ledger import Ledger, Tokens
 from cotasks.judge.llm.pricing import REPLY_TOKENS, Price, dollars, likely_tokens, most_tokens
 from cotasks.judge.llm.reading import REPLY_CHARACTERS, UNREAD, Reading, Reply, read_reading
@@ -204,8 +205,24 @@ def plan(work: Work, run: Run, path: Path, retry_unscored: bool) -> None:
     work.jobs = sorted(jobs.values(), key=lambda job: job.repeat)
 
 
-def describe_plan(work: Work, run: Run) -> str:
-    """One line: how much there is to ask, about what it costs, and at which price."""
+def plan_controls(work: Work, run: Run, path: Path, retry_unscored: bool, count: int) -> None:
+    """List in `work.jobs` which controls of `count` questions are to be asked, see `judge.controls`."""
+    scored = {(key, hashed): verdict.score is not None for key, hashed, verdict, _ in read_verdicts(path)}
+    jobs: dict[str, Call] = {}
+    work.kept = work.done = work.equal = 0
+    for id_, control, text in controls_to_ask(run, count):
+        key = id_, control.name, 0
+        request = work.judge.request(run.questions[id_], text)
+        hashed = work.judge.key(request, run.questions[id_], 0)
+        if scored.get((key, hashed), False) or ((key, hashed) in scored and not retry_unscored):
+            work.kept += 1
+        else:
+            jobs.setdefault(hashed, Call(hashed, request, 0, [])).answers.append(key)
+    work.jobs = list(jobs.values())
+
+
+def describe_plan(work: Work, run: Run, answers: str = "") -> str:
+    """One line: how much there is to ask, about what it costs, and at which price. `answers` says what is judged."""
     prompt = sum(likely_tokens(job.request["messages"]) for job in work.jobs)
     completion = len(work.jobs) * REPLY_TOKENS
     price = work.price
@@ -214,9 +231,10 @@ def describe_plan(work: Work, run: Run) -> str:
         if price
         else "at a price that is not known"
     )
+    what = answers or f"{len(run.generations)} answers"
     equal = f"; {work.equal} answers equal a reference: nobody is asked" if work.equal else ""
     return (
-        f"{work.judge.name}: {len(work.jobs)} verdicts to ask for ({len(run.generations)} answers, {work.kept} judged "
+        f"{work.judge.name}: {len(work.jobs)} verdicts to ask for ({what}, {work.kept} judged "
         f"before); about {prompt} tokens in, {completion} out, {cost}; {work.ledger.describe()} so far{equal}"
     )
 
