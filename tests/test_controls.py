@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from cotasks.judge.llm.ledger import Ledger
 from cotasks.judge.llm.loop import ControlCounts
 from cotasks.judge.llm.pricing import Price
 from cotasks.judge.run import control_judge
+from cotasks.report import write_report
 from cotasks.runs import folder as runs
 from cotasks.runs.run import Run, read_run
-from cotasks.tools.files import read_jsonl
+from cotasks.tools.files import read_json, read_jsonl
 from cotasks.words.answers import normalise
 from tests.judge_server import JudgeServer, Response, asked_about, verdict
 from tests.test_judge import multiple_choice, question
@@ -94,7 +96,7 @@ def test_every_question_is_asked_about_in_all_ways(tmp_path: Path) -> None:
     ]
     assert {one.mean for one in counts.outcomes if one.right} == {100.0}
     assert Counter(data["question"] for data in asked) == dict.fromkeys({data["question"] for data in asked}, 7)
-    assert warning("openai:m", counts.outcomes) is None
+    assert warning(counts.outcomes) is None
     assert "c" not in {row["id"] for row in read_jsonl(control_path(folder, "openai:m"))}
 
 
@@ -178,12 +180,38 @@ def test_a_judge_that_cannot_tell_is_warned_of(tmp_path: Path, monkeypatch: pyte
     said = capsys.readouterr().out
     assert "| the question as the answer" in said
     line = (
-        "judge openai:m cannot tell right from wrong on its controls: it accepts the question as the answer "
+        "it cannot tell right from wrong on its controls: it accepts the question as the answer "
         "(20 of 20), accepts another question's reference that praises itself (20 of 20)."
     )
-    assert line[1:] in said
-    assert warning("openai:m", outcomes_of(read_run(folder), "openai:m")) == line
+    assert f"openai:m: {line}" in said
+    assert warning(outcomes_of(read_run(folder), "openai:m")) == line
     assert "Asked 140 controls (0 before)" in said
+
+
+def test_a_report_shows_controls_beside_the_means(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    folder = make_run(tmp_path / "run", 20)
+    with JudgeServer(lenient) as server:
+        ask(folder, server)
+        assert write_report([folder], frames=False).summary.exists()
+        before = (folder / "report.md").read_text()
+        assert "Controls" not in before
+        controls(folder, server, 20)
+    paths = write_report([folder], frames=False)
+    line = (
+        "this judge says yes to right answers (the reference itself 20 of 20; the reference in a sentence 20 of 20; the "
+        "reference with more words 20 of 20) and to wrong ones (the question as the answer 20 of 20; another question's "
+        "reference 0 of 20; another question's reference with more words 0 of 20; another question's reference that "
+        "praises itself 20 of 20)."
+    )
+    told = "cannot tell right from wrong on its controls: it accepts the question as the answer (20 of 20), accepts"
+    text, page = paths.markdown.read_text(), html.unescape(paths.html.read_text())
+    assert line in text
+    assert line in page
+    summary = read_json(paths.summary)
+    assert [told in warning for warning in summary["warnings"]].count(True) == 1
+    assert [row["accepted"] for row in summary["controls"]] == [20, 20, 20, 20, 0, 0, 20]
+    assert "| the question as the answer " in text.replace("| run | openai:m ", "")
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ def judge(
     answer that equals a reference. With --choices-by, a model is told the question, its options and an answer that
     names no option by the rules, and says which option it chooses; what it read is kept in RUN/options, flagged in the
     verdicts, and counted in the report. With --controls, no answer is judged; the model is asked about references,
-    questions given as answers, other questions' references, and wordy and self-praising ones, which says whether it
-    can tell right from wrong; appends to RUN/controls, and the report shows it. Ends with exit code 1 if verdicts
-    are left or their calls failed.
+    questions given as answers, other questions' references, and wordy and self-praising ones, which says whether it can
+    tell right from wrong; appends to RUN/controls, and the report shows it. Ends with exit code 1 if verdicts are left
+    or their calls failed.
     """
     given = dict(locals()) | {"max_new_tokens": max_tokens or max_new_tokens, "max_tokens": None}
     require(*judge_extras(judge))
@@ -154,8 +154,8 @@ def _tell_controls(counts: ControlCounts) -> None:
     ]
     header = ["control", "a sound judge says", "asked", "judge says yes", "unscored"]
     print_markdown(table(header, rows, 2))
-    if line := warning(counts.judge, counts.outcomes):
-        print(f"{line[0].upper()}{line[1:]}")
+    if line := warning(counts.outcomes):
+        print(f"{counts.judge}: {line}")
     spent = "" if counts.cost is None else f", {counts.cost:.2f} US dollars"
     print(f"Asked {counts.asked} controls ({counts.kept} before){spent}: {counts.path}")
     if counts.left:

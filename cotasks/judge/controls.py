@@ -210,10 +210,10 @@ def _outcome(control: Control, verdicts: Sequence[tuple[Verdict, bool]]) -> Outc
     return Outcome(control.name, control.right, len(scores), accepted, mean, len(verdicts) - len(scores), failed)
 
 
-def warning(judge: str, outcomes: Iterable[Outcome]) -> str | None:
-    """One line where a judge cannot tell right from wrong on its controls; None where it can, or nobody asked."""
+def warning(outcomes: Iterable[Outcome]) -> str | None:
+    """One sentence where a judge cannot tell right from wrong on its controls; None where it can, or nobody asked."""
     failed = [one for one in outcomes if one.fails]
     if not failed:
         return None
     said = [f"{'refuses' if one.right else 'accepts'} {one.title} ({one.wrong} of {one.asked})" for one in failed]
-    return f"judge {judge} cannot tell right from wrong on its controls: it {', '.join(said)}."
+    return f"it cannot tell right from wrong on its controls: it {', '.join(said)}."

@@ -35,6 +35,8 @@
     joint         {run, model, judge (None where a score needs none), condition, score, title, questions, videos, mean,
                   low, high, boxes (their convention, and on what ground)}: answers with their evidence, of runs that
                   have predicted steps or evidence; see `cotasks.metrics.joint`
+    controls      {run, model, judge, control, right (what a sound judge says), asked, accepted (verdicts that say yes),
+                  mean (of the scores), unscored}: answers whose verdict is known, see `cotasks.judge.controls`
     labels        {run, model} and, as in `agreement`, how far people agree with each other and each judge with people
     corrected     {run, model, judge, condition, baseline (null of a mean), labels, videos, tuning}, and {mean, low,
                   high, rough} of the judge on the same answers (judge_), of the labels alone (alone_) and of the judge

@@ -13,6 +13,7 @@ from typing import Any
 
 from cotasks.audit.leakage import QUESTION
 from cotasks.judge import wording
+from cotasks.judge.controls import outcomes_of, warning
 from cotasks.judge.judges import judge_named, served_models
 from cotasks.judge.verdicts import NOT_JUDGED, Verdict
 from cotasks.report.origins import labels_of, tells_steps
@@ -203,12 +204,20 @@ def _judge_version(seen: Seen) -> Iterable[str]:
     yield f"a language model gave the scores, served as {served}: another one, or another version, may score otherwise."
 
 
+def _controls(seen: Seen) -> Iterable[str]:
+    if judge_named(seen.judge).is_rule:
+        return
+    if line := warning(outcomes_of(seen.run, seen.judge)):
+        yield line
+
+
 JUDGE: tuple[Caution, ...] = (
     Caution("unscored", _unscored),
     Caution("stale verdicts", _stale),
     Caution("unreadable", _unreadable),
     Caution("echoes held for right", _echoes_right),
     Caution("judge and version", _judge_version),
+    Caution("controls of the judge", _controls),
 )
 """In the order of the report."""
 

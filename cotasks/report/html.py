@@ -18,7 +18,7 @@ import orjson
 
 from cotasks.errors import MissingExtra
 from cotasks.pages.style import base_style
-from cotasks.report import claims, joint, judges, leakage, origins, people, plots, tables
+from cotasks.report import claims, controls, joint, judges, leakage, origins, people, plots, tables
 from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.notes import all_notes
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
@@ -74,6 +74,7 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
         joint=joint.joint_table(summary),
         agreement=judges.agreement_table(summary),
         spread=judges.spread_table(summary),
+        controls=controls.table(summary),
         people=people.tables_of(summary),
         unscored=tables.unscored_table(summary),
         origins=origins.origin_table(summary),
@@ -235,6 +236,7 @@ def _judge_view(summary: Row, judge: str) -> Mapping[str, Any]:
         "name": judge,
         "cards": _cards(summary, judge),
         "main": origins.main_tables(summary, judge),
+        "controls": controls.beside(summary, judge),
         "types": tables.type_tables(summary, judge),
         "forest": _forest(summary, judge),
         "states": _state_lines(summary, judge),

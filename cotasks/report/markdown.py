@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotasks.pages.markdown import escape, table
-from cotasks.report import claims, joint, judges, leakage, origins, people, tables
+from cotasks.report import claims, controls, joint, judges, leakage, origins, people, tables
 from cotasks.report.notes import all_notes
 from cotasks.report.tables import Cell, Table
 
@@ -33,6 +33,7 @@ def render(summary: Mapping[str, Any]) -> str:
     parts += _section("Right answers on right evidence", joint.joint_table(summary))
     parts += _section("Agreement of judges", judges.agreement_table(summary))
     parts += _section("A judge's own spread", judges.spread_table(summary))
+    parts += _section("Controls of judges", controls.table(summary))
     for found in people.tables_of(summary):
         parts += _section(found.title, found)
     unscored, rest = tables.unscored_table(summary)
@@ -49,9 +50,10 @@ def render(summary: Mapping[str, Any]) -> str:
 
 
 def main_tables(summary: Mapping[str, Any], judge: str) -> list[str]:
-    """For each group of questions that a run has: its title and its table."""
+    """For each group of questions that a run has: its title and its table; then what the judge said to its controls."""
     found = origins.main_tables(summary, judge)
-    return [part for one in found for part in _section(f"{escape(one.title)}, judge {escape(judge)}", one)]
+    parts = [part for one in found for part in _section(f"{escape(one.title)}, judge {escape(judge)}", one)]
+    return [*parts, *(escape(line, 2000) for line in controls.beside(summary, judge))]
 
 
 def _section(title: str, found: Table | None) -> list[str]:

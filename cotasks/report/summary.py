@@ -19,7 +19,7 @@ from cotasks.judge.rules import RULES
 from cotasks.judge.verdicts import Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.intervals import CONFIDENCE
-from cotasks.report import caution, claims, generation, judges, origins, people
+from cotasks.report import caution, claims, controls, generation, judges, origins, people
 from cotasks.report.caution import Seen
 from cotasks.report.leakage import NO_LEAKS, Leaks
 from cotasks.runs.folder import Key, without_origins
@@ -42,6 +42,7 @@ PARTS = (
     "between_runs",
     "agreement",
     "spread",
+    "controls",
     "origins",
     "origin_means",
     "origin_differences",
@@ -150,6 +151,7 @@ def summarise(
         agreement, spread, changes = judges.of_models(one.run, one.verdicts)
         parts["agreement"] += [{**label, **row} for row in agreement]
         parts["spread"] += [{**label, **row} for row in spread]
+        parts["controls"] += [{**label, **row} for row in controls.rows_of(run, one.verdicts)]
         warnings += [f"{one.name}, {text}" for text in [*changes, *judges.options_read(one.run, one.verdicts)]]
         warnings += [f"{one.name}: {text}" for text in people.add(parts, label, run, one.verdicts, baseline)]
         said: dict[tuple[str, str], list[str]] = {}
