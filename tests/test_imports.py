@@ -20,11 +20,16 @@ from cotasks.imports.forms import Said
 from cotasks.imports.matching import SEVERAL, UNKNOWN, Index
 from cotasks.imports.run import TWICE
 from cotasks.judge.run import judge_run
+from cotasks.models.families import FAMILIES
+from cotasks.prompts.condition import parse_condition
+from cotasks.prompts.prompt import step_context
+from cotasks.prompts.view import view
 from cotasks.records.dataset import Records, load_records
 from cotasks.report import write_report
 from cotasks.runs.predictions import load_predictions
 from cotasks.runs.run import read_run
 from cotasks.steps.conventions import parse_convention
+from cotasks.steps.table import step_text
 from cotasks.tools.files import read_json, read_jsonl
 from tests.synthetic import HEIGHT, WIDTH, write_video
 from tests.test_read_castbench import question
@@ -143,6 +148,16 @@ def test_named_columns(sample: Records, tmp_path: Path) -> None:
         import_answers(path, sample, tmp_path / "run2", columns=Columns("who", "said"))
     with pytest.raises(InputError, match="form 'castbench' has columns of its own"):
         import_answers(path, sample, tmp_path / "run2", form="castbench", columns=Columns("which", "said"))
+
+
+def test_answers_that_were_read_already_and_prompts_of_messages(sample: Records, tmp_path: Path) -> None:
+    rows = [dict(row) for row in sample.rows]
+    row = next(row for row in rows if sum(other["question"] == row["question"] for other in rows) == 1)
+    messages = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": prompt(row)}]}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt": messages, "predict": {"answer_choice": "B"}}))
+    assert import_answers(tmp_path / "a.jsonl", sample, tmp_path / "run").taken == 1
+    (answer,) = read_run(tmp_path / "run").generations.values()
+    assert (answer["id"], answer["answer"]) == (row["id"], '{"answer_choice":"B"}')
 
 
 def test_what_is_left_out_is_counted(sample: Records, tmp_path: Path) -> None:
@@ -319,6 +334,10 @@ def test_evidence_becomes_predicted_steps_and_scores(cast_source: Path, tmp_path
         assert steps.entity_tracking is not None
         assert [(s.start_seconds, s.end_seconds) for s in steps.frame_localization.spans] == [(1, 2)]
         assert [(t.category, [b.frame for b in t.boxes]) for t in steps.entity_tracking] == [("dog", [25, 50])]
+        # conditions take them as any prediction
+        told = view(record, parse_condition("predicted-12"), folder)
+        context = step_context(told, FAMILIES["qwen3_vl"], (WIDTH, HEIGHT), (WIDTH, HEIGHT))
+        assert step_text(told.record, 1, context) == "Frames: 1.00s to 2.00s\nEntities: the dog"
     rows = joint(tmp_path / "run", tmp_path / "report")
 
     def mean(score: str, judge: str | None = None) -> float:

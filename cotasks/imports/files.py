@@ -70,7 +70,7 @@ def _loads(data: bytes, place: object) -> Any:
     except orjson.JSONDecodeError as error:
         try:
             return json.loads(data)  # it takes NaN and Infinity, which programs write
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{place}: not JSON: {error}") from None
 
 

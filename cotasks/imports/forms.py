@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from cotasks.errors import InputError, shorten
 from cotasks.imports.files import HEAD, Row, rows_of
 
@@ -117,9 +119,11 @@ def _all(row: Mapping[str, Any], *names: str) -> tuple[str, ...]:
 
 
 def _answer(value: object) -> str | None:
-    """A text, as it is; None where there is none."""
+    """A text, as it is, or the JSON of what was a text before it was read; None where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    if isinstance(value, dict | list):
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
     return value if isinstance(value, str) else _text(value) or None
 
 
@@ -155,8 +159,7 @@ def _inspect(place: str, row: Row, columns: Columns) -> Iterator[Said]:
     output = row.get("output") if isinstance(row.get("output"), dict) else {}
     metadata = row["metadata"] if isinstance(row.get("metadata"), dict) else {}
     epoch = row.get("epoch")
-    asked = row.get("input")
-    prompt = asked if isinstance(asked, str) else "\n".join(_message(m) for m in asked or () if isinstance(m, dict))
+    prompt = _prompt(row.get("input"))
     failure = row.get("error")
     reason = failure.get("message") if isinstance(failure, dict) else failure
     yield Said(
@@ -180,6 +183,13 @@ def _completion(output: Mapping[str, Any]) -> str | None:
     return _answer(output.get("completion"))
 
 
+def _prompt(value: object) -> str:
+    """A prompt, or the text of its messages."""
+    if isinstance(value, list | tuple):
+        return "\n".join(_message(part) if isinstance(part, dict) else _text(part) for part in value)
+    return _text(value)
+
+
 def _message(message: Mapping[str, Any]) -> str:
     """The text of a message, of its parts those that are text."""
     content = message.get("content")
@@ -195,7 +205,7 @@ def _castbench(place: str, row: Row, columns: Columns) -> Iterator[Said]:
         _answer(row.get("predict")),
         ids=_all(row, *_IDS),
         question=_first(row, *_QUESTIONS),
-        prompt=_text(row.get("prompt")),
+        prompt=_prompt(row.get("prompt")),
         video=_first(row, *_VIDEOS),
     )
 
@@ -240,7 +250,7 @@ def _plain(place: str, row: Row, columns: Columns) -> Iterator[Said]:
         _answer(row[answer]),
         ids=_all(row, columns.id) if columns.id else _all(row, *asked),
         question=_first(row, columns.question) if columns.question else _first(row, *_QUESTIONS),
-        prompt=_first(row, *_PROMPTS),
+        prompt=next((text for name in _PROMPTS if (text := _prompt(row.get(name)))), ""),
         video=_first(row, *_VIDEOS),
         sample=int(_text(sample)) if _text(sample).isdecimal() else 0,
     )

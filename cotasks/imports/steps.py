@@ -13,7 +13,7 @@ a score, their mean would pass for that of all. Where no answer of the file has 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError
-from cotasks.evidence import Evidence, predicted_steps, read_evidence, write_evidence
+from cotasks.evidence import Evidence, TimedBox, predicted_steps, read_evidence, write_evidence
 from cotasks.evidence.evidence import in_pixels
 from cotasks.prompts.condition import Condition, condition_settings
 from cotasks.records.boxes import Size, Xyxy
@@ -59,12 +59,15 @@ class StepsWritten:
     """Why step 2 is not predicted -> of how many answers."""
 
 
-@dataclass(frozen=True)
-class _Answer:
-    record: Record
-    text: str
-    evidence: Evidence
-    size: Size | None
+@dataclass
+class _Gathered:
+    """What all answers together show of their boxes; records are read one by one, and not kept."""
+
+    sizes: dict[str, Size | None] = field(default_factory=dict)
+    """Record id -> (width, height) of its frames."""
+    written: list[WrittenBox] = field(default_factory=list)
+    pairs: list[tuple[WrittenBox, Xyxy]] = field(default_factory=list)
+    """Boxes and annotated boxes that stand alone at their second."""
 
 
 def write_steps(
@@ -85,36 +88,65 @@ def write_steps(
         boxes: the convention that is given; None to find it.
         videos: their folder, where it is given.
     """
-    answers = {
-        record.id: _Answer(record, text, read_evidence(text), _size(record, videos))
-        for record in records
-        if (text := texts.get(record.id)) is not None
-    }
-    with_evidence = [a for a in answers.values() if a.evidence.instances or a.evidence.unread]
-    if not with_evidence:
+    evidence = {record_id: read_evidence(text) for record_id, text in texts.items()}
+    holding = [found for found in evidence.values() if found.instances or found.unread]
+    if not holding:
         return None
-    written = [box for a in with_evidence for box in a.evidence.written(a.size)]
+    # the convention of all boxes
+    gathered = _gather(records, evidence, videos)
     convention, ground = boxes, f"{boxes.name}: given" if boxes is not None else ""
     if boxes is None:
-        found = find_convention(written)
-        convention, ground = found.convention, found.words + _overlaps(found, with_evidence)
+        found = find_convention(gathered.written)
+        convention, ground = found.convention, found.words + _overlaps(found, gathered)
+    asked = (1, 2) if gathered.written else (1,)
+    # the folder
     steps = folder / FOLDER
-    asked = (1, 2) if written else (1,)
-    rows, evidence, failures = _rows(records, answers, asked, convention, settings["model"]["name"])
-    steps.mkdir(exist_ok=True)
-    (steps / "generations").mkdir(exist_ok=True)
+    (steps / "generations").mkdir(parents=True, exist_ok=True)
     dump_json(steps / "run.json", _settings(settings, asked, convention, ground, boxes is not None))
-    dump_jsonl(steps / EVIDENCE, evidence)
-    write_predictions(steps, records.split, rows)
+    stated: list[dict[str, Any]] = []
+    failures: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for record in records:
+            size = gathered.sizes.get(record.id)
+            found = evidence.get(record.id)
+            if found is None:
+                nothing = PredictedSteps(reasons=dict.fromkeys(asked, NO_EVIDENCE))
+                yield prediction_row(record.id, settings["model"]["name"], "own", nothing, {}, (), {})
+                continue
+            pixels, reason = _pixels(found, convention, size) if 2 in asked else (None, "")
+            failures.update([reason] if reason else [])
+            if pixels is not None:
+                stated.append({"id": record.id, **orjson.loads(write_evidence(pixels, "castbench"))})
+            read = predicted_steps(record, found, pixels, reason)
+            said = dict.fromkeys(read.parsed, texts[record.id])
+            yield prediction_row(record.id, settings["model"]["name"], "own", read.steps, said, (), read.parsed)
+
+    write_predictions(steps, records.split, rows())
+    dump_jsonl(steps / EVIDENCE, stated)
     return StepsWritten(
         folder=steps,
-        answers=sum(bool(a.evidence.instances) for a in with_evidence),
-        unread=sum(bool(a.evidence.unread) for a in with_evidence),
-        boxes=len(written),
+        answers=sum(bool(found.instances) for found in holding),
+        unread=sum(bool(found.unread) for found in holding),
+        boxes=len(gathered.written),
         convention=convention,
         ground=ground,
-        failures=failures,
+        failures=dict(failures),
     )
+
+
+def _gather(records: Records, evidence: Mapping[str, Evidence], videos: Path | None) -> _Gathered:
+    gathered = _Gathered()
+    for record in records:
+        found = evidence.get(record.id)
+        if found is None:
+            continue
+        size = gathered.sizes[record.id] = _size(record, videos)
+        boxes = list(found.boxes())
+        written = list(found.written(size))
+        gathered.written += written
+        gathered.pairs += _pairs(record, boxes, written)
+    return gathered
 
 
 def _settings(
@@ -131,38 +163,11 @@ def _settings(
     }
 
 
-def _rows(
-    records: Records,
-    answers: Mapping[str, _Answer],
-    asked: tuple[int, ...],
-    convention: Convention | None,
-    model: str,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
-    """(rows of the predictions, of `evidence.jsonl`, why step 2 is missing -> of how many answers)."""
-    rows, stated = [], []
-    failures: Counter[str] = Counter()
-    for record_id in records.ids:
-        answer = answers.get(record_id)
-        if answer is None:
-            nothing = PredictedSteps(reasons=dict.fromkeys(asked, NO_EVIDENCE))
-            rows.append(prediction_row(record_id, model, "own", nothing, {}, (), {}))
-            continue
-        pixels, reason = _pixels(answer, convention) if 2 in asked else (None, "")
-        found = predicted_steps(answer.record, answer.evidence, pixels, reason)
-        texts = dict.fromkeys(found.parsed, answer.text)
-        rows.append(prediction_row(record_id, model, "own", found.steps, texts, (), found.parsed))
-        if pixels is None:
-            failures.update([reason] if reason else [])
-        else:
-            stated.append({"id": record_id, **orjson.loads(write_evidence(pixels, "castbench"))})
-    return rows, stated, dict(failures)
-
-
-def _pixels(answer: _Answer, convention: Convention | None) -> tuple[Evidence | None, str]:
+def _pixels(evidence: Evidence, convention: Convention | None, size: Size | None) -> tuple[Evidence | None, str]:
     """(the evidence with boxes in pixels, ""), or (None, why there is none)."""
     if convention is None:
         return None, NO_CONVENTION
-    pixels = in_pixels(answer.evidence, convention, answer.size)
+    pixels = in_pixels(evidence, convention, size)
     return (pixels, "") if pixels is not None else (None, NO_SIZE)
 
 
@@ -179,28 +184,27 @@ def _size(record: Record, videos: Path | None) -> Size | None:
     return info.width, info.height
 
 
-def _overlaps(found: Found, answers: list[_Answer]) -> str:
+def _overlaps(found: Found, gathered: _Gathered) -> str:
     """The mean IoU with annotated boxes in each convention that may fit: a hint, which decides nothing. Of boxes alone
     at their second, with the one annotated box there. Nothing where there is no choice, or no such pair."""
-    among = [one for one in found.candidates if one.unit == "pixels" or all(a.size for a in answers)]
-    pairs = [pair for answer in answers for pair in _pairs(answer)]
-    means = mean_overlaps(pairs, among) if len(found.candidates) > 1 and among else []
+    among = [one for one in found.candidates if one.unit == "pixels" or None not in gathered.sizes.values()]
+    means = mean_overlaps(gathered.pairs, among) if len(found.candidates) > 1 and among else []
     if not means:
         return ""
     listed = ", ".join(f"{one.name} {mean:.3f}" for one, mean in means)
-    return f"; mean IoU of {len(pairs)} boxes with annotated ones, which decides nothing: {listed}"
+    return f"; mean IoU of {len(gathered.pairs)} boxes with annotated ones, which decides nothing: {listed}"
 
 
-def _pairs(answer: _Answer) -> Iterator[tuple[WrittenBox, Xyxy]]:
-    """Boxes and annotated boxes that stand alone at their second."""
-    record = answer.record
+def _pairs(
+    record: Record, boxes: Sequence[TimedBox], written: Sequence[WrittenBox]
+) -> Iterator[tuple[WrittenBox, Xyxy]]:
     true: dict[int, list[Xyxy]] = {}
     said: dict[int, list[WrittenBox]] = {}
     for track in record.entity_tracking:
         for box in track.boxes:
             true.setdefault(box.frame, []).append(box.xyxy)
-    for timed, written in zip(answer.evidence.boxes(), answer.evidence.written(answer.size), strict=True):
-        said.setdefault(round((timed.second + record.clip.start_seconds) * record.fps), []).append(written)
-    for frame, boxes in said.items():
-        if len(boxes) == len(true.get(frame, ())) == 1:
-            yield boxes[0], true[frame][0]
+    for timed, one in zip(boxes, written, strict=True):
+        said.setdefault(round((timed.second + record.clip.start_seconds) * record.fps), []).append(one)
+    for frame, found in said.items():
+        if len(found) == len(true.get(frame, ())) == 1:
+            yield found[0], true[frame][0]
