@@ -121,9 +121,9 @@ def score_interval(spreads: Spreads, lowest: float, highest: float, confidence: 
     room = p * (1 - p)
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = np.where(error > 0, t2 * error**2 / room, 0.0)  # t^2 / n
-        weight = np.where(np.isfinite(weight), weight, np.inf)
-        middle = np.where(np.isinf(weight), 0.5, (p + weight / 2) / (1 + weight))
-        half = np.where(np.isinf(weight), 0.5, np.sqrt(weight * (room + weight / 4)) / (1 + weight))
+    weight = np.fmin(np.where(np.isnan(weight), np.inf, weight), 1e12)  # from where on it is the whole scale
+    middle = (p + weight / 2) / (1 + weight)
+    half = np.sqrt(weight * (room + weight / 4)) / (1 + weight)
     return lowest + width * np.clip(np.stack([middle - half, middle + half]), 0, 1)
 
 

@@ -169,7 +169,7 @@ def _interval(row: Row) -> str:
     if row["mean"] is None:
         return NOTHING
     ends = "n/a" if row["low"] is None else f"{row['low']:.3f}, {row['high']:.3f}"
-    return f"{row['mean']:.3f} [{ends}]"
+    return f"{row['mean']:.3f} [{ends}]" + (" rough" if row.get("rough") else "")
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:

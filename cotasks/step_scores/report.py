@@ -25,12 +25,13 @@ from cotasks.tools.files import dump_json, write_text
 FORMAT = 2
 
 NOTES = """\
-Scores run from 0 to 100, with 95% intervals over videos; each is defined in the module of its step (`cotasks.steps`),
-with its source. Silence earns nothing: recall, F1 and IoU are over the records whose truth has something to be found;
-whether "none" was said where there is none is a score of its own. Numbers in names ("adult 2") are labels: predicted
-entities are matched to true ones of their category first, by the best total of boxes and triples. A text of which
-nothing could be read scores 0 (*unreadable*); a step that was not predicted (*failed*) has no score. *Partly read*
-texts count with what was read of them.
+Scores run from 0 to 100, with 95% intervals over videos (*rough*: too few videos, or too near an end of the scale, to
+be held to that); each is defined in the module of its step (`cotasks.steps`), with its source. Silence earns nothing:
+recall, F1 and IoU are over the records whose truth has something to be found; whether "none" was said where there is
+none is a score of its own. Numbers in names ("adult 2") are labels: predicted entities are matched to true ones of
+their category first, by the best total of boxes and triples. A text of which nothing could be read scores 0
+(*unreadable*); a step that was not predicted (*failed*) has no score. *Partly read* texts count with what was read of
+them.
 
 The rows in italics need no look at the video, and are over the same records. *says none*: nothing at all. *everything*:
 all frames, all entities of the scene, the whole frame as each one's box, and between each two of them the most frequent
@@ -152,4 +153,5 @@ def _cell(row: Mapping[str, Any] | None) -> str:
     if row["mean"] is None:
         return f"-{unscored}"
     interval = "" if row["low"] is None else f" ({row['low']:.1f} to {row['high']:.1f})"
+    interval += " rough" if row.get("rough") else ""
     return f"{row['mean']:.1f}{interval}{unscored}"
