@@ -119,7 +119,7 @@ def score_interval(spreads: Spreads, lowest: float, highest: float, confidence: 
     t2 = distributions().t.ppf((1 + confidence) / 2, spreads.degrees) ** 2
     # all v with (p - v)^2 <= t^2 v (1 - v) / n, where n = p (1 - p) / error^2 is the effective number of questions
     room = p * (1 - p)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         weight = np.where(error > 0, t2 * error**2 / room, 0.0)  # t^2 / n
     weight = np.fmin(np.where(np.isnan(weight), np.inf, weight), 1e12)  # from where on it is the whole scale
     middle = (p + weight / 2) / (1 + weight)
