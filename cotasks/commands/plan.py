@@ -39,7 +39,7 @@ def plan(
         float | None,
         typer.Option(help="Share of the difference's variance between videos.", show_default="RUN's, or 0.1"),
     ] = None,
-    questions: Annotated[
+    questions_per_video: Annotated[
         float | None, typer.Option(help="Questions of a video.", show_default="RUN's, or 8.8 as NExT-QA has")
     ] = None,
 ) -> None:
@@ -63,14 +63,14 @@ def plan(
             if not others:
                 raise InputError(f"{run}: no condition beside {baseline!r}; expected two to compare")
             condition = "cotasks" if "cotasks" in others else others[0]
-        design = planning.with_stated(planning.piloted(scores, condition, baseline), icc, questions)
+        design = planning.with_stated(planning.piloted(scores, condition, baseline), icc, questions_per_video)
         what = f"{condition} minus {baseline} in {run}, judge {judge}"
     else:
         given = (
             50.0 if mean is None else mean,
             0.5 if correlation is None else correlation,
             0.1 if icc is None else icc,
-            8.8 if questions is None else questions,
+            8.8 if questions_per_video is None else questions_per_video,
         )
         design, what = planning.stated(*given), f"stated figures, correlation {given[1]:g}"
     print(
