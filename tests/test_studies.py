@@ -1,4 +1,4 @@
-"""The studies: what each asks, what it makes of the scores, and a run of all five with a tiny model."""
+"""The studies: what each asks, what it makes of the scores, and a run of each with a tiny model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cotasks.annotate.steps import MACHINE, SAME_A1, machine_steps
 from cotasks.cli import main
 from cotasks.errors import InputError
 from cotasks.generate import Sampling
 from cotasks.metrics.contrasts import Scores
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
-from cotasks.studies import STUDIES, ablation, error_propagation, frames, oracle_gap, run_study, write_study
+from cotasks.records.own import OwnAnnotation, OwnBox, OwnEntity, OwnRelation
+from cotasks.records.own_files import read_annotation, write_annotation
+from cotasks.studies import STUDIES, ablation, annotation, error_propagation, frames, oracle_gap, run_study, write_study
 from cotasks.studies import bias as bias_study
 from cotasks.studies.rows import means
 from cotasks.studies.run import study_named
@@ -120,6 +123,74 @@ def test_oracle_gap_says_what_prediction_keeps() -> None:
     assert [row["mean"] for row in rows_of(found["gains"], group="all")] == pytest.approx([30, 60, -30])
 
 
+def test_the_ladder_says_what_survives_each_rung() -> None:
+    base = [10.0, 20.0] * 4
+    gains = {"baseline": 0, "predicted": 15, "machine": 30, "same-a1": 45, "cotasks": 60}
+    values = {name: [score + gain for score in base] for name, gain in gains.items()}
+    found = annotation.annotation(scores_of(values, VIDEOS))
+    shares = {row["name"]: row["value"] for row in rows_of(found["shares"], group="all")}
+    assert shares == {
+        "share kept by same-a1": pytest.approx(0.75),
+        "share kept by machine": pytest.approx(0.5),
+        "share kept by predicted": pytest.approx(0.25),
+    }
+    losses = [row["mean"] for row in rows_of(found["gains"], group="all")][4:]
+    assert losses == pytest.approx([-15, -15, -15])
+
+
+def write_as_annotation(records: Records, folder: Path) -> Path:
+    """The records' own scenes, as if a machine had found them."""
+    rows = {}
+    for record in records:
+        scene = record.scene
+        boxes = [
+            OwnBox(track.tid, box.xyxy, frame=box.frame, generated=True)
+            for track in scene.entity_tracking
+            for box in track.boxes
+        ]
+        held = [
+            OwnRelation(r.subject_tid, r.predicate, r.object_tid, frames=(frame, frame + 1), spatial=True)
+            for r in scene.spatial_relations
+            for frame in r.frames
+        ]
+        done = [
+            OwnRelation(r.subject_tid, r.predicate, r.object_tid, frames=(r.begin_frame, r.end_frame))
+            for r in scene.temporal_relations
+        ]
+        entities = tuple(OwnEntity(entity.tid, entity.category) for entity in scene.entities)
+        rows[record.video_path] = OwnAnnotation(
+            record.video_path, entities, tuple(boxes), (*held, *done), record.fps, record.frame_count
+        )
+    write_annotation(folder / "annotation.jsonl", rows.values())
+    return folder
+
+
+def test_a_perfect_machine_gives_the_true_steps(records: Records, tmp_path: Path) -> None:
+    [one] = {record.video_path for record in records}
+    [found] = read_annotation([write_as_annotation(records, tmp_path) / "annotation.jsonl"])
+    assert found.video == one
+    for record in records:
+        steps = machine_steps(record, found, SAME_A1)
+        assert {e.tid for e in steps.frame_localization.entities} == {
+            e.tid for e in record.frame_localization.entities
+        } & {track.tid for track in record.scene.entity_tracking}
+        assert steps.frame_localization.frames == record.frame_localization.frames
+        boxes = {t.tid: {b.frame: b.xyxy for b in t.boxes} for t in record.entity_tracking}
+        assert {t.tid: {b.frame: b.xyxy for b in t.boxes} for t in steps.entity_tracking} == boxes
+        assert set(steps.spatial_relations) == set(record.spatial_relations)
+        assert set(steps.temporal_relations) == set(record.temporal_relations)
+        assert machine_steps(record, found, MACHINE).frame_localization.span_origin in ("lexical", "whole")
+        assert machine_steps(record, None, MACHINE).reasons[1] == "video not annotated by the machine"
+
+
+def test_a_ladder_needs_a_machine(records: Records, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected --annotation"):
+        annotation.prepare(Setup(records, 4), tmp_path, "machine")
+    write_annotation(tmp_path / "annotation.jsonl", [OwnAnnotation("elsewhere.mp4")])
+    with pytest.raises(InputError, match="expected annotation of the same videos"):
+        annotation.prepare(Setup(records, 4, annotation=tmp_path), tmp_path, "machine")
+
+
 @pytest.fixture(scope="module")
 def records() -> Records:
     """Two questions about one clip of the sample."""
@@ -143,6 +214,7 @@ def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, 
             tmp_path,
             corruptions=(0.0, 1.0),
             predict_tokens=4,
+            annotation=write_as_annotation(records, tmp_path / "machine"),
             sampling=Sampling(max_new_tokens=2),
             progress=False,
         )
@@ -150,7 +222,8 @@ def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, 
     paths, complete = run()
     assert complete
     summary = json.loads(paths.summary.read_bytes())
-    assert summary["conditions"] == list(STUDIES[study].conditions(Setup(records, common_grid(records), (0.0, 1.0))))
+    row = STUDIES[study]
+    assert summary["conditions"] == [*row.conditions(Setup(records, common_grid(records), (0.0, 1.0))), *row.rungs]
     assert all(rows and all(row["questions"] <= 2 for row in rows) for rows in summary["tables"].values())
     page = paths.markdown.read_text(encoding="utf-8")
     assert all(f"({path.name})" in page and path.stat().st_size > 5000 for path in paths.plots)
@@ -208,7 +281,7 @@ def test_odd_corruptions_are_one_line(levels: tuple[float, ...], records: Record
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["x"], "cotasks: unknown study 'x'; known: ablation, error-propagation, frames, bias, oracle-gap"),
+        (["x"], "cotasks: unknown study 'x'; known: ablation, error-propagation, frames, bias, oracle-gap, annotation"),
         (["error-propagation", "--corruptions", "0,much"], "expected numbers such as 0,0.5,1"),
         (["bias", "--base-url", "http://localhost:1/v1"], "base_url: only for a server; expected --backend server"),
     ],

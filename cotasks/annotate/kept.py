@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from cotasks.records.own import OwnAnnotation, parse_annotation
 
 
 class Kept:
-    """The lines of a folder's `*.jsonl` files by the `video` that each names; the first of a video counts. Where the
-    lines stand is kept, not what they say. A last line without its newline is torn, and ignored."""
+    """The lines of some files by the `video` that each names; the first of a video counts. Where the lines stand is
+    kept, not what they say. A last line without its newline is torn, and ignored."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, paths: Iterable[Path]) -> None:
         self._places: dict[str, tuple[Path, int, int]] = {}
-        for path in sorted(folder.glob("*.jsonl")):
+        for path in paths:
+            if path.suffix == ".gz":
+                raise InputError(f"{path}: packed; expected a plain .jsonl file")
             offset = 0
             with path.open("rb") as file:
                 for number, line in enumerate(file, 1):
@@ -47,6 +49,11 @@ class Kept:
     def annotation(self, video: str) -> OwnAnnotation:
         """The line of a video, of a folder of annotation."""
         return parse_annotation(self.row(video), video)
+
+
+def kept_in(folder: Path) -> Kept:
+    """The lines of a folder's `*.jsonl` files."""
+    return Kept(sorted(folder.glob("*.jsonl")))
 
 
 def _video(line: bytes, place: str) -> str:

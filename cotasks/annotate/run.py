@@ -26,7 +26,7 @@ from cotasks.annotate import actions
 from cotasks.annotate.depth import load_depth
 from cotasks.annotate.detect import load_detector
 from cotasks.annotate.filed import open_detections
-from cotasks.annotate.kept import Kept
+from cotasks.annotate.kept import kept_in
 from cotasks.annotate.scenes import Eyes, Looking, Scene, scenes
 from cotasks.annotate.stretches import ActionOptions
 from cotasks.errors import InputError
@@ -163,7 +163,7 @@ def annotate(
     # actions
     if model is not None and not lost:
         with_model = {"loading": loading, "batching": batching, "server": server, "retry_failures": retry_failures}
-        actions.ask(Kept(work / "found"), list(by_video), folder, out / ACTIONS, model, asking, **with_model)
+        actions.ask(kept_in(work / "found"), list(by_video), folder, out / ACTIONS, model, asking, **with_model)
     if not group.main:
         return AnnotateResult(len(by_video), 0, 0, {}, main=False)
     write_questions(out / QUESTIONS, asked)
@@ -210,7 +210,7 @@ def _plan(group: Processes, settings: dict[str, Any], videos: Sequence[str], ret
     left = None if group.main else group.wait_for_main("plan")
     settle(group.run_folder, settings)
     if left is None:
-        done = Kept(group.run_folder / "found")
+        done = kept_in(group.run_folder / "found")
         failed = set() if retry_failures else _failures(group.run_folder).keys()
         left = [video for video in videos if video not in done and video not in failed]
         group.say("plan", left)
@@ -225,7 +225,7 @@ def _claims(group: Processes, left: Sequence[str]) -> Iterator[str]:
 
 def _failures(work: Path) -> dict[str, str]:
     """{video: reason} of those that failed and were not found anything in afterwards."""
-    done = Kept(work / "found")
+    done = kept_in(work / "found")
     rows = {row["video_id"]: str(row["reason"]) for row in read_folder(work / "failures")}
     return {video: reason for video, reason in rows.items() if video not in done}
 
@@ -266,7 +266,7 @@ class _Progress(AbstractContextManager["_Progress"]):
 
 def _write(out: Path, videos: Sequence[str], new: int) -> AnnotateResult:
     """Write the annotation file from what there is, and count it."""
-    found, said = Kept(out / SCENES / "found"), actions.Said(out / ACTIONS)
+    found, said = kept_in(out / SCENES / "found"), actions.Said(out / ACTIONS)
     counts: Counter[str] = Counter()
 
     def rows() -> Iterator[OwnAnnotation]:

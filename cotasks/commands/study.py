@@ -9,6 +9,7 @@ import typer
 
 from cotasks.commands.extras import judge_extras, require
 from cotasks.commands.options import (
+    DATA,
     JUDGE,
     OUTPUT,
     PROMPT,
@@ -32,7 +33,7 @@ def study(
         str,
         typer.Argument(
             metavar="NAME",
-            help="ablation, error-propagation, frames, bias, oracle-gap or sub-questions.",
+            help="ablation, error-propagation, frames, bias, oracle-gap, annotation or sub-questions.",
             show_default=False,
         ),
     ],
@@ -57,8 +58,15 @@ def study(
     answer_style: AnswerStyle = "phrase",
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.", min=1, rich_help_panel=PROMPT)] = 64,
     predict_tokens: Annotated[
-        int, typer.Option(help="oracle-gap: longest text of a step, in tokens.", min=1, rich_help_panel=PROMPT)
+        int,
+        typer.Option(
+            help="oracle-gap and annotation: longest text of a step, in tokens.", min=1, rich_help_panel=PROMPT
+        ),
     ] = 1024,
+    annotation: Annotated[
+        Path | None,
+        typer.Option(help="annotation: a folder of `cotasks annotate` about the same videos.", rich_help_panel=DATA),
+    ] = None,
     corruptions: Annotated[
         str,
         typer.Option(
@@ -82,11 +90,13 @@ def study(
 
     ablation: every set of the four steps. error-propagation: step 1 corrupted more and more. frames: more frames, with
     and without a longer context. bias: how much of the gain needs no video. oracle-gap: what is left of the gain when
-    the model predicts the steps itself. sub-questions: which right answers know why, by questions about their evidence.
+    the model predicts the steps itself. annotation: what is left of it from true boxes and relations to a machine's.
+    sub-questions: which right answers know why, by questions about their evidence.
 
-    Reads DATASET and its videos. Writes OUT/run (a run folder), OUT/predictions for oracle-gap, OUT/sub-questions for
-    sub-questions (run folders too), OUT/study.json, OUT/study.md and the plots. The same command goes on where it was
-    interrupted. Ends with exit code 1 if any answer is missing.
+    Reads DATASET and its videos. Writes OUT/run (a run folder), OUT/predictions for oracle-gap and annotation, for the
+    latter also OUT/run-RUNG and OUT/predictions-RUNG, OUT/sub-questions for sub-questions (run folders too),
+    OUT/study.json, OUT/study.md and the plots. The same command goes on where it was interrupted. Ends with exit code 1
+    if any answer is missing.
     """
     require(*options.extras(), "report", *judge_extras(judge))
     from cotasks.generate.sampling import Sampling
@@ -112,6 +122,7 @@ def study(
         corruptions=levels,
         seeds=seeds,
         predict_tokens=predict_tokens,
+        annotation=annotation,
         num_frames=num_frames,
         answer_style=answer_style,
         sampling=Sampling(max_new_tokens=max_new_tokens),

@@ -11,6 +11,7 @@ differ from 0 at the 95% level, the ratio could be anything: it then has no inte
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cotasks.errors import InputError
 from cotasks.judge.judges import verdicts_of
 from cotasks.metrics.intervals import CONFIDENCE, Estimate, cluster_estimates, distributions
 from cotasks.runs.run import read_run
@@ -46,6 +48,19 @@ class Scores:
     """(conditions, questions): answers that there should be."""
     unscored: npt.NDArray[np.int64]
     """(conditions, questions): those of them without a score."""
+
+    def with_condition(self, name: str, other: Scores) -> Scores:
+        """These and, under a name, those of the one condition of another run of the same questions.
+
+        Raises InputError where the questions are others, or there are several conditions.
+        """
+        if other.ids != self.ids or len(other.conditions) != 1:
+            raise InputError(
+                f"{name}: a run of other questions, or of {len(other.conditions)} conditions; expected one"
+            )
+        both = {field: np.vstack([getattr(self, field), getattr(other, field)]) for field in ("values", "answers")}
+        unscored = np.vstack([self.unscored, other.unscored])
+        return dataclasses.replace(self, conditions=(*self.conditions, name), unscored=unscored, **both)
 
     def where(self, keep: Callable[[int], bool]) -> Mask:
         """The questions, by position, for which `keep` holds."""

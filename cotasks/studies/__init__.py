@@ -3,7 +3,8 @@
 A study's folder:
 
     run/          the run folder, see `cotasks.runs`: all conditions of the study
-    predictions/  the model's own steps, for `oracle-gap`
+    predictions/  the model's own steps, for `oracle-gap` and `annotation`
+    predictions-RUNG/, run-RUNG/   steps of a machine's annotation and what is asked with them, for `annotation`
     study.json    {format, study, judge, run {model, dataset, split, ...}, conditions, tables, warnings}
     study.md      the same to read, with the study's reading and its pictures
 

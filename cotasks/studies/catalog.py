@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cotasks.studies import ablation, bias, error_propagation, frames, oracle_gap, sub_questions
+from cotasks.studies import ablation, annotation, bias, error_propagation, frames, oracle_gap, sub_questions
 from cotasks.studies.study import Study
 
 STUDIES: dict[str, Study] = {
@@ -13,6 +13,7 @@ STUDIES: dict[str, Study] = {
         frames.STUDY,
         bias.STUDY,
         oracle_gap.STUDY,
+        annotation.STUDY,
         sub_questions.STUDY,
     )
 }

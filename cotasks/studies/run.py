@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.studies.catalog import STUDIES
-from cotasks.studies.study import CORRUPTIONS, SUB_RUN, Setup, Study, common_grid
+from cotasks.studies.study import (
+    CORRUPTIONS,
+    SUB_RUN,
+    Setup,
+    Study,
+    common_grid,
+    predictions_folder,
+    run_folder,
+)
 from cotasks.tools.files import dump_json, write_text
+from cotasks.tools.launch import RANK, environment_number
 
 if TYPE_CHECKING:
     from cotasks.metrics.contrasts import Scores
+    from cotasks.prompts.condition import Condition
     from cotasks.records.dataset import Records
     from cotasks.runs.run import Run
 
@@ -55,6 +65,7 @@ def run_study(
     corruptions: Sequence[float] = CORRUPTIONS,
     seeds: int = 1,
     predict_tokens: int = 512,
+    annotation: Path | None = None,
     **options: Any,
 ) -> tuple[StudyPaths | None, bool]:
     """Ask a model under all conditions of a study, judge the answers, and write tables, plots and the page.
@@ -71,7 +82,8 @@ def run_study(
         videos: The folder that `video_path` is relative to; the sample brings its own.
         corruptions: Probabilities that `error-propagation` goes through; each between 0 and 1, ascending.
         seeds: Corruptions drawn of each probability.
-        predict_tokens: Longest text of a step, for `oracle-gap`.
+        predict_tokens: Longest text of a step, for `oracle-gap` and `annotation`.
+        annotation: A folder of `cotasks annotate` about the same videos, for `annotation`.
         options: Further arguments of `generate`.
 
     Returns the files (None in processes other than the main one, and where a server can be asked no more), and whether
@@ -95,9 +107,9 @@ def run_study(
     if seeds < 1:
         raise InputError(f"seeds {seeds}; expected 1 or more")
     row = study_named(study)
-    setup = Setup(records, common_grid(records), levels, seeds, judge)
+    setup = Setup(records, common_grid(records), levels, seeds, judge, annotation)
+    _prepare_rungs(row, setup, out)
     conditions = [parse_condition(text) for text in row.conditions(setup)]
-    sub_questions = records.sub_questions() if row.asks_sub_questions else None
     complete = True
     if row.predicts:
         from cotasks.predict.run import predict
@@ -111,23 +123,36 @@ def run_study(
         while not list((out / "predictions").glob("predictions/*.parquet")):
             time.sleep(0.2)  # which the main process is writing
         options = {**options, "predictions": out / "predictions"}
-    answered = generate(records, conditions, model, out / "run", videos=videos, **options)
+    asked: dict[Path, tuple[Records, list[Condition], dict[str, Any]]] = {out / "run": (records, conditions, options)}
+    for rung in row.rungs:
+        told = {**options, "predictions": predictions_folder(out, rung)}
+        asked[run_folder(out, rung)] = (records, [parse_condition("predicted")], told)
+    if row.asks_sub_questions:
+        asked[out / SUB_RUN] = (records.sub_questions(), conditions, options)
+    for folder, (about, part, told) in asked.items():
+        answered = generate(about, part, model, folder, videos=videos, **told)
+        if answered.stopped:
+            return None, not answered.main
+        complete = complete and answered.complete
     if not answered.main:
-        if sub_questions is not None and not answered.stopped:
-            generate(sub_questions, conditions, model, out / SUB_RUN, videos=videos, **options)
         return None, True
-    if answered.stopped:
-        return None, False
-    judged = judge_run(out / "run", judge, **(judge_options or {}))
-    complete = complete and not judged.left and not judged.failed
-    if sub_questions is not None:
-        asked = generate(sub_questions, conditions, model, out / SUB_RUN, videos=videos, **options)
-        if asked.stopped:
-            return None, False
-        judge_run(out / SUB_RUN, "exact")
-        complete = complete and asked.complete
-    paths = write_study(study, records, out, judge, levels, seeds)
-    return paths, complete and answered.complete
+    for folder in asked:
+        if folder == out / SUB_RUN:
+            judge_run(folder, "exact")
+        else:
+            judged = judge_run(folder, judge, **(judge_options or {}))
+            complete = complete and not judged.left and not judged.failed
+    return write_study(study, records, out, judge, levels, seeds, annotation), complete
+
+
+def _prepare_rungs(row: Study, setup: Setup, out: Path) -> None:
+    """Write the predictions folders of a study's rungs, in the main process; the others wait for them."""
+    for rung in row.rungs:
+        folder = predictions_folder(out, rung)
+        if environment_number(RANK, 0) == 0 and row.prepare is not None:
+            row.prepare(setup, folder, rung)
+        while not list(folder.glob("predictions/*.parquet")):
+            time.sleep(0.2)
 
 
 def write_study(
@@ -137,6 +162,7 @@ def write_study(
     judge: str,
     corruptions: Sequence[float] = CORRUPTIONS,
     seeds: int = 1,
+    annotation: Path | None = None,
 ) -> StudyPaths:
     """Tables, plots and page of a study from what is on disk; arguments as of `run_study`.
 
@@ -150,8 +176,10 @@ def write_study(
     from cotasks.studies import page
 
     row = study_named(study)
-    setup = Setup(records, common_grid(records), corruptions, seeds, judge)
+    setup = Setup(records, common_grid(records), corruptions, seeds, judge, annotation)
     scores = read_scores(out / "run", judge)
+    for rung in row.rungs:
+        scores = scores.with_condition(rung, read_scores(run_folder(out, rung), judge))
     settings = read_settings(out / "run")
     asked = read_run(out / "run")
     tables = row.tables(setup, scores, out)

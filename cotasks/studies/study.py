@@ -36,6 +36,8 @@ class Setup:
     """Corruptions drawn of each probability."""
     judge: str = "exact"
     """Who scores the answers."""
+    annotation: Path | None = None
+    """A folder of `cotasks annotate`, for the study of annotation."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,20 @@ class Study:
     """Whether the model's own steps are needed first."""
     asks_sub_questions: bool = False
     """Whether the records' sub-questions are asked too, in a run of their own, `sub-questions/`."""
+    rungs: tuple[str, ...] = ()
+    """Names of further conditions, each `predicted` with a predictions folder of its own, asked in a run of its own."""
+    prepare: Callable[[Setup, Path, str], None] | None = None
+    """Writes the predictions folder of a rung, given its path and the rung's name."""
+
+
+def predictions_folder(folder: Path, name: str) -> Path:
+    """The predictions folder of a condition: `predicted`, or one of a study's rungs."""
+    return folder / ("predictions" if name == "predicted" else f"predictions-{name}")
+
+
+def run_folder(folder: Path, rung: str) -> Path:
+    """The run folder of a rung."""
+    return folder / f"run-{rung}"
 
 
 def common_grid(records: Records) -> int:
