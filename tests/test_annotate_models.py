@@ -252,3 +252,15 @@ def test_rows_are_read_back(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"no": "video"}\n')
     with pytest.raises(InputError, match=r"b.jsonl:1: no line of a video"):
         kept_in(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_videos(world: Path, tmp_path: Path) -> None:
+    command = ["annotate", str(world / "videos"), "--questions", str(world), "--num-frames", "16"]
+    command += ["--detections", str(world / "detections.jsonl"), "--out"]
+    assert main([*command, str(tmp_path / "one")]) == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cotasks"]
+    done = subprocess.run([*launch, *command, str(tmp_path / "two")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Annotated 2 of 2 videos (2 now)") == 1
+    assert (tmp_path / "two/annotation.jsonl").read_bytes() == (tmp_path / "one/annotation.jsonl").read_bytes()

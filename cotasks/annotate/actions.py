@@ -11,6 +11,7 @@ Prompts go through `cotasks.generate`: batched, at a server, resumed and on seve
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -79,11 +80,11 @@ class _Asking(Asking):
 
     def prepare(self, positions: Sequence[int], model: Target) -> Iterator[Item | Row]:
         """Prompts and failure rows of the stretches at these positions, which are of one video."""
-        stretches = [self.records.at(position) for position in positions]
+        stretches: list[Any] = [self.records.at(position) for position in positions]
         for stretch in stretches:
             try:
                 annotation = self.scenes.annotation(stretch.video)
-                yield item_of(stretch, annotation, self.folder, self.options, model)  # type: ignore[arg-type]
+                yield item_of(stretch, annotation, self.folder, self.options, model)
             except Exception as error:  # one odd video must not stop the others
                 stop_at_environment_fault(error, stretch.id)
                 yield failure_row((stretch.id, "actions", 0), stretch.video, error)
@@ -191,7 +192,7 @@ def ask(
                     raise InputError(asking.stopped)
             lost = group.wait_for_all(stopped)
     for rank, why in lost.items() if group.main else ():
-        print(f"process {rank} of {group.size} failed: {why}")
+        print(f"process {rank} of {group.size} failed: {why}", file=sys.stderr)
 
 
 def _left(scenes: Kept, video: str, options: ActionOptions, done: set[str]) -> list[Stretch]:

@@ -66,8 +66,8 @@ def found(
     keep = keep[np.argsort(-sure[keep], kind="stable")]
     if not len(keep):
         return NONE_FOUND
-    names = np.array([categories[place] for place in keep], object)
-    _, numbers = np.unique(names.astype(str), return_inverse=True)
+    names = np.array([categories[int(place)] for place in keep])
+    _, numbers = np.unique(names, return_inverse=True)
     rows = supervision.Detections(boxes[keep], confidence=sure[keep], class_id=numbers, data={"name": names})
     rows = rows.with_nms(NMS_IOU).with_nms(SAME_IOU, class_agnostic=True)
     order = np.argsort(-np.asarray(rows.confidence), kind="stable")

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+import numpy as np
+
 from cotasks.annotate.detect import NONE_FOUND, Found, found
 from cotasks.convert.detections import UNTRACKED, Detection, read_untracked
 from cotasks.errors import InputError
@@ -116,7 +118,7 @@ class OwnDetections:
 
 def _own_rows(annotation: OwnAnnotation, info: VideoInfo) -> list[tuple[int, Detection, Hashable]]:
     category = {entity.id: entity.category for entity in annotation.entities}
-    rows = []
+    rows: list[tuple[int, Detection, Hashable]] = []
     for number, box in enumerate(annotation.boxes):
         place = f"{annotation.place}: boxes[{number}]"
         frame = box.frame if box.frame is not None else math.floor((box.second or 0.0) * info.fps + 0.5)
@@ -203,10 +205,9 @@ def _ids_of(kept: Found, rows: Sequence[tuple[Detection, Hashable]], size: tuple
     """The track of each box that was kept."""
     where: dict[tuple[float, ...], Hashable] = {}
     for one, track in rows:
-        x1, y1, x2, y2 = one.xyxy
-        across, down = (lambda x: min(max(x, 0.0), float(size[0]))), (lambda y: min(max(y, 0.0), float(size[1])))
-        where.setdefault((across(x1), down(y1), across(x2), down(y2)), track)
-    return tuple(where[tuple(map(float, box))] for box in kept.xyxy)
+        cut = np.clip(np.array(one.xyxy, np.float64), 0.0, np.array([*size, *size], np.float64))
+        where.setdefault(tuple(cut.tolist()), track)
+    return tuple(where[tuple(box.tolist())] for box in kept.xyxy)
 
 
 def only(filed: Filed, wanted: frozenset[str] | None) -> Filed:

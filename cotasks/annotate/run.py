@@ -162,7 +162,12 @@ def annotate(
     del eyes  # the detector makes room for the model
     # actions
     if model is not None and not lost:
-        with_model = {"loading": loading, "batching": batching, "server": server, "retry_failures": retry_failures}
+        with_model: dict[str, Any] = {
+            "loading": loading,
+            "batching": batching,
+            "server": server,
+            "retry_failures": retry_failures,
+        }
         actions.ask(kept_in(work / "found"), list(by_video), folder, out / ACTIONS, model, asking, **with_model)
     if not group.main:
         return AnnotateResult(len(by_video), 0, 0, {}, main=False)
@@ -282,5 +287,14 @@ def _write(out: Path, videos: Sequence[str], new: int) -> AnnotateResult:
 
     write_annotation(out / ANNOTATION, rows())
     failures = Counter(reason for video, reason in _failures(out / SCENES).items() if video in set(videos))
-    kinds = {name: counts[name] for name in ("empty", "entities", "boxes", "relations")}
-    return AnnotateResult(len(videos), counts["videos"], new, dict(sorted(failures.items())), **kinds, said=said.counts)
+    return AnnotateResult(
+        videos=len(videos),
+        done=counts["videos"],
+        new=new,
+        failures=dict(sorted(failures.items())),
+        empty=counts["empty"],
+        entities=counts["entities"],
+        boxes=counts["boxes"],
+        relations=counts["relations"],
+        said=said.counts,
+    )

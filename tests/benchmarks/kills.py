@@ -135,6 +135,14 @@ COMMANDS: dict[str, Command] = {
     "report": Command(lambda i, own: call("report", own, "--no-frames"), "judged", imports="scipy.stats jinja2"),
     "audit": Command(lambda i, own: call("audit", i / "world/data", "--out", own), imports="scipy.stats jinja2"),
     "cache": Command(cache, content=finished_frames, imports="av PIL.Image"),
+    "annotate": Command(
+        lambda i, own: call(
+            *("annotate", i / "drawn/videos", "--questions", i / "drawn", "--detections", i / "drawn/detections.jsonl"),
+            *("--num-frames", 16, "--out", own),
+        ),
+        content=rows_once("work/scenes/found", "work/scenes/failures"),
+        imports="trackers av",
+    ),
     "generate": Command(
         lambda i, own: call(
             *("generate", i / "world/data", "--model", "tiny", "--videos", i / "world/videos", "--run", own),
@@ -183,9 +191,11 @@ def ended(work: Callable[[], int], log: Path) -> None:
 def make_inputs(folder: Path) -> None:
     """What the commands read: the sample's annotation, records with videos, runs with answers, one judged."""
     from cotasks.sample import DATA_DIR
+    from tests.drawn_world import write_drawn_world
     from tests.report_runs import make_world, write_run
 
     shutil.copytree(DATA_DIR, folder / "sources", ignore=shutil.ignore_patterns("*.mp4"))
+    write_drawn_world(folder / "drawn", 10)
     world = make_world(folder / "world", videos=3, questions=4)
     answer = lambda record, condition: f"{condition} of {record.id}"  # noqa: E731
     write_run(folder / "run", world, answer, judges=())
