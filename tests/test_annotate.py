@@ -178,6 +178,14 @@ def test_a_thing_that_is_long_gone_is_another() -> None:
     assert [(min(t.seen), max(t.seen)) for t in things] == [(0, 9), (25, 34)]
 
 
+def test_a_thing_that_comes_back_is_the_same_where_that_is_said() -> None:
+    gone = [(np.nan, np.nan)]
+    paths = {"bottle1": [(0.0, 0.0)] * 10 + gone * 30 + [(4.0, 2.0)] * 10, "bottle2": [(60.0, 0.0)] * 20 + gone * 30}
+    assert len(track.track(frames_of(paths), 10, 0.3)) == 3
+    assert [len(t.seen) for t in track.track(frames_of(paths), 10, 0.3, return_seconds=4)] == [20, 20]
+    assert len(track.track(frames_of(paths), 10, 0.3, return_seconds=2)) == 3
+
+
 # relations
 
 BOX = st.tuples(st.floats(0, 200), st.floats(0, 200), st.floats(2, 80), st.floats(2, 80)).map(

@@ -50,6 +50,8 @@ class Looking:
     """One of TRACKERS; `filed` takes the entities of a file of detections as they are."""
     least_boxes: int = 2
     """Things with fewer boxes that a detector found are left out."""
+    return_seconds: float = 0.0
+    """How long a thing may be gone and be the same when it comes back to its place; see `cotasks.annotate.track`."""
 
     def __post_init__(self) -> None:
         for name, good, expected in (
@@ -58,6 +60,7 @@ class Looking:
             ("num_frames", self.num_frames >= 1, "1 or more"),
             ("track_fps", 0 <= self.track_fps <= 1000, "0 to 1000"),
             ("tracker", self.tracker in TRACKERS, " or ".join(TRACKERS)),
+            ("return_seconds", 0 <= self.return_seconds <= 1e6, "0 or more"),
             ("least_boxes", self.least_boxes >= 1, "1 or more"),
         ):
             if not good:
@@ -73,7 +76,11 @@ class Looking:
         tracked = (
             {"tracker": "filed"}
             if self.tracker == "filed"
-            else {**track.settings(self.threshold), "carry_on_score": self.low, "fps": self.track_fps}
+            else {
+                **track.settings(self.threshold, self.return_seconds),
+                "carry_on_score": self.low,
+                "fps": self.track_fps,
+            }
         )
         return {"num_frames": self.num_frames, "least_boxes": self.least_boxes, **tracked}
 
@@ -237,7 +244,7 @@ def _annotation(job: _Job, eyes: Eyes, looking: Looking) -> OwnAnnotation:
             raise InputError(f"{job.filed.place}: a box without a track; expected one of each, or --tracker bytetrack")
         things = kept_as_filed(job.filed.frames, job.filed.ids, job.filed.place)
     else:
-        things = track.track(job.found, job.info.fps, looking.threshold, looking.least_boxes)
+        things = track.track(job.found, job.info.fps, looking.threshold, looking.least_boxes, looking.return_seconds)
     _fill_to(things, job)
     kept: dict[str, Any] = {**eyes.settings(), "words": list(job.words), **looking.settings()}
     if job.filed is not None and job.filed.made_by:

@@ -6,6 +6,11 @@ and a bicycle never change places. Frames need not be even in time: the tracker 
 
 The tracker names a thing from its second box on; the box before is that of the frame before that overlaps it most. A
 thing that is lost for up to LOST_SECONDS keeps its number, and has boxes in between, on a straight line.
+
+A thing that leaves the picture for longer is another when it comes back: motion alone cannot tell a bottle that is put
+back from the next person in a queue. Where things come back, `return_seconds` makes them one: a thing that begins up to
+so many seconds after another of its category has ended, and whose middle box (the median of each side) overlaps that of
+the other by RETURN_IOU, is that one.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from cotasks.errors import InputError, MissingExtra
 LOST_SECONDS = 1.0
 LEAST_IOU = 0.1
 """Of a box and the place where a thing is expected, to be that thing."""
+RETURN_IOU = 0.5
 NAMED_AT = 2
 """Boxes on frames in a row that make a thing."""
 
@@ -53,7 +59,7 @@ class Thing:
     """Frame number -> where it is, ascending."""
 
 
-def settings(least: float) -> dict[str, Any]:
+def settings(least: float, return_seconds: float = 0.0) -> dict[str, Any]:
     """What is kept with the boxes of how they were tracked."""
     return {
         "tracker": "trackers.ByteTrackTracker",
@@ -62,10 +68,17 @@ def settings(least: float) -> dict[str, Any]:
         "least_iou": LEAST_IOU,
         "named_at": NAMED_AT,
         "lost_seconds": LOST_SECONDS,
+        "return_seconds": return_seconds,
     }
 
 
-def track(frames: Sequence[tuple[int, Found]], fps: float, begin_score: float, least_boxes: int = 2) -> list[Thing]:
+def track(
+    frames: Sequence[tuple[int, Found]],
+    fps: float,
+    begin_score: float,
+    least_boxes: int = 2,
+    return_seconds: float = 0.0,
+) -> list[Thing]:
     """The things of a video.
 
     Args:
@@ -73,6 +86,7 @@ def track(frames: Sequence[tuple[int, Found]], fps: float, begin_score: float, l
         fps: of the video.
         begin_score: least score of a box that begins a thing; weaker ones carry one on.
         least_boxes: things with fewer boxes that a detector found are left out.
+        return_seconds: how long a thing may be gone and be the same when it comes back; see the module.
 
     Returns them numbered from 0, in the order in which they appear, from left to right.
     Raises MissingExtra without `trackers`.
@@ -85,7 +99,31 @@ def track(frames: Sequence[tuple[int, Found]], fps: float, begin_score: float, l
     things = [thing for name in categories for thing in _of_category(name, frames, fps, begin_score)]
     kept = [thing for thing in things if len(thing.seen) >= least_boxes]
     fill(kept, [number for number, _ in frames], fps)
-    return numbered(kept)
+    return numbered(returned(numbered(kept), fps, return_seconds))
+
+
+def returned(things: Sequence[Thing], fps: float, seconds: float) -> list[Thing]:
+    """Things in the order in which they appear, those that come back made one with what they were; see the module."""
+    kept: list[Thing] = []
+    for thing in things:
+        before = [
+            other
+            for other in kept
+            if other.category == thing.category
+            and 0 < min(thing.seen) - max(other.seen) <= seconds * fps
+            and iou(_middle(thing), _middle(other)) >= RETURN_IOU
+        ]
+        best = max(before, key=lambda other: iou(_middle(thing), _middle(other)), default=None)
+        if best is None:
+            kept.append(thing)
+        else:
+            best.seen |= thing.seen
+    return kept
+
+
+def _middle(thing: Thing) -> Xyxy:
+    x1, y1, x2, y2 = np.median([seen.xyxy for seen in thing.seen.values()], axis=0).tolist()
+    return x1, y1, x2, y2
 
 
 def numbered(things: Sequence[Thing]) -> list[Thing]:

@@ -77,6 +77,15 @@ def annotate(
     least_boxes: Annotated[
         int, typer.Option(help="Leave out things that were found on fewer frames.", min=1, rich_help_panel=LOOKING)
     ] = 2,
+    return_seconds: Annotated[
+        float,
+        typer.Option(
+            help="A thing that is gone for up to so long and comes back to its place is the same; for videos in which "
+            "no two of a kind take turns.",
+            min=0,
+            rich_help_panel=LOOKING,
+        ),
+    ] = 0.0,
     depth: Annotated[
         str | None,
         typer.Option(
@@ -160,6 +169,7 @@ def annotate(
             words=() if words is None else read_words(words),
             tracker=tracker,
             least_boxes=least_boxes,
+            return_seconds=return_seconds,
         ),
         frames_at_once=frames_at_once,
         model=model,
