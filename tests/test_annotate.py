@@ -343,6 +343,29 @@ def test_what_was_found_is_not_looked_at_again(world: Path, tmp_path: Path) -> N
     assert run(world, tmp_path / "cut").new == 0
 
 
+def test_the_videos_of_a_built_data_set(world: Path, tmp_path: Path) -> None:
+    """Its questions become own data, and its videos are annotated: the ground of the study of annotation."""
+    run(world, tmp_path / "own")
+    built = str(tmp_path / "built")
+    assert main(["build", "own", "--data-dir", str(tmp_path / "own"), "--num-frames", "16", "--out", built]) == 0
+    again = annotate(
+        world / "videos",
+        built,
+        tmp_path / "again",
+        detections=world / "detections.jsonl",
+        looking=Looking(num_frames=16),
+    )
+    assert again.done == 3
+    questions = {q.id: q for q in read_questions(tmp_path / "again/questions.jsonl")}
+    for question in read_questions(world / "questions.jsonl"):
+        same = questions[f"own/test/{question.id}"]
+        assert (same.question, same.answers, same.clip) == (question.question, question.answers, None)
+    first, second = (
+        {a.video: a.boxes for a in read_annotation([tmp_path / name / "annotation.jsonl"])} for name in ("own", "again")
+    )
+    assert first == second
+
+
 def test_other_settings_are_another_folder(world: Path, tmp_path: Path) -> None:
     run(world, tmp_path)
     with pytest.raises(InputError, match=r"annotate.begin_score is 0.3, in this command 0.5"):

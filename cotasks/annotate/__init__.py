@@ -1,5 +1,6 @@
 """Annotation that no person made: `cotasks annotate` writes the format of own data for videos that have none.
 
+    asked       the questions whose videos are annotated
     words       which words a detector looks for in a video
     frames      which frames are looked at: the grids of the questions, and enough between them to track by
     detect      a detector of transformers on frames; `filed` takes what another one has found from a file

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.annotate import actions
+from cotasks.annotate.asked import read_asked
 from cotasks.annotate.depth import load_depth
 from cotasks.annotate.detect import load_detector
 from cotasks.annotate.filed import open_detections
@@ -36,7 +37,7 @@ from cotasks.generate.processes import Processes, Tally, join
 from cotasks.generate.server.model import ServerOptions
 from cotasks.models.load import DEFAULT_LOADING, Loading
 from cotasks.records.own import OwnAnnotation, OwnQuestion, annotation_row
-from cotasks.records.own_files import ANNOTATION, QUESTIONS, read_questions, write_annotation, write_questions
+from cotasks.records.own_files import ANNOTATION, QUESTIONS, write_annotation, write_questions
 from cotasks.runs.folder import Appender, read_folder, settle
 from cotasks.tools.files import file_hash
 from cotasks.tools.progress import progress_bar
@@ -98,7 +99,7 @@ def annotate(
 
     Args:
         videos: the folder that the questions' `video` is below.
-        questions: a `questions.jsonl`, or a folder with one.
+        questions: a `questions.jsonl`, a folder with one, or a built data set; see `cotasks.annotate.asked`.
         out: written to, or gone on with; for `cotasks build own --data-dir`.
         detector: a checkpoint, see `cotasks.annotate.detect`; or
         detections: a file or folder of what another detector has found, see `cotasks.annotate.filed`.
@@ -116,12 +117,9 @@ def annotate(
     or is none of its kind, or the folder was begun with other settings or is in use.
     """
     looking = looking or Looking()
-    folder, out, path = Path(videos), Path(out), Path(questions)
-    path = path / QUESTIONS if path.is_dir() else path
+    folder, out = Path(videos), Path(out)
     _check(folder, detector, detections, depth, looking)
-    asked = read_questions(path)
-    if not asked:
-        raise InputError(f"{path}: no question; expected one or more")
+    asked, fingerprint = read_asked(questions)
     by_video: dict[str, list[OwnQuestion]] = {}
     for question in asked:
         by_video.setdefault(question.video, []).append(question)
@@ -138,7 +136,7 @@ def annotate(
         _check_words(eyes, looking)
         settings = {
             "annotate": {**eyes.settings(), "words": list(looking.words), **looking.settings()},
-            "dataset": {"videos": str(folder.resolve()), "questions": file_hash(path)},
+            "dataset": {"videos": str(folder.resolve()), "questions": fingerprint},
             "detections": None if detections is None else _hash_of(Path(detections)),
             "versions": {"cotasks": VERSION},
         }

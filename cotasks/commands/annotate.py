@@ -18,9 +18,11 @@ def annotate(
     videos: Annotated[Path, typer.Argument(metavar="VIDEOS", help="Folder of the videos.", show_default=False)],
     options: ModelOptions,
     questions: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="questions.jsonl of own data, or a folder with one.", rich_help_panel=DATA, show_default=False
+            help="questions.jsonl of own data, a folder with one, or a built folder or Hub id.",
+            rich_help_panel=DATA,
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
@@ -146,7 +148,7 @@ def annotate(
     looks = () if detections is not None else ("models",)
     require("annotate", "video", *looks, *(options.extras() if model is not None else ()))
     if questions is None:
-        raise InputError("questions: not given; expected --questions, a questions.jsonl or a folder with one")
+        raise InputError("questions: not given; expected --questions, a questions.jsonl or a built folder")
     from cotasks.annotate.detect import DETECTOR
     from cotasks.annotate.run import annotate as annotate_videos
     from cotasks.annotate.scenes import Looking
