@@ -58,9 +58,13 @@ class Scores:
             raise InputError(
                 f"{name}: a run of other questions, or of {len(other.conditions)} conditions; expected one"
             )
-        both = {field: np.vstack([getattr(self, field), getattr(other, field)]) for field in ("values", "answers")}
-        unscored = np.vstack([self.unscored, other.unscored])
-        return dataclasses.replace(self, conditions=(*self.conditions, name), unscored=unscored, **both)
+        return dataclasses.replace(
+            self,
+            conditions=(*self.conditions, name),
+            values=np.vstack([self.values, other.values]),
+            answers=np.vstack([self.answers, other.answers]),
+            unscored=np.vstack([self.unscored, other.unscored]),
+        )
 
     def where(self, keep: Callable[[int], bool]) -> Mask:
         """The questions, by position, for which `keep` holds."""
