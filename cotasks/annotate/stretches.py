@@ -16,10 +16,11 @@ from cotasks.models.families import Family, frame_size
 from cotasks.models.tensors import Clip
 from cotasks.prompts.prompt import Prompt
 from cotasks.records.boxes import CoordinateFormat, Xyxy
+from cotasks.records.naming import entity_names
 from cotasks.records.own import OwnAnnotation
 from cotasks.records.schema import Entity, Frame, Span
 from cotasks.records.timeline import grid_frames, near_grid, uniform_grid
-from cotasks.steps.context import StepContext, entity_names
+from cotasks.steps.context import StepContext
 from cotasks.steps.table import STEPS
 from cotasks.video.files import video_file
 from cotasks.video.reading import read_frames
