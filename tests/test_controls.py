@@ -199,10 +199,10 @@ def test_a_report_shows_controls_beside_the_means(tmp_path: Path) -> None:
         controls(folder, server, 20)
     paths = write_report([folder], frames=False)
     line = (
-        "this judge says yes to right answers (the reference itself 20 of 20; the reference in a sentence 20 of 20; the "
-        "reference with more words 20 of 20) and to wrong ones (the question as the answer 20 of 20; another question's "
-        "reference 0 of 20; another question's reference with more words 0 of 20; another question's reference that "
-        "praises itself 20 of 20)."
+        "this judge says yes to right answers (the reference itself 20 of 20; the reference in a sentence 20 of 20; "
+        "the reference with more words 20 of 20) and to wrong ones (the question as the answer 20 of 20; another "
+        "question's reference 0 of 20; another question's reference with more words 0 of 20; another question's "
+        "reference that praises itself 20 of 20)."
     )
     told = "cannot tell right from wrong on its controls: it accepts the question as the answer (20 of 20), accepts"
     text, page = paths.markdown.read_text(), html.unescape(paths.html.read_text())

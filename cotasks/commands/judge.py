@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cotasks.commands.extras import judge_extras, require
-from cotasks.commands.options import SERVER
+from cotasks.commands.options import DATA, SERVER, RunVideoCheck, Videos
 from cotasks.commands.output import print_markdown
 from cotasks.errors import InputError
 
@@ -80,6 +80,19 @@ def judge(
             show_default=False,
         ),
     ] = None,
+    judge_sees: Annotated[
+        str | None,
+        typer.Option(
+            help="frames: show the model frames of each record's evidence too; a judge of its own.",
+            rich_help_panel=SERVER,
+            show_default=False,
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="The records, where they are not where run.json says.", rich_help_panel=DATA)
+    ] = None,
+    videos: Videos = None,
+    video_check: RunVideoCheck = None,
     choices_by: Annotated[
         str | None,
         typer.Option(
@@ -99,16 +112,24 @@ def judge(
     names no option by the rules, and says which option it chooses; what it read is kept in RUN/options, flagged in the
     verdicts, and counted in the report. With --controls, no answer is judged; the model is asked about references,
     questions given as answers, other questions' references, and wordy and self-praising ones, which says whether it can
-    tell right from wrong; appends to RUN/controls, and the report shows it. Ends with exit code 1 if verdicts are left
-    or their calls failed.
+    tell right from wrong; appends to RUN/controls, and the report shows it. With --judge-sees frames, the model is also
+    shown frames of each record's evidence, and is a judge of its own: openai:MODEL#@frames. Ends with exit code 1 if
+    verdicts are left or their calls failed.
     """
     given = dict(locals()) | {"max_new_tokens": max_tokens or max_new_tokens, "max_tokens": None}
-    require(*judge_extras(judge))
+    require(*judge_extras(judge), *(["video"] if judge_sees is not None else []))
     from cotasks.judge.run import control_judge, judge_run
 
-    apart = ("run", "judge", "max_new_tokens", "controls")
+    apart = ("run", "judge", "max_new_tokens", "controls", "judge_sees")
     options = {name: value for name, value in given.items() if name not in apart}
-    options |= {"temperature": temperature if temperature >= 0 else None, "max_tokens": given["max_new_tokens"]}
+    options |= {
+        "sees": judge_sees,
+        "temperature": temperature if temperature >= 0 else None,
+        "max_tokens": given["max_new_tokens"],
+    }
+    for name in ("dataset", "videos", "video_check"):
+        if judge_sees is None and given[name] is not None:
+            raise InputError(f"--{name.replace('_', '-')} without --judge-sees; expected both or neither")
     if controls is not None:
         for name in ("batch", "choices_by"):
             if options.pop(name):

@@ -52,6 +52,10 @@ def judge_run(
     retry_unscored: bool = False,
     progress: bool = True,
     choices_by: str | None = None,
+    sees: str | None = None,
+    dataset: str | None = None,
+    videos: Path | None = None,
+    video_check: str | None = None,
 ) -> JudgeCounts:
     """Judge all answers of a run that have no verdict yet; appends to `verdicts/<judge>.jsonl`.
 
@@ -82,6 +86,12 @@ def judge_run(
         choices_by: `openai:MODEL`: a model that reads the options of multiple choice which the rules cannot read, with
             base_url, temperature, max_tokens, concurrency and timeout as above; "rules": no model any longer; by
             default as the run's last call said. For judges of `RULES`.
+        sees: "frames": the model is shown frames of each record's evidence too, see `cotasks.judge.llm.sight`; its name
+            becomes `openai:MODEL#@frames`.
+        dataset: The records, for `sees`; by default those that `run.json` names.
+        videos: The folder of their videos; by default the one that `run.json` names, or the sample's own.
+        video_check: What is done about a video that is not the annotated one, of `cotasks.video.check.MODES`; by
+            default as the run did.
         progress: Show estimate, progress and cost of a model's judging on standard error.
 
     Raises InputError where the judge is unknown, the folder no run folder or without any answer, a file of it
@@ -98,7 +108,8 @@ def judge_run(
 
         settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens, "repeats": repeats}
         limits = loop.Calling(concurrency, timeout, price, max_cost, batch, retry_unscored, progress)
-        return loop.judge_by_model(folder, judge, rubric, structured, settings, limits)
+        shows = loop.Shows(sees, dataset, videos, video_check) if sees is not None else None
+        return loop.judge_by_model(folder, judge, rubric, structured, settings, limits, shows)
     asks = choices_by not in (None, "rules")
     extra = {
         "base_url": None if asks else base_url,
@@ -106,6 +117,7 @@ def judge_run(
         "price": price,
         "max_cost": max_cost,
         "batch": batch,
+        "sees": sees,
     }
     for name, value in {**extra, "repeats": repeats > 1, "retry_unscored": retry_unscored}.items():
         if value:
@@ -173,6 +185,10 @@ def control_judge(
     max_cost: float | None = None,
     retry_unscored: bool = False,
     progress: bool = True,
+    sees: str | None = None,
+    dataset: str | None = None,
+    videos: Path | None = None,
+    video_check: str | None = None,
 ) -> ControlCounts:
     """Ask a language model about answers whose verdict is known, see `judge.controls`; appends to
     `controls/<judge>.jsonl`, beside the verdicts and apart from them.
@@ -198,4 +214,5 @@ def control_judge(
 
     settings = {"base_url": base_url, "temperature": temperature, "max_tokens": max_tokens}
     calling = loop.Calling(concurrency, timeout, price, max_cost, False, retry_unscored, progress)
-    return loop.ask_controls(folder, judge, rubric, structured, settings, calling, questions)
+    shows = loop.Shows(sees, dataset, videos, video_check) if sees is not None else None
+    return loop.ask_controls(folder, judge, rubric, structured, settings, calling, questions, shows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from cotasks.errors import shorten
+from cotasks.errors import InputError, shorten
 from cotasks.judge.llm.reading import Reply
 from cotasks.judge.llm.rubric import reply_example
 from cotasks.judge.llm.work import Call, Work
@@ -108,7 +108,12 @@ class Asker:
                 await asyncio.wait({self._begun, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
             for job in self._jobs:
                 account = Account(self._work, self._client, job, self._changed)
-                outcome, _ = await self._client.ask(job.request, account)
+                try:
+                    request = job.request if self._work.eyes is None else await asyncio.to_thread(self._work.whole, job)
+                except InputError as error:
+                    self._work.write_failure(job, Trouble(f"no frames to show: {error.reason}", str(error)))
+                    continue
+                outcome, _ = await self._client.ask(request, account)
                 self._take(job, outcome)
         except Closed:
             pass

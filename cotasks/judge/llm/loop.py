@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cotasks.errors import InputError
 from cotasks.judge.controls import Outcome, control_path, outcomes_of
@@ -24,6 +24,7 @@ from cotasks.judge.llm.pricing import Price, find_price
 from cotasks.judge.llm.reading import read_completion
 from cotasks.judge.llm.rubric import load_rubric
 from cotasks.judge.llm.settings import FORMATS, LlmJudge, file_stem, llm_judge, read_llm_judge, settings_path
+from cotasks.judge.llm.sight import shown_path
 from cotasks.judge.llm.work import Work, describe_plan, plan, plan_controls, tokens_before
 from cotasks.runs import folder as runs
 from cotasks.runs.run import Row, Run, read_run, run_with_answers
@@ -32,6 +33,9 @@ from cotasks.servers.calls import Client, Fatal, SchemaRefused
 from cotasks.tools.files import dump_json
 from cotasks.tools.progress import SECONDS_A_LINE, progress_bar
 from cotasks.tools.stopping import stop_signal
+
+if TYPE_CHECKING:
+    from cotasks.judge.llm.eyes import Eyes
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,19 @@ class Calling:
 
 
 def judge_by_model(
-    folder: Path, name: str, rubric: Path | str | None, structured: bool | None, settings: Row, calling: Calling
+    folder: Path,
+    name: str,
+    rubric: Path | str | None,
+    structured: bool | None,
+    settings: Row,
+    calling: Calling,
+    shows: Shows | None = None,
 ) -> JudgeCounts:
     """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm.llm_judge`."""
     judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
     run = run_with_answers(folder)
-    asked = _Asking(judge, structured, calling, verdict_path(folder, judge.name), "", plan)
+    judge, eyes = _with_eyes(run, judge, shows, calling)
+    asked = _Asking(judge, structured, calling, verdict_path(folder, judge.name), "", plan, eyes)
     judge, work, price = _ask_for_all(run, asked)
     served = served_models(run, judge.name)
     if len(served) > 1 and calling.progress:
@@ -83,16 +94,18 @@ def ask_controls(
     settings: Row,
     calling: Calling,
     questions: int,
+    shows: Shows | None = None,
 ) -> ControlCounts:
     """Ask a model about the controls of so many questions; arguments and errors as of `judge_by_model`."""
     judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
     run = read_run(folder)
+    judge, eyes = _with_eyes(run, judge, shows, calling)
     if settings_path(folder, judge.name).exists():  # whoever asks controls does not change how often answers are judged
         judge = replace(judge, repeats=read_llm_judge(folder, judge.name).repeats)
     path = control_path(folder, judge.name)
     what = f"controls of {questions} questions"
     judge, work, price = _ask_for_all(
-        run, _Asking(judge, structured, calling, path, what, partial(plan_controls, count=questions))
+        run, _Asking(judge, structured, calling, path, what, partial(plan_controls, count=questions), eyes)
     )
     return ControlCounts(
         path=path,
@@ -135,6 +148,29 @@ class _Asking:
     what: str
     """In words; empty for the run's answers."""
     plan: Callable[[Work, Run, Path, bool], None]
+    eyes: Eyes | None = None
+
+
+@dataclass(frozen=True)
+class Shows:
+    """What a judge that sees is shown, and where it is; see `judge.llm.sight.Eyes`."""
+
+    what: str
+    dataset: str | None = None
+    videos: Path | None = None
+    video_check: str | None = None
+
+
+def _with_eyes(run: Run, judge: LlmJudge, shows: Shows | None, calling: Calling) -> tuple[LlmJudge, Eyes | None]:
+    """The judge as it sees. Raises InputError as of `Eyes`, and where it is to see in batches."""
+    if shows is None:
+        return judge, None
+    if calling.batch:
+        raise InputError("a judge that sees, in batches; expected one of them")
+    from cotasks.judge.llm.eyes import Eyes
+
+    eyes = Eyes(run, shows.what, shows.dataset, shows.videos, shows.video_check)
+    return replace(judge, sees=eyes.sight), eyes
 
 
 def _ask_for_all(run: Run, asking: _Asking) -> tuple[LlmJudge, Work, Price | None]:
@@ -156,7 +192,7 @@ def _ask_for_all(run: Run, asking: _Asking) -> tuple[LlmJudge, Work, Price | Non
             _progress(calling.progress, ledger if price else None) as show,
             runs.Appender(path) as file,
         ):
-            work = Work(folder, judge, file, ledger, price, show, calling.batch)
+            work = Work(folder, judge, file, ledger, price, show, calling.batch, asking.eyes)
             try:
                 while not _ask_as_planned(work, run, asking, secret, stopped):  # the keys change with the request
                     work.judge = _with_less(work.judge, structured, calling)
@@ -203,6 +239,8 @@ def _with_less(judge: LlmJudge, structured: bool | None, calling: Calling) -> Ll
 def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) -> LlmJudge:
     """Write the settings that count from now on, and say what changed; a refused schema is remembered."""
     path = settings_path(folder, judge.name)
+    if judge.sees is not None:
+        dump_json(shown_path(path), {id_: list(numbers) for id_, numbers in judge.sees.shown.items()})
     if path.exists():
         before = read_llm_judge(folder, judge.name)
         if structured is None and before.base_url == judge.base_url:

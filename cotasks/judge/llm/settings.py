@@ -2,6 +2,7 @@
 
     verdicts/openai-MODEL.jsonl    verdicts, a row for each answer and repeat, see `cotasks.judge.llm.loop`
     verdicts/openai-MODEL.json     the settings whose verdicts count, with the rubric's text
+    verdicts/seen/                 frames that a judge is shown, see `cotasks.judge.llm.sight`
     verdicts/ledger/               what its calls cost, see `cotasks.judge.llm.ledger`
 
 The judge is asked about open-ended answers that say something. Options, empty answers, refusals, and answers that equal
@@ -24,6 +25,7 @@ import orjson
 
 from cotasks.errors import InputError, shorten
 from cotasks.judge.llm.rubric import DEFAULT_RUBRIC, Rubric, reply_schema, user_message
+from cotasks.judge.llm.sight import INSTRUCTIONS, Sight, read_sight
 from cotasks.judge.rules import judge_answer, references_of, verdict_key
 from cotasks.judge.scales import DEFAULT_SCALE, parse_scale
 from cotasks.judge.verdicts import Verdict
@@ -40,24 +42,25 @@ What was not read is read again by itself, see `work.plan`."""
 FORMATS = ("schema", "json", "none")
 """What a server may be asked to hold replies to: `rubric.reply_schema`, any JSON object, or nothing."""
 
-_LABEL = re.compile(r"openai:(?P<model>[^#\s]+)(?:#(?P<rubric>[a-z0-9._-]+))?")
+_LABEL = re.compile(r"openai:(?P<model>[^#\s]+)(?:#(?P<rest>(?P<rubric>[a-z0-9._-]+)?(?:@(?P<sees>frames))?))?")
 
 
 def file_stem(judge: str) -> str:
     """Name of a judge's files below `verdicts/`, without suffix. Other names give other stems, also where the file
     system does not tell cases apart: a name with upper-case letters ends with a part of its hash.
 
-    Raises InputError where it is not `openai:MODEL` or `openai:MODEL#RUBRIC`, or too long for a file name.
+    Raises InputError where it is not `openai:MODEL`, `openai:MODEL#RUBRIC`, or either of a judge that sees
+    (`openai:MODEL#@frames`, `openai:MODEL#RUBRIC@frames`), or too long for a file name.
     """
     match = _LABEL.fullmatch(judge)
-    if match is None:
+    if match is None or match["rest"] == "":
         raise InputError(f"judge {shorten(judge)}; expected openai:MODEL, the model without blanks and #")
     model = match["model"]
     stem = "openai-" + quote(model, safe="").replace("~", "%7E")
     if model != model.lower():
         stem += "~" + hashlib.sha256(model.encode()).hexdigest()[:8]
-    if match["rubric"]:
-        stem += "+" + match["rubric"]
+    if match["rest"]:
+        stem += "+" + match["rest"]
     if len(stem) > 200:
         raise InputError(f"judge {shorten(judge)}: too long for a file name; expected a shorter model name")
     return stem
@@ -89,6 +92,8 @@ class LlmJudge:
     """One of `FORMATS`."""
     repeats: int
     """How often the judge is asked about each answer."""
+    sees: Sight | None = None
+    """What it is shown besides text; None for nothing."""
 
     @property
     def structured(self) -> bool:
@@ -97,20 +102,25 @@ class LlmJudge:
 
     @property
     def name(self) -> str:
-        """`openai:MODEL`, and `#RUBRIC` where the rubric is not the shipped one."""
-        return PREFIX + self.model + ("" if self.rubric.name == DEFAULT_RUBRIC else f"#{self.rubric.name}")
+        """`openai:MODEL`, and `#RUBRIC` where the rubric is not the shipped one, with `@frames` where it sees them."""
+        rest = "" if self.rubric.name == DEFAULT_RUBRIC else self.rubric.name
+        rest += "" if self.sees is None else f"@{self.sees.what}"
+        return PREFIX + self.model + (f"#{rest}" if rest else "")
 
     @property
     def rule(self) -> str:
-        """Rubric, version and start of its hash, and a scale other than 0-5, for reports."""
+        """Rubric, version and start of its hash, a scale other than 0-5, and what it sees, for reports."""
         scale = "" if self.rubric.scale == DEFAULT_SCALE else f", {self.rubric.scale.name}"
-        return f"{self.rubric.name} {self.rubric.version}, {self.rubric.sha256[:8]}{scale}"
+        sees = "" if self.sees is None else f", sees {self.sees.most} {self.sees.what}"
+        return f"{self.rubric.name} {self.rubric.version}, {self.rubric.sha256[:8]}{scale}{sees}"
 
     def request(self, question: Mapping[str, Any], prediction: str) -> Row:
-        """The body of a chat completion request. Nothing but the arguments and these settings reaches the judge."""
+        """The body of a chat completion request, without frames. Nothing but the arguments and these settings reaches
+        the judge, and of a judge that sees, the frames."""
+        system = self.rubric.system + ("" if self.sees is None else f"\n\n{INSTRUCTIONS}")
         user = user_message(question["question"], references_of(question), prediction)
         return {
-            "messages": [{"role": "system", "content": self.rubric.system}, {"role": "user", "content": user}],
+            "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
             **self._options,
         }
 
@@ -134,15 +144,19 @@ class LlmJudge:
         return [self.key(request, question, repeat) for repeat in range(self.repeats)]
 
     def key(self, request: Row, question: Mapping[str, Any], repeat: int) -> str:
-        """SHA-256, in hex, of all that could change the verdict: every byte sent, where to, and which time."""
+        """SHA-256, in hex, of all that could change the verdict: every byte sent (of frames, which they are), where to,
+        and which time."""
         parts = [READER, self.base_url, repeat, question["category"], request]
+        if self.sees is not None:
+            parts.append(self.sees.key(question["id"]))
         return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def to_json(self) -> Row:
         """For the run folder."""
         rubric = {"name": self.rubric.name, "version": self.rubric.version, "text": self.rubric.text}
         rubric |= {"sha256": self.rubric.sha256, "scale": self.rubric.scale.name}
-        return {**asdict(self), "rubric": rubric}
+        sees = {} if self.sees is None else {"sees": self.sees.to_json()}
+        return {**{name: value for name, value in asdict(self).items() if name != "sees"}, "rubric": rubric, **sees}
 
 
 def settings_path(folder: Path, judge: str) -> Path:
@@ -170,7 +184,7 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
         rubric = replace(rubric, scale_name=scale.name)
         if "structured" in row:  # of versions that knew no JSON mode
             row["reply_format"] = "schema" if row.pop("structured") else "none"
-        found = LlmJudge(**{**row, "rubric": rubric})
+        found = LlmJudge(**{**row, "rubric": rubric, "sees": read_sight(row.get("sees"), path)})
         for name, kind in _KINDS.items():
             if not isinstance(getattr(found, name), kind):
                 raise TypeError(f"{name} {shorten(getattr(found, name))}")
@@ -198,6 +212,7 @@ def llm_judge(
     max_tokens: int = 1024,
     structured: bool = True,
     repeats: int = 1,
+    sees: Sight | None = None,
 ) -> LlmJudge:
     """The judge `openai:MODEL` from what a user gives, see `LlmJudge`; without an address the environment's
     OPENAI_BASE_URL, else OpenAI's own.
@@ -218,4 +233,4 @@ def llm_judge(
             raise InputError(f"{name} {value}; expected {expected}")
     temperature = None if temperature is None else float(temperature)  # 0 and 0.0 are other JSON, and so other keys
     form = "schema" if structured else "none"
-    return LlmJudge(judge.removeprefix(PREFIX), url, rubric, temperature, max_tokens, form, repeats)
+    return LlmJudge(judge.removeprefix(PREFIX), url, rubric, temperature, max_tokens, form, repeats, sees)

@@ -21,12 +21,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cotasks.judge.controls import controls_to_ask
 from cotasks.judge.llm.ledger import Ledger, Tokens
 from cotasks.judge.llm.pricing import REPLY_TOKENS, Price, dollars, likely_tokens, most_tokens
 from cotasks.judge.llm.reading import REPLY_CHARACTERS, UNREAD, Reading, Reply, read_reading
 from cotasks.judge.llm.settings import LlmJudge, local_verdict
+from cotasks.judge.llm.sight import LIKELY_IMAGE_TOKENS, MOST_IMAGE_TOKENS
 from cotasks.judge.rules import EQUAL, verdict_key
 from cotasks.judge.scales import DEFAULT_SCALE, Scale
 from cotasks.judge.verdicts import Verdict, read_verdicts, verdict_row, with_checksum
@@ -35,6 +37,9 @@ from cotasks.runs.folder import Key
 from cotasks.runs.run import Row, Run
 from cotasks.servers.calls import Trouble
 from cotasks.words.answers import clean
+
+if TYPE_CHECKING:
+    from cotasks.judge.llm.eyes import Eyes
 
 TOKENS = ("prompt_tokens", "completion_tokens")
 
@@ -47,7 +52,9 @@ class Call:
     request: Row
     repeat: int
     answers: list[Key]
-    """Those that it is the verdict on."""
+    """Those that it is the verdict on; of a judge that sees, all to one question."""
+    images: int = 0
+    """Frames that it is shown."""
 
 
 @dataclass
@@ -63,6 +70,8 @@ class Work:
     show: Callable[[int, int], None]
     """Takes the verdicts asked for and those to ask for."""
     batch: bool
+    eyes: Eyes | None = None
+    """Of a judge that sees."""
     jobs: list[Call] = field(default_factory=list)
     done: int = 0
     judged: set[Key] = field(default_factory=set)
@@ -78,7 +87,7 @@ class Work:
 
     def spend(self, job: Call, prompt_tokens: int | None, completion_tokens: int | None) -> tuple[int, int]:
         """Count a call; returns its tokens, about those it must have had where the server does not say."""
-        prompt = likely_tokens(job.request["messages"]) if prompt_tokens is None else prompt_tokens
+        prompt = likely_prompt(job) if prompt_tokens is None else prompt_tokens
         completion = REPLY_TOKENS if completion_tokens is None else completion_tokens
         self.calls += 1
         self.prompt_tokens += prompt
@@ -87,7 +96,16 @@ class Work:
 
     def most(self, job: Call) -> Tokens:
         """The most tokens that a call can have."""
-        return most_tokens(job.request["messages"]), self.judge.max_tokens
+        return most_tokens(job.request["messages"]) + job.images * MOST_IMAGE_TOKENS, self.judge.max_tokens
+
+    def call(self, hashed: str, request: Row, repeat: int, id_: str) -> Call:
+        """What is to be asked about answers to a question."""
+        sees = self.judge.sees
+        return Call(hashed, request, repeat, [], len(sees.shown.get(id_, ())) if sees else 0)
+
+    def whole(self, job: Call) -> Row:
+        """The request as it is sent, with frames where the judge sees. Raises CotasksError where there are none."""
+        return job.request if self.eyes is None else self.eyes.show(job.request, job.answers[0][0])
 
     def settle(self, call: int, job: Call, outcome: Reply | Trouble) -> None:
         """Tell the ledger what came of a call; one without a completion is counted here."""
@@ -125,6 +143,11 @@ class Work:
         self.judged.update(job.answers)
         self.done += 1
         self.show(self.done, len(self.jobs))
+
+
+def likely_prompt(job: Call) -> int:
+    """About how many tokens go in."""
+    return likely_tokens(job.request["messages"]) + job.images * LIKELY_IMAGE_TOKENS
 
 
 def _rated(rating: int, match: bool | None, scale: Scale) -> Verdict:
@@ -200,7 +223,7 @@ def plan(work: Work, run: Run, path: Path, retry_unscored: bool) -> None:
                     work.file.append(with_checksum(copied))
                     work.judged.add(key)
                 else:
-                    jobs.setdefault(hashed, Call(hashed, request, repeat, [])).answers.append(key)
+                    jobs.setdefault(hashed, work.call(hashed, request, repeat, key[0])).answers.append(key)
         work.kept += complete
     work.jobs = sorted(jobs.values(), key=lambda job: job.repeat)
 
@@ -217,13 +240,13 @@ def plan_controls(work: Work, run: Run, path: Path, retry_unscored: bool, count:
         if scored.get((key, hashed), False) or ((key, hashed) in scored and not retry_unscored):
             work.kept += 1
         else:
-            jobs.setdefault(hashed, Call(hashed, request, 0, [])).answers.append(key)
+            jobs.setdefault(hashed, work.call(hashed, request, 0, id_)).answers.append(key)
     work.jobs = list(jobs.values())
 
 
 def describe_plan(work: Work, run: Run, answers: str = "") -> str:
     """One line: how much there is to ask, about what it costs, and at which price. `answers` says what is judged."""
-    prompt = sum(likely_tokens(job.request["messages"]) for job in work.jobs)
+    prompt = sum(map(likely_prompt, work.jobs))
     completion = len(work.jobs) * REPLY_TOKENS
     price = work.price
     cost = (
