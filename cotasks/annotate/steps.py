@@ -26,6 +26,7 @@ from cotasks.errors import InputError
 from cotasks.prompts.condition import Condition, condition_settings
 from cotasks.records.annotation import Question, VideoAnnotation
 from cotasks.records.dataset import Records
+from cotasks.records.naming import entity_names
 from cotasks.records.own import OwnAnnotation
 from cotasks.records.own_files import annotation_files
 from cotasks.records.schema import (
@@ -39,7 +40,6 @@ from cotasks.records.schema import (
     Track,
 )
 from cotasks.runs.predictions import prediction_row, write_predictions
-from cotasks.steps.context import entity_names
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.steps.table import STEPS
 from cotasks.tools.files import dump_json, file_hash
