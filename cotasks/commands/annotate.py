@@ -127,7 +127,7 @@ def annotate(
         ),
     ] = None,
 ) -> None:
-    """Annotate videos that nobody has: boxes, spatial relations and actions, as own data for `cotasks build own`.
+    """Annotate videos that nobody annotated: boxes, spatial relations and actions, as data for `cotasks build own`.
 
     Reads VIDEOS and the questions. Frames of the grids, and enough between them, go to the detector; its boxes become
     tracks, tracks become spatial relations by geometry, and a video language model says what the things do. Writes

@@ -89,7 +89,8 @@ machine's boxes and relations of those of them that it found; `machine` steps th
 annotation, step 1 by the words of the question; `predicted` the model's own. The **share kept** by a rung is its gain
 over `baseline` divided by that of `cotasks`, with Fieller's interval; it is not quoted where the oracle's gain does not
 differ from 0, and a negative one says that the steps do harm. What a rung loses of the one above it says which part of
-the annotation is worth making by hand: boxes and relations, the choice of what matters, or all of it. Questions whose
+the annotation is worth making by hand: boxes and relations, the choice of what matters, or all of it. Where no video
+language model was asked for actions (`cotasks annotate --model`), step 4 is `none` from `same-a1` on. Questions whose
 video the machine has not annotated are unscored there, and count in none of the comparisons with that rung.""",
     conditions=lambda setup: ["baseline", "predicted", "cotasks"],
     tables=_tables,
