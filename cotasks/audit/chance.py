@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cotasks.audit import leakage
-from cotasks.audit.leakage import CONDITIONS, MEASURES, QUESTION, GivenAway, Question, Vocabulary
+from cotasks.audit.leakage import CONDITIONS, MEASURES, QUESTION, YES_NO, GivenAway, Question, Vocabulary
 from cotasks.audit.words import Item, Words, item_words
 from cotasks.records.schema import Record
 from cotasks.words.answers import normalise
@@ -76,6 +76,7 @@ class Group:
             "number": numbered,
             "counted": numbered,
             "related": any(form.names for form in forms),
+            YES_NO: any(normalise(text) in ("yes", "no") for text in question.references),
             "named_category": not question.choices,
             "named_predicate": not question.choices,
             "named_option": bool(question.choices),
@@ -179,6 +180,9 @@ class Leakage:
             for measure, mask in masks.items():
                 if measure != "counted" or evidence.counted is not None:
                     self._enter(at, measure, group, bit, others, {mask: 1.0})
+            if evidence.affirmed is not None:
+                guess = "yes" if evidence.affirmed else "no"
+                self._enter(at, YES_NO, group, bit, others, {group.exact.get(guess, 0): 1.0})
             if condition != QUESTION:
                 categories, predicates = evidence.reading.mentions()
                 for measure, mentions in (("named_category", categories), ("named_predicate", predicates)):
@@ -229,10 +233,11 @@ class Leakage:
                 self.distractors[at][column] = sum(values) / len(values)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each split, condition, cell (all questions, a category, a question type) and measure that has a
-        question: {split, condition, level, group, category, name, measure, questions, videos, share, chance, excess,
-        excess_low, excess_high, distractors, margin, margin_low, margin_high}. `name` is unique among the rows of a
-        level; `group` and `category` say where a category or type belongs, and are null for all questions.
+        """One row for each split, condition, cell (all questions, a category, a question type, an origin of step 1) and
+        measure that has a question: {split, condition, level, group, category, name, measure, questions, videos, share,
+        chance, excess, excess_low, excess_high, distractors, margin, margin_low, margin_high}. `name` is unique among
+        the rows of a level; `group` and `category` say where a category or type belongs, and are null for all
+        questions.
 
         Shares run from 0 to 1. `excess` and `margin` are means over the questions that have a chance level, or wrong
         options; the others count in `share` only. None where there are none; intervals are None with a single video.
@@ -244,6 +249,7 @@ class Leakage:
             videos = [question.video_id for question in self.questions if question.split == split]
             of_split = [question.kind for question in self.questions if question.split == split]
             cells = _cells(of_split, [question.kind for question in self.questions])
+            cells += _origin_cells([question.origin for question in self.questions if question.split == split])
             for number, condition in enumerate(self.conditions):
                 share, chance, distractors = (
                     values[inside, number].astype(np.float64) for values in (self.share, self.chance, self.distractors)
@@ -295,6 +301,13 @@ def _cells(kinds: Sequence[Kind], everywhere: Sequence[Kind]) -> list[Cell]:
                 if mask.any()
             ]
     return cells
+
+
+def _origin_cells(origins: Sequence[str]) -> list[Cell]:
+    """The origins of step 1, where there are several."""
+    names = sorted(set(origins))
+    place = {"level": "origin", "group": None, "category": None}
+    return [({**place, "name": name}, np.array(origins) == name) for name in names] if len(names) > 1 else []
 
 
 def _condition_rows(

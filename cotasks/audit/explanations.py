@@ -45,6 +45,10 @@ DEFINITIONS = """\
 - **A related name**: looser. The reference stands, by the same word table, for a predicate (where an action is
   asked for) or a category (else) that the context names: "puppy" for `dog`. Over questions whose reference stands
   for any.
+- **Yes where affirmed**: accuracy, over yes/no questions that name something annotated, of saying yes where the
+  context affirms the question, else no. It affirms what it names: some category for each phrase of the question that
+  the word table ties to categories, and where a word is tied to predicates, a triple with one of these and a thing of
+  the question. Chance is the share of other yes/no questions with that answer.
 - **Named most**: accuracy of always answering with the category, or with the predicate, that the context names most
   often (exact match in normal form; either side of a "/" will do). Multiple choice: of always choosing the option
   of whose words, function words aside, the largest share is in the context, then the one whose words are named most

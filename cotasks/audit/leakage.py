@@ -14,6 +14,10 @@ read. For each question and condition:
 - `counted`: over questions "how many X" whose X the builder's table of words ties to annotated categories of the video:
   the entities of these categories, counted together, are as many as the answer says. It is also the accuracy of
   answering every such question with that count.
+- `yes_no`: over yes/no questions that name something annotated; the accuracy of saying yes where the context affirms
+  the question, else no. It *affirms* what it names: of each phrase of the question that the same table ties to
+  categories, some category; and where a word is tied to predicates, a triple with one of these and a thing of the
+  question.
 - `related`: looser than `head`; over questions whose reference stands, by the same table, for an annotated predicate
   (where the question asks for an action) or category (else) of the data set: the context names one of these.
 - `named_category`, `named_predicate`: open-ended questions; the accuracy of always answering with the category, or the
@@ -50,7 +54,8 @@ from cotasks.audit.words import Reading, Words
 from cotasks.models.families import Family, Limits
 from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import build_prompt
-from cotasks.records.schema import Record
+from cotasks.records.schema import FEATURES, Record
+from cotasks.steps.frame_localization import origin_label
 from cotasks.words.answers import is_blank, normalise
 from cotasks.words.types import KNOWN, Kind, group_of, kind_of
 
@@ -72,7 +77,8 @@ CONDITIONS = (QUESTION, *STEPS_OF, *WITHOUT_ACTIONS)
 
 READ = ("answer", "head", "number", "any", "new", "counted", "related")
 NAMED = ("named_category", "named_predicate", "named_option")
-MEASURES = (*READ, *NAMED)
+YES_NO = "yes_no"
+MEASURES = (*READ, YES_NO, *NAMED)
 
 NEUTRAL = Family("neutral", (), "thousandths", "seconds", Limits(), names="")
 """Names and predicates read the same for every family; only times and coordinates differ, and these are not read."""
@@ -91,11 +97,13 @@ class Question:
     """Reference answers that hold a letter or a digit."""
     choices: tuple[str, ...]
     """Options; empty where open-ended."""
+    origin: str
+    """Of step 1, see `origin_label`."""
 
     @classmethod
     def of(cls, split: str, row: Mapping[str, Any]) -> Question:
         """From the columns of a record with those names."""
-        texts = (row["answer"], *row["additional_answers"])
+        texts, a1 = (row["answer"], *row["additional_answers"]), row["frame_localization"]
         return cls(
             split=split,
             kind=kind_of(row),
@@ -103,13 +111,16 @@ class Question:
             question=row["question"],
             references=tuple(text for text in texts if not is_blank(text)),
             choices=tuple(row["choices"]),
+            origin=origin_label(FEATURES["frame_localization"]["span_origin"].int2str(origin), a1["used_answer"])
+            if isinstance(origin := a1["span_origin"], int)
+            else origin_label(origin, a1["used_answer"]),
         )
 
     @staticmethod
     def columns() -> list[str]:
         """The columns that `of` takes."""
         kind = ["source", "category", "question_type"]
-        return [*kind, "video_id", "question", "answer", "additional_answers", "choices"]
+        return [*kind, "video_id", "question", "answer", "additional_answers", "choices", "frame_localization"]
 
     @cached_property
     def wrong_options(self) -> tuple[str, ...]:
@@ -190,6 +201,8 @@ class GivenAway:
     """Numbers of the entities that the question asks to count; None where it asks for none that are annotated."""
     names: frozenset[str]
     """Annotated names, as they read in a prompt."""
+    affirmed: bool | None = None
+    """Whether it affirms the question, see `affirms`; None where the question names nothing annotated."""
 
     @cached_property
     def text(self) -> str:
@@ -206,8 +219,35 @@ class GivenAway:
         return found
 
 
-def evidence_of_context(reading: Reading, asked: frozenset[str]) -> GivenAway:
-    """Args: reading: of the context block; asked: see `asked_categories`."""
+@lru_cache(maxsize=65536)
+def _named_in(question: str, vocabulary: Vocabulary) -> tuple[tuple[frozenset[str], ...], frozenset[str]]:
+    """(categories by phrase, predicates) that a question names, as they read in a prompt."""
+    from cotasks.words.lexicon import match_phrases, match_predicates
+
+    phrases = match_phrases(question, vocabulary.categories)
+    predicates = match_predicates(question, vocabulary.predicates)
+    return tuple(map(_readable_names, phrases)), _readable_names(predicates)
+
+
+def _readable_names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.replace("_", " ") for name in names)
+
+
+def affirms(reading: Reading, question: str, vocabulary: Vocabulary) -> bool | None:
+    """Whether a context affirms a question, as the module says; None where the question names nothing annotated."""
+    phrases, predicates = _named_in(question, vocabulary)
+    if not phrases and not predicates:
+        return None
+    categories, _ = reading.mentions()
+    if not all(phrase & categories.keys() for phrase in phrases):
+        return False
+    things = frozenset[str]().union(*phrases)
+    triples = [item for item in reading.items if len(item) == 3 and item[1] in predicates]
+    return not predicates or any(not things or {item[0], item[2]} & things for item in triples)
+
+
+def evidence_of_context(reading: Reading, asked: frozenset[str], affirmed: bool | None = None) -> GivenAway:
+    """Args: reading: of the context block; asked: see `asked_categories`; affirmed: see `affirms`."""
     counts = reading.counts()
     counted = None
     if asked:
@@ -216,9 +256,8 @@ def evidence_of_context(reading: Reading, asked: frozenset[str]) -> GivenAway:
         counted = frozenset({sum(map(min, each)), sum(map(max, each))} if each else ())
     categories, predicates = reading.mentions()
     numbers = frozenset(number for found in counts.values() for number in found)
-    return GivenAway(
-        reading, numbers | (counted or frozenset()), counted, frozenset(categories) | frozenset(predicates)
-    )
+    names = frozenset(categories) | frozenset(predicates)
+    return GivenAway(reading, numbers | (counted or frozenset()), counted, names, affirmed)
 
 
 def evidence_of_question(question: str, vocabulary: Vocabulary) -> GivenAway:
@@ -250,14 +289,19 @@ def record_evidence(record: Record, vocabulary: Vocabulary) -> dict[str, GivenAw
     asked = asked_categories(record.question, {entity.category for entity in record.scene.entities})
     readings = {step: _step_reading(record, step) for step in (1, 2, 3, 4)}
     found = {QUESTION: evidence_of_question(record.question, vocabulary)}
+
+    def evidence(steps: Sequence[int]) -> GivenAway:
+        reading = _sum(readings, steps)
+        return evidence_of_context(reading, asked, affirms(reading, record.question, vocabulary))
+
     for name, steps in STEPS_OF.items():
-        found[name] = evidence_of_context(_sum(readings, steps), asked)
+        found[name] = evidence(steps)
     types = KNOWN.get(group_of(record.source, record.question_type))
     if types is not None and types.action_predicates:
         kept = tuple(r for r in record.temporal_relations if r.predicate not in types.action_predicates)
         readings[4] = _step_reading(dataclasses.replace(record, temporal_relations=kept), 4)
         for name, with_actions in WITHOUT_ACTIONS.items():
-            found[name] = evidence_of_context(_sum(readings, STEPS_OF[with_actions]), asked)
+            found[name] = evidence(STEPS_OF[with_actions])
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cotasks.audit.counts import FROZEN_FRAMES, MOST_EXAMPLES, OUTSIDE_PIXELS, SIZES, TINY_SHARE
 from cotasks.audit.explanations import DEFINITIONS, HOW_TO_READ
-from cotasks.audit.leakage import CONDITIONS, NAMED, QUESTION
+from cotasks.audit.leakage import CONDITIONS, NAMED, QUESTION, YES_NO
 from cotasks.audit.localization import LEXICAL, beats_whole
 from cotasks.pages.markdown import escape, table
 from cotasks.records.schema import ORIGINS
@@ -289,7 +289,7 @@ def _condition(name: str) -> str:
 def _leakage(rows: Sequence[Row]) -> Iterator[str]:
     """Answer, head word or number: categories and conditions."""
     cells = {(row["condition"], row["level"], row["name"], row["measure"]): row for row in rows}
-    any_rows = [row for row in rows if row["measure"] == "any" and row["level"] in ("all", "category")]
+    any_rows = [row for row in rows if row["measure"] == "any" and row["level"] in ("all", "category", "origin")]
     choice = any(row["distractors"] is not None for row in rows)
     header = ["Questions", "Condition", "Number", "Readable", "Chance", "Excess", "New (excess)"]
     lines = []
@@ -317,6 +317,7 @@ def _by_type(rows: Sequence[Row], types: Mapping[str, str]) -> Iterator[str]:
         "number": "Number",
         "counted": "Number asked for",
         "related": "Related name",
+        YES_NO: "Yes where affirmed",
     }
     inside = [row for row in rows if row["condition"] == "cotasks"]
     names = list(dict.fromkeys((row["level"], row["name"]) for row in inside))

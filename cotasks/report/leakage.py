@@ -112,7 +112,9 @@ def _measured(
                 context = build_prompt(record, condition, NEUTRAL, _SIZE, _SIZE, predictions=predictions).context
             except InputError:  # a step that was not predicted, say: nothing was sent
                 continue
-            found[name] = measures.evidence_of_context(words.read_context(context), asked)
+            reading = words.read_context(context)
+            affirmed = measures.affirms(reading, record.question, vocabulary)
+            found[name] = measures.evidence_of_context(reading, asked, affirmed)
         return found
 
     rows = records.rows.select_columns(Question.columns())

@@ -18,6 +18,7 @@ from cotasks.report import tables
 from cotasks.report.tables import NOTHING, Cell, Line, Table, interval, minus, rows_in_order
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Run
+from cotasks.steps.frame_localization import origin_label
 from cotasks.words.types import ALL
 
 Row = dict[str, Any]
@@ -33,8 +34,7 @@ NOTE = (
 
 def origin_of(question: Mapping[str, Any]) -> str:
     """Of a question's spans: `human, saw the answer`; `unknown` in runs of older versions."""
-    origin = question.get("span_origin") or UNKNOWN
-    return f"{origin}, saw the answer" if question.get("used_answer") else str(origin)
+    return origin_label(str(question.get("span_origin") or UNKNOWN), bool(question.get("used_answer")))
 
 
 def labels_of(run: Run) -> dict[str, int]:

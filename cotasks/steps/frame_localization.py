@@ -69,6 +69,11 @@ def parse(text: str, context: StepContext) -> Parsed[FrameLocalization]:
     return Parsed(value, tuple(unread))
 
 
+def origin_label(span_origin: str, used_answer: bool) -> str:
+    """What tables call an origin of step 1: that of its spans; `human, saw the answer`."""
+    return f"{span_origin}, saw the answer" if used_answer else span_origin
+
+
 @dataclass(frozen=True)
 class Localizes:
     """What step 1 keeps."""

@@ -397,6 +397,15 @@ def match_categories(text: str, categories: Collection[str]) -> frozenset[str]:
     return frozenset(name for tiers in found for name in next((t & names for t in tiers if t & names), ()))
 
 
+def match_phrases(text: str, categories: Collection[str]) -> tuple[frozenset[str], ...]:
+    """As `match_categories`, phrase by phrase: "is the boy on the sofa" -> ({child}, {sofa}); phrases that match
+    nothing are left out."""
+    names = frozenset(categories)
+    found = _meanings(words(text), _noun_index(names - _KNOWN_CATEGORIES))
+    each = (next((t & names for t in tiers if t & names), frozenset()) for tiers in found)
+    return tuple(matched for matched in each if matched)
+
+
 def match_predicates(text: str, predicates: Collection[str]) -> frozenset[str]:
     """Those of `predicates` (the names of a scene's relations, of any source) that words of `text` stand for."""
     names = frozenset(predicates)
