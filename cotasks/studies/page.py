@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotasks.pages.markdown import escape, table
+from cotasks.report.origins import UNKNOWN
 from cotasks.step_scores.table import metric_title
+from cotasks.steps.frame_localization import origin_label
 from cotasks.studies.study import Study
 
 Row = Mapping[str, Any]
@@ -39,6 +41,7 @@ def render(study: Study, summary: Row, pictures: Sequence[str]) -> str:
         f"Study `{study.name}`: model {escape(run['model'])}, data {escape(run['dataset'])}, "
         f"split {escape(run['split'])}, "
         f"{run['questions']} questions about {run['videos']} videos, judge {escape(summary['judge'])}.",
+        *_origins(summary.get("origins", ())),
         *([_warnings(summary["warnings"])] if summary["warnings"] else []),
         study.reading,
         *(f"![{escape(name)}]({name})" for name in pictures),
@@ -56,6 +59,16 @@ def render(study: Study, summary: Row, pictures: Sequence[str]) -> str:
         "mean."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _origins(rows: Sequence[Row]) -> list[str]:
+    """Where step 1 of the questions comes from, in one line; nothing where a run of an older version does not say."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        label = origin_label(row["span_origin"], row["used_answer"])
+        counts[label] = counts.get(label, 0) + row["questions"]
+    listed = ", ".join(f"{label} ({count})" for label, count in counts.items())
+    return [f"Step 1 by origin: {escape(listed)}."] if counts and UNKNOWN not in counts else []
 
 
 def _warnings(warnings: Sequence[str]) -> str:
