@@ -41,7 +41,7 @@ from cotasks.sample.drawn import GRID, HEIGHT, LOCALIZATION, WIDTH, drawn_storie
 from cotasks.sample.film import Clip as Film
 from cotasks.sample.film import draw
 from cotasks.sample.stories import Story
-from cotasks.steps.table import STEP_NUMBERS, STEPS
+from cotasks.steps.table import MOMENTS, STEP_NUMBERS, STEPS
 from cotasks.training.collator import TrainingCollator
 from cotasks.training.examples import examples_of, instructions
 from cotasks.training.scripts import answer_loss, run_main
@@ -132,7 +132,8 @@ TEMPLATE = """
 
 def fixed_phrases() -> list[str]:
     """What stands in every prompt, what joins numbers in the steps, and the numbers: each becomes one token."""
-    requests = [part for step in STEPS.values() for part in re.split(r"\{\w+\}", step.request)]
+    asked = [step.request.replace("{moments}", MOMENTS["seconds"]) for step in STEPS.values()]
+    requests = [part for words in asked for part in re.split(r"\{\w+\}", words)]
     phrases = [
         "Notes on the video, for use as evidence. Times are in seconds from its start.",
         " Boxes are [x1, y1, x2, y2] in pixels of a frame ",

@@ -205,7 +205,7 @@ def triple_of(relation: SpatialRelation | TemporalRelation, ctx: StepContext) ->
 def span_of(relation: SpatialRelation | TemporalRelation, ctx: StepContext) -> str:
     if isinstance(relation, SpatialRelation):
         return ctx.frames_text(relation.frames)
-    return f"{ctx.moment(relation.begin_frame)} to {ctx.moment(relation.end_frame)}"
+    return ctx.stretch_text(relation.begin_frame, relation.end_frame)
 
 
 Relations = tuple[Any, ...]

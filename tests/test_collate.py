@@ -91,7 +91,8 @@ def test_padding_is_on_the_left_and_text_is_whole(family: str) -> None:
     options = thinking_off(FAMILIES[family])
     text = processor.apply_chat_template(rows[1][0].messages, tokenize=False, add_generation_prompt=True, **options)
     ids = batch["input_ids"][1][batch["attention_mask"][1] == 1]
-    assert processor.tokenizer.decode(ids) == text
+    # Molmo 2's processor puts the first token before a text itself
+    assert processor.tokenizer.decode(ids).removeprefix("<bos>") == text.removeprefix("<bos>")
 
 
 @each_family
@@ -110,6 +111,9 @@ def test_few_and_odd_frames(family: str, num_frames: int) -> None:
     batch = collate(family, [(prompt("Why?"), frames)])
     assert torch.isfinite(tiny(family)[0](**batch).logits).all()
     _, height, width, _ = frames.pixels.shape
+    if family in ("gemma4", "molmo2"):
+        assert len(batch[pixels_name(family)]) == num_frames
+        return
     if family not in GRIDS:
         clips = () if FAMILIES[family].frames_are_images else (1,)
         assert batch[pixels_name(family)].shape == (*clips, num_frames, 3, height, width)

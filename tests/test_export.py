@@ -104,7 +104,11 @@ def test_llama_factory(tmp_path: Path, videos: Path, with_frames: bool) -> None:
         ("qwen3_vl", TASKS, set()),  # seconds and thousandths: true of the video, whichever frames are taken
         ("qwen2_5_vl", TASKS, {"entity_tracking", "spatial_relations", "temporal_relations", "chain", "cotasks"}),
         ("qwen2_5_vl", ("cotasks-34", "cotasks-24", "baseline"), {"cotasks-24"}),
-        ("qwen2_vl", ("cotasks-4", "cotasks-14", "baseline", "spatial_relations"), {"cotasks-14", "spatial_relations"}),
+        (
+            "qwen2_vl",
+            ("cotasks-4", "cotasks-14", "baseline", "spatial_relations"),
+            {"cotasks-4", "cotasks-14", "spatial_relations"},
+        ),
     ],
 )
 def test_what_needs_its_frames(

@@ -31,7 +31,7 @@ transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
 DYNAMIC = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v"]
-FIXED = ["llava_onevision", "llava_next_video", "internvl"]
+FIXED = ["llava_onevision", "llava_next_video", "internvl", "molmo2"]
 
 VIDEO_PROCESSORS = {
     "qwen2_5_vl": "Qwen2VLVideoProcessor",
@@ -39,6 +39,8 @@ VIDEO_PROCESSORS = {
     "qwen3_vl": "Qwen3VLVideoProcessor",
     "qwen3_5": "Qwen3VLVideoProcessor",
     "glm4v": "Glm4vVideoProcessor",
+    "gemma4": "Gemma4VideoProcessor",
+    "molmo2": "Molmo2VideoProcessor",
     "llava_onevision": "LlavaOnevisionVideoProcessor",
     "llava_next_video": "LlavaNextVideoVideoProcessor",
     "internvl": "InternVLVideoProcessor",
@@ -50,6 +52,8 @@ PUBLISHED = {
     "qwen3_vl": {"size": {"shortest_edge": 4096, "longest_edge": 25165824}},
     "qwen3_5": {"size": {"shortest_edge": 4096, "longest_edge": 25165824}},
     "glm4v": {},  # the class's defaults
+    "gemma4": {},
+    "molmo2": {},
     "llava_onevision": {"size": {"height": 384, "width": 384}},
     "llava_next_video": {
         "size": {"shortest_edge": 336},
@@ -134,8 +138,27 @@ def test_whole_processor_call_does_not_resize(
     if "video_grid_thw" in whole:
         patch = video.patch_size
         assert whole["video_grid_thw"].tolist() == [[math.ceil(num_frames / 2), h // patch, w // patch]]
+    elif family == "molmo2":
+        assert whole["pixel_values_videos"].shape == (num_frames, 27 * 27, 14 * 14 * 3)
+    elif family == "gemma4":
+        assert ((whole["video_position_ids"] >= 0).all(-1).sum(-1) == w * h // 16**2).all()
     else:
         assert whole["pixel_values_videos"].shape == (1, num_frames, 3, h, w)
+
+
+@given(sides, sides, st.sampled_from([70, 140, 280, 1120]))
+@example(1280, 720, 70)
+@settings(max_examples=300, deadline=None)
+def test_gemma_s_processor_leaves_frame_size_alone(width: int, height: int, tokens: int) -> None:
+    from transformers.models.gemma4.video_processing_gemma4 import get_aspect_ratio_preserving_size
+
+    assume(max(width, height) <= 100 * min(width, height))
+    row, video = FAMILIES["gemma4"], transformers.Gemma4VideoProcessor(max_soft_tokens=tokens)
+    w, h = frame_size(row, width, height, 64, limits=limits_of(WithVideo(video), row))
+    assert get_aspect_ratio_preserving_size(h, w, 16, tokens * 9, 3) == (h, w)
+    once = get_aspect_ratio_preserving_size(height, width, 16, tokens * 9, 3)
+    assert w >= once[1]
+    assert h >= once[0]
 
 
 @given(st.sampled_from(DYNAMIC), sides, sides, st.integers(1, 200))
@@ -172,6 +195,8 @@ def test_sizes_of_common_videos() -> None:
     assert sizes("qwen3_vl") == [(832, 448), (640, 480), (448, 832)]
     assert sizes("llava_onevision") == [(384, 384)] * 3
     assert sizes("llava_next_video") == [(336, 336)] * 3
+    assert sizes("gemma4") == [(528, 288), (432, 336), (288, 528)]
+    assert sizes("molmo2") == [(378, 378)] * 3
     assert sizes("internvl") == [(448, 448)] * 3
 
 
@@ -213,7 +238,7 @@ def test_impossible_sizes_are_one_line(arguments: tuple[Any, ...], words: str) -
 
 def test_limits_of_real_processors() -> None:
     assert at_hand("qwen2_5_vl", False)[2] == FAMILIES["qwen2_5_vl"].limits
-    for family in ("qwen3_vl", "qwen3_5", "glm4v", *FIXED):
+    for family in ("qwen3_vl", "qwen3_5", "glm4v", "gemma4", *FIXED):
         assert at_hand(family, True)[2] == FAMILIES[family].limits
     assert at_hand("llava_next_video", False)[2].fixed == (224, 224)
     cropped = transformers.LlavaNextVideoVideoProcessor(size={"shortest_edge": 256})
@@ -266,7 +291,8 @@ def test_rows() -> None:
     for name, family in FAMILIES.items():
         assert family.name == name
         assert guess_family(f"Some-Lab/{name}-7B") is family
-        assert (family.limits_by_size is None) == (family.limits.fixed is not None)
+        ways = (family.limits_by_size, family.limits_by_processor, family.limits.fixed)
+        assert sum(way is not None for way in ways) == 1
         for model_type in family.model_types:
             assert model_type in known
             assert family_of(model_type) is family

@@ -217,11 +217,12 @@ NAME = st.from_regex(r"[A-Za-z][a-z]{0,5}( [a-z]{2,5}){0,2}( [1-9])?", fullmatch
 def test_a_step_with_any_names_is_written_as_it_was(names: Sequence[str], position: bool) -> None:
     closed = POSITIONS if position else context()
     start, end = ("frame 1", "frame 3") if position else ("0.00s", "1.00s")
+    holds = "frame 2 to frame 4 at 0.10s to 1.60s" if position else "0.10s to 1.60s"
     texts = {
         1: f"Frames: {start} to {end}\nEntities: {', '.join(names)}",
         2: "\n".join(f"{name}: {start} [20, 40, 60, 80]; {end} [1, 2, 3, 4]" for name in names),
         3: "\n".join(f"({a}, next to, {b}): {start} to {end}" for a, b in pairwise(names)),
-        4: "\n".join(f"({a}, run after, {b}): 0.10s to 1.60s" for b, a in pairwise(names)),
+        4: "\n".join(f"({a}, run after, {b}): {holds}" for b, a in pairwise(names)),
     }
     ctx = open_context(closed, texts)
     for step, text in texts.items():

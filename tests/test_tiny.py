@@ -29,6 +29,8 @@ CLASSES = {
     "qwen3_vl": ("Qwen3VLForConditionalGeneration", "Qwen3VLProcessor"),
     "qwen3_5": ("Qwen3_5ForConditionalGeneration", "Qwen3VLProcessor"),
     "glm4v": ("Glm4vForConditionalGeneration", "Glm4vProcessor"),
+    "molmo2": ("Molmo2ForConditionalGeneration", "Molmo2Processor"),
+    "gemma4": ("Gemma4ForConditionalGeneration", "Gemma4Processor"),
     "llava_onevision": ("LlavaOnevisionForConditionalGeneration", "LlavaOnevisionProcessor"),
     "llava_next_video": ("LlavaNextVideoForConditionalGeneration", "LlavaNextVideoProcessor"),
     "internvl": ("InternVLForConditionalGeneration", "InternVLProcessor"),
@@ -95,10 +97,16 @@ _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         ("qwen2_vl", _SYSTEM + _QWEN),
         ("qwen3_vl", _QWEN),
         ("qwen3_5", _QWEN + "<think>\n"),
+        ("molmo2", _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video|>")),
+        (
+            "gemma4",
+            "<bos><|turn>user\n<|video|>Why?<turn|>\n<|turn>model\nTo eat.<turn|>\n<|turn>user\nWho?<turn|>\n"
+            "<|turn>model\n",
+        ),
         (
             "glm4v",
-            "[gMASK]<sop><|user|>\n<|begin_of_video|><|video|><|end_of_video|>Why?<|assistant|>\n<think></think>\nTo eat."
-            "<|user|>\nWho?<|assistant|>",
+            "[gMASK]<sop><|user|>\n<|begin_of_video|><|video|><|end_of_video|>Why?"
+            "<|assistant|>\n<think></think>\nTo eat.<|user|>\nWho?<|assistant|>",
         ),
         (
             "llava_onevision",
@@ -149,7 +157,7 @@ for folder in Path(sys.argv[1]).iterdir():
             "ends": (model.generation_config.eos_token_id, model.generation_config.pad_token_id),
             "ids": processor.tokenizer("adult 1 <video> holds")["input_ids"],
             "text": processor.apply_chat_template([{"role": "user", "content": [{"type": "video"}]}], tokenize=False),
-            "size": dict(processor.video_processor.size),
+            "size": dict(processor.video_processor.size or {}),
         },
         folder / "back.pt",
     )
@@ -172,7 +180,7 @@ def test_saved_folders_load_back_without_network(tmp_path: Path) -> None:
         assert back["ids"] == processor.tokenizer("adult 1 <video> holds")["input_ids"]
         video = [{"role": "user", "content": [{"type": "video"}]}]
         assert back["text"] == processor.apply_chat_template(video, tokenize=False)
-        assert back["size"] == dict(processor.video_processor.size)
+        assert back["size"] == dict(processor.video_processor.size or {})
 
 
 @pytest.mark.parametrize("version", ["3", "3.5"])

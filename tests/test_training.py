@@ -33,7 +33,7 @@ pytest.importorskip("transformers")
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 LEADS = {"llava_next_video": " ", "glm4v": "\n"}
 """What the model writes between generation's prompt and its answer, where that is not nothing."""
-ENDS = {"llava_next_video": "<|endoftext|>", "glm4v": "<|endoftext|>"}
+ENDS = {"llava_next_video": "<|endoftext|>", "glm4v": "<|endoftext|>", "gemma4": "<turn|>"}
 """The tokens that end a turn; where the template has none, it is the tokenizer's."""
 
 THINKING_OFF = {"enable_thinking": False}
@@ -245,10 +245,12 @@ def test_formats_of_the_families() -> None:
     assert formats == {
         "qwen2_5_vl": chatml,
         "qwen2_vl": chatml,
-        "qwen3_vl": chatml,
+        "qwen3_vl": replace(chatml, options=THINKING_OFF),
         "qwen3_5": ChatFormat(
             NO_THOUGHT, NO_THOUGHT, "", "<|im_end|>", "<|im_end|>\n", "<think>\n\n</think>\n\n", THINKING_OFF
         ),
+        "molmo2": chatml,
+        "gemma4": ChatFormat("<|turn>model\n", "<|turn>model\n", "", "<turn|>", "<turn|>\n", options=THINKING_OFF),
         # the model itself is to write the line break behind the empty thought
         "glm4v": ChatFormat(
             "<|assistant|>\n<think></think>",
@@ -274,6 +276,8 @@ def test_formats_of_the_families() -> None:
         ("qwen3_vl", "qwen3_vl"),
         ("qwen3_5", "qwen3_5_think"),
         ("qwen3_5", "qwen3_5_nothink"),
+        ("gemma4", "gemma4"),
+        ("gemma4", "gemma4_v5"),
     ],
 )
 def test_published_templates(family: str, file: str, sample: list[Record]) -> None:

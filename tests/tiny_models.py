@@ -38,9 +38,9 @@ def pixels_name(family: str) -> str:
 def seen_token(family: str) -> int:
     """The token that stands for what is seen of a video."""
     row, processor = FAMILIES[family], tiny(family)[1]
-    return int(
-        processor.image_token_id if row.frames_are_images or row.frames_by_image_token else processor.video_token_id
-    )
+    if row.frame_token:
+        return int(processor.tokenizer.convert_tokens_to_ids(row.frame_token))
+    return int(processor.image_token_id if row.frames_are_images else processor.video_token_id)
 
 
 def clip(family: str, width: int = 160, height: int = 120, num_frames: int = 8, step: int = 15, seed: int = 0) -> Clip:

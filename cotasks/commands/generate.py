@@ -108,7 +108,7 @@ def generate(
     conditions = [parse_condition(text) for text in dict.fromkeys(condition or ["baseline", "cotasks"])]
     require(*options.extras(video=any(c.video for c in conditions)))
     arguments = options.arguments()
-    sampling = Sampling(samples, temperature, top_p, top_k, seed, max_new_tokens)
+    sampling = Sampling(samples, temperature, top_p, top_k, seed, max_new_tokens, options.wanted_thinking)
     records = load_records(dataset, split, config, limit)
     run = run or default_folder("runs", dataset, config, split, model)
     what: dict[str, Any] = {

@@ -5,17 +5,36 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Sequence
 from importlib import metadata
+from typing import Annotated
+
+import typer
 
 from cotasks.commands.extras import EXTRAS, INCLUDES
 from cotasks.commands.output import print_markdown
 
 
-def info() -> None:
+def info(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Model folder, Hub id, `toy` or `tiny`: tell which family covers it, or which it resembles and what "
+            "of it is untested.",
+            show_default=False,
+        ),
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the checkpoint.")
+    ] = False,
+) -> None:
     """List what there is to choose from, and which packages were found.
 
     Configs of `build`, model families, conditions, judges, rubrics and studies; and the version of each package that an
-    extra brings. Reads and writes nothing.
+    extra brings. With --model, what is known of that model instead. Reads a model's configuration and its processor's
+    settings, no weights; writes nothing.
     """
+    if model is not None:
+        _of_model(model, trust_remote_code)
+        return
     from cotasks.pages.markdown import table
     from cotasks.prompts.condition import CONDITION_HELP
     from cotasks.version import VERSION
@@ -25,6 +44,35 @@ def info() -> None:
     for title, header, rows in _sections():
         parts += [f"## {title}", table(header, rows, len(header))]
     print_markdown("\n\n".join(parts))
+
+
+def _of_model(name: str, trust_remote_code: bool) -> None:
+    """Say which family covers a model."""
+    from cotasks.commands.extras import require
+    from cotasks.models.families import FAMILIES
+    from cotasks.models.likeness import UNSEEN, likeness
+    from cotasks.models.load import Loading
+
+    require("models")
+    found = likeness(name, Loading(trust_remote_code=trust_remote_code))
+    row = found.family
+    what = f"{name}: model type {found.model_type}" if found.model_type else name
+    if row is None:
+        print(f"{what}: resembles no family; known: {', '.join(FAMILIES)}")
+    elif found.covered:
+        print(f"{what}: family {row.name}, covered by its row and the tests")
+    else:
+        by = f", by its {', '.join(found.shared)}" if found.shared else ", by its name"
+        print(f"{what}: no row covers it; it resembles {row.name}{by}")
+    if row is not None:
+        print(f"boxes: {row.coordinates}; frames by {row.frame_reference}")
+        if row.own_grounding:
+            print(f"written by itself: {row.own_grounding}")
+    for note in found.notes:
+        print(note)
+    if not found.covered:
+        print("untested: " + "; ".join(UNSEEN))
+        print("to add it, put its model type into a row of cotasks/models/rows.py, and a tiny model beside the others")
 
 
 def _sections() -> Iterator[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:

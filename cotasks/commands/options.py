@@ -20,6 +20,7 @@ from cotasks.tools.launch import RANK, environment_number
 
 if TYPE_CHECKING:
     from cotasks.generate.server.model import ServerOptions
+    from cotasks.models.thinking import Wanted
 
 DATA = "Data"
 MODEL = "Model"
@@ -155,6 +156,14 @@ class ModelOptions:
         bool, typer.Option("--retry-failures", help="Try again what failed before.", rich_help_panel=OUTPUT)
     ] = False
     video_check: VideoCheck = "fail"
+    thinking: Annotated[
+        str | None,
+        typer.Option(
+            help="on, off, or the tokens of the longest thought before an answer; it is kept apart from the answer.",
+            rich_help_panel=PROMPT,
+            show_default="off where the model can be kept from it",
+        ),
+    ] = None
     backend: Annotated[
         str,
         typer.Option(
@@ -211,6 +220,13 @@ class ModelOptions:
         """What is needed to ask the model, and to show it videos where `video`; see `cotasks.commands.extras`."""
         return ("judge" if self.backend == "server" else "models", *(["video"] if video else []))
 
+    @property
+    def wanted_thinking(self) -> Wanted:
+        """`thinking` as `Sampling` takes it. Raises InputError where it is none of what is expected."""
+        from cotasks.models.thinking import read_wanted
+
+        return read_wanted(self.thinking)
+
     def arguments(self) -> dict[str, Any]:
         """What `cotasks.generate` takes as loading, batching, server, retry_failures and video_check.
 
@@ -224,7 +240,7 @@ class ModelOptions:
 
         loading, batching = of(Loading), of(Batching)
         here = {field.name for group in (loading, batching) for field in dataclasses.fields(group)}
-        server = self._server(here | {"retry_failures", "video_check", "backend"})
+        server = self._server(here | {"retry_failures", "video_check", "backend", "thinking"})
         others = {"retry_failures": self.retry_failures, "video_check": self.video_check}
         return {"loading": loading, "batching": batching, "server": server, **others}
 

@@ -113,7 +113,7 @@ def predict(
         boxes_per_entity=boxes,
         num_frames=num_frames,
         videos=videos,
-        sampling=Sampling(max_new_tokens=max_new_tokens),
+        sampling=Sampling(max_new_tokens=max_new_tokens, thinking=options.wanted_thinking),
         **arguments,
     )
     if not result.main:  # another process of the same launch says how it went

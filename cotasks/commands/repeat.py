@@ -44,6 +44,7 @@ def options_of_run(settings: Mapping[str, Any], command: str, place: Path) -> di
             "video_check": settings.get("video_check"),
             "model": model["name"],
             "max_new_tokens": settings["max_new_tokens"],
+            "thinking": _thinking(settings),
             "predictions": settings.get("predictions", {}).get("folder"),
         }
         options |= _asked(settings) if wrote == "generate" else _steps(settings)
@@ -54,6 +55,11 @@ def options_of_run(settings: Mapping[str, Any], command: str, place: Path) -> di
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"{place}: does not say how the run was made ({error}); a different version?") from None
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _thinking(settings: Mapping[str, Any]) -> str | None:
+    """As the option has it; None where the model does not think."""
+    return str(settings["thinking"]["mode"]) if "thinking" in settings else None
 
 
 def _asked(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,8 +104,11 @@ def _server(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     model, frames, sampling = settings["model"], settings["frames"], settings["sampling"]
     limits = frames["limits"]
-    longest = settings["max_new_tokens"]
+    thinking = settings.get("thinking", {})
+    longest = settings["max_new_tokens"] + thinking.get("longest_thought", 0)
     ours = {
+        "chat_template_kwargs": thinking.get("chat_template"),
+        "thinking_token_budget": thinking.get("longest_thought"),
         "max_tokens": longest,
         "max_completion_tokens": longest,
         "temperature": sampling.get("temperature", 0.0),

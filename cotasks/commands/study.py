@@ -125,7 +125,7 @@ def study(
         annotation=annotation,
         num_frames=num_frames,
         answer_style=answer_style,
-        sampling=Sampling(max_new_tokens=max_new_tokens),
+        sampling=Sampling(max_new_tokens=max_new_tokens, thinking=options.wanted_thinking),
         **arguments,
     )
     if paths is not None:

@@ -7,7 +7,7 @@ check them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +19,7 @@ import orjson
 from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.checks import check_processes, check_work
 from cotasks.generate.local.batching import DEFAULT_BATCHING
+from cotasks.generate.local.thoughts import longest_output
 from cotasks.generate.prepare import Item, failure_row, prepare_video
 from cotasks.generate.run import open_predictions
 from cotasks.generate.sampling import GREEDY, Sampling
@@ -27,7 +28,7 @@ from cotasks.generate.server.request import build_request, encode_frames, media_
 from cotasks.generate.work import read_work
 from cotasks.models.families import frame_size
 from cotasks.models.load import DEFAULT_LOADING, Loading, Model, check_template, load_without_weights
-from cotasks.models.tensors import Clip, adds_special_tokens, render, run_processor
+from cotasks.models.tensors import Clip, adds_special_tokens, render, run_processor, thinking_off
 from cotasks.prompts.condition import PHRASE, Condition, with_defaults
 from cotasks.prompts.prompt import Prompt, build_prompt
 from cotasks.prompts.size import shown_size
@@ -143,13 +144,13 @@ def dry_run(
     told = open_predictions(predictions, records, conditions)
     model: Model | ServedModel
     if server is not None:
-        model = unasked(model_name, server)
+        model = unasked(model_name, server).thinking(sampling.thinking)
         count = _served_counter(model)
     else:
-        model = load_without_weights(model_name, loading)
+        model = load_without_weights(model_name, loading).thinking(sampling.thinking)
         if any(c.video for c in conditions):
             check_template(model)
-        count = _local_counter(model, sampling.max_new_tokens)
+        count = _local_counter(model, longest_output(model, sampling.max_new_tokens))
     work = read_work(Path(run_folder), records, conditions, sampling.num_samples, False, None)
     found = DryRun(len(work.wanted), len(work.done), {c.name: Counts() for c in conditions}, notes=_notes(model))
 
@@ -209,6 +210,11 @@ def _notes(model: Model | ServedModel) -> list[str]:
 # tokens ---------------------------------------------------------------------------------------------------------------
 
 
+def _options(model: Model) -> Mapping[str, Any]:
+    """What the chat template is told of thinking."""
+    return model.thought.options or thinking_off(model.family)
+
+
 def _local_counter(model: Model, max_new_tokens: int) -> Counter:
     """Counts with the processor. What a video adds is found once for each number and size of frames, on blank ones."""
     processor = model.processor
@@ -218,7 +224,7 @@ def _local_counter(model: Model, max_new_tokens: int) -> Counter:
         return len(processor.tokenizer(text, add_special_tokens=adds_special_tokens(processor, text))["input_ids"])
 
     def count(record: Record, prompt: Prompt, size: Size) -> tuple[int | None, int | None]:
-        text = render(processor, prompt.messages, add_generation_prompt=True)
+        text = render(processor, prompt.messages, True, _options(model))
         tokens, frames = text_tokens(text), len(prompt.frames)
         place = frames, size
         if frames and place not in added:
@@ -268,7 +274,7 @@ def _sent(
 ) -> str:
     """A prompt as text: what the chat template makes of it, or the request."""
     if isinstance(model, Model):
-        text = render(model.processor, prompt.messages, add_generation_prompt=True)
+        text = render(model.processor, prompt.messages, True, _options(model))
         if not prompt.frames:
             return text
         first, last = prompt.frames[0].seconds, prompt.frames[-1].seconds

@@ -27,6 +27,7 @@ from cotasks.errors import InputError
 from cotasks.generate.checks import check_processes, check_work
 from cotasks.generate.local import ask as local_ask
 from cotasks.generate.local.batching import DEFAULT_BATCHING, Batching, Capacity, default_tokens
+from cotasks.generate.local.thoughts import longest_output
 from cotasks.generate.local.vision import reuse_of
 from cotasks.generate.prepare import Asking, Outcome
 from cotasks.generate.processes import Processes, Tally, join
@@ -163,10 +164,11 @@ def generate(
         with group.membership(Path(run_folder)), run_progress(progress and group.main) as bar:
             # the model, which all parts ask, and what there is to ask it in this part
             if model is None and server is not None:
-                model = _connect(model_name, server)
+                model = _connect(model_name, server).thinking(sampling.thinking)
                 settings |= model.settings(sampling)
             elif model is None:
                 model = _load(model_name, loading, group, shows_video=any(c.video for c in conditions))
+                model = model.thinking(sampling.thinking)
                 settings |= model_settings(model, sampling)
             work = _plan(group, settings, chain, model, records, part, sampling.num_samples, retry_failures)
             common = {
@@ -269,7 +271,9 @@ def _asking(model: Model | ServedModel, batching: Batching, common: dict[str, An
         asking = server_ask.ServerAsking(**common, server=model)
         return asking, partial(server_ask.outcomes, asking)
     capacity = Capacity(
-        batching.batch_tokens or default_tokens(model), batching.batch_size, common["sampling"].max_new_tokens
+        batching.batch_tokens or default_tokens(model),
+        batching.batch_size,
+        longest_output(model, common["sampling"].max_new_tokens),
     )
     reuse = reuse_of(model, batching.vision_reuse, batching.prefix_reuse)
     here = local_ask.LocalAsking(**common, model=model, capacity=capacity, reuse=reuse)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotasks.errors import InputError
+from cotasks.models.thinking import Wanted, good_thinking
 from cotasks.runs.folder import Key
 
 
@@ -37,6 +38,8 @@ class Sampling:
     seed: int = 0
     max_new_tokens: int = 64
     """Longest answer, in tokens."""
+    thinking: Wanted = None
+    """`on`, `off`, or the tokens of the longest thought before an answer; see `cotasks.models.thinking`."""
 
     def __post_init__(self) -> None:
         for name, good, expected in (
@@ -45,6 +48,7 @@ class Sampling:
             ("top_p", 0 < self.top_p <= 1, "more than 0 and no more than 1"),
             ("top_k", self.top_k >= 0, "0 or more"),
             ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
+            ("thinking", good_thinking(self.thinking), "on, off, or the tokens of the longest thought"),
         ):
             if not good:
                 raise InputError(f"{name} {getattr(self, name)}; expected {expected}")
@@ -61,11 +65,10 @@ class Sampling:
             settings |= {"do_sample": True, **chosen}
         return settings
 
-    def logits_processors(self, keys: Sequence[Key]) -> Any:
-        """What `generate` of transformers takes as `logits_processor`, for a batch with these keys."""
-        from transformers import LogitsProcessorList
-
-        return LogitsProcessorList([_Draw(self, keys)] if self.temperature else [])
+    def logits_processors(self, keys: Sequence[Key], longest: int | None = None) -> list[Any]:
+        """Logits processors of transformers for a batch with these keys and outputs of `longest` tokens at most; by
+        default of `max_new_tokens`."""
+        return [_Draw(self, keys, longest or self.max_new_tokens)] if self.temperature else []
 
 
 GREEDY = Sampling()
@@ -89,11 +92,11 @@ def _digest(seed: int, key: Key) -> bytes:
 class _Draw:
     """Leaves one token a row, drawn by the row's own number of this step: greedy decoding then takes it."""
 
-    def __init__(self, sampling: Sampling, keys: Sequence[Key]) -> None:
+    def __init__(self, sampling: Sampling, keys: Sequence[Key], longest: int) -> None:
         from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
         self.step = 0
-        self.numbers = np.stack([uniform(sampling.seed, key, sampling.max_new_tokens) for key in keys])
+        self.numbers = np.stack([uniform(sampling.seed, key, longest) for key in keys])
         self.warp = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
         if sampling.top_k:
             self.warp.append(TopKLogitsWarper(sampling.top_k))

@@ -42,6 +42,7 @@ def model_settings(model: Model, sampling: Sampling) -> dict[str, Any]:
         "backend": "transformers",
         "model": model.settings,
         "sampling": sampling.settings(),
+        **model.thought.settings(),
         "frames": {
             "shown_as": "video",
             "resize": "bicubic",

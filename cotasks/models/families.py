@@ -75,6 +75,8 @@ def limits_of(processor: Any, family: Family) -> Limits:
     name = type(processor).__name__
     if video is None:
         raise InputError(f"{name} has no video processor; expected one of the family {family.name}")
+    if family.limits_by_processor is not None:
+        return family.limits_by_processor(video)
     size = dict(video.size)
     if family.frames_are_images and (image := getattr(processor, "image_processor", None)) is not None:
         for setting in IMAGE_SETTINGS:
@@ -157,6 +159,8 @@ def frame_size(
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise InputError(f"frame of {width}x{height}: aspect ratio beyond {MAX_ASPECT_RATIO}", "extreme aspect ratio")
 
+    if limits.fill:
+        return _largest(width, height, limits.multiple, min(limits.max_pixels, max_pixels or limits.max_pixels))
     # the processors count an odd number of frames as one more or one less, so hold in both cases
     patch = limits.temporal_patch
     fewest, most = max(patch, num_frames // patch * patch), -(-num_frames // patch) * patch
@@ -172,6 +176,27 @@ def frame_size(
             "no frame size",
         )
     return size
+
+
+def _largest(width: int, height: int, multiple: int, greatest: int) -> Size:
+    """The largest sides in multiples whose area is at most `greatest`, with about the aspect ratio: the rule of
+    Gemma4VideoProcessor, `get_aspect_ratio_preserving_size`, again and again until it changes nothing.
+
+    Raises InputError where not even one multiple fits.
+    """
+    if greatest < multiple**2:
+        raise InputError(f"frames of at most {greatest} pixels; expected {multiple**2} or more", "no frame size")
+    longest = greatest // multiple**2 * multiple
+    while True:
+        scale = math.sqrt(greatest / (width * height))
+        w, h = (math.floor(side * scale / multiple) * multiple for side in (width, height))
+        if not h:
+            w, h = min(width // height * multiple, longest), multiple
+        elif not w:
+            w, h = multiple, min(height // width * multiple, longest)
+        if (w, h) == (width, height):
+            return w, h
+        width, height = w, h
 
 
 def _fit(width: float, height: float, multiple: int, least: int, greatest: int) -> Size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from cotasks.records.boxes import Size
 
@@ -27,6 +27,8 @@ class Limits:
     """Least frames x width x height of a video."""
     max_video_pixels: int = 0
     """Greatest frames x width x height of a video."""
+    fill: bool = False
+    """Whether the processor makes every frame, a small one too, as large as `max_pixels` allows."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Thinking:
     """The variable of the chat template that switches it."""
     opens: str = "<think>"
     closes: str = "</think>"
+    by_itself: bool = False
+    """Whether a checkpoint whose chat template has no such variable thinks all the same."""
 
     def options(self, on: bool) -> dict[str, bool]:
         """What the chat template is told."""
@@ -64,6 +68,8 @@ class Family:
     """Regular expression of what the names of its models hold, in lower case."""
     limits_by_size: Callable[..., Limits] | None = None
     """The limits that a processor's settings mean, called as `_qwen2_limits`; None where every frame has one size."""
+    limits_by_processor: Callable[[Any], Limits] | None = None
+    """The limits of a video processor, where its `size` does not tell them."""
     max_video_tokens: int = 0
     """`max_video_tokens` of the processor, for versions of transformers whose processor does not say; with
     `limits_by_size` only."""
@@ -78,7 +84,12 @@ class Family:
     prefix_reuse: bool = True
     """Whether the keys and values of a prompt's beginning can be worked out once a clip, see
     `cotasks.generate.local.vision`: not where a state runs through the padding between beginning and rest."""
-    frames_by_image_token: bool = False
-    """Whether the processor writes the image token, not the video token, for what is seen of a video."""
+    frame_token: str = ""
+    """What the processor writes for what is seen of a video, where that is not its video token."""
+    counts_patches: tuple[str, ...] = ()
+    """Tensors of the processor that count the patches of all videos of a batch; below 0 they count nothing."""
     thinking: Thinking | None = None
     """None where its models do not think."""
+    own_grounding: str = ""
+    """How its models write boxes or points where a prompt says nothing else. Prompts say `[x1, y1, x2, y2]`, and texts
+    in the forms that are known are read, see `cotasks.steps.repair`."""

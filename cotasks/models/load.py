@@ -7,13 +7,14 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.models.families import Family, Limits, family_of, limits_of
 from cotasks.models.repairs import repair
+from cotasks.models.thinking import NO_THOUGHT, Thought, Wanted, thinking_of
 from cotasks.sample import TOY_DIR
 from cotasks.tools.launch import LOCAL_RANK, environment_number
 from cotasks.version import VERSION
@@ -71,6 +72,14 @@ class Model:
     """Most tokens of prompt and answer together; None where the configuration does not say."""
     settings: dict[str, Any]
     """What `run.json` says of it: name, family, type, dtype, and fingerprints of weights and chat template."""
+
+    thought: Thought = NO_THOUGHT
+    """How it thinks in this run."""
+
+    def thinking(self, wanted: Wanted) -> Model:
+        """The model as it thinks in a run, see `cotasks.models.thinking`. Raises InputError as of `thinking_of`."""
+        name = f"model {self.settings['name']}"
+        return replace(self, thought=thinking_of(self.processor, self.family, wanted, name))
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a piece of text."""
@@ -211,7 +220,7 @@ def _from_pretrained(name: str, loading: Loading, dtype: str) -> tuple[Any, Any]
     options = {"trust_remote_code": loading.trust_remote_code, **{n: v for n, v in placed.items() if v is not None}}
     _, processor = _processor(name, loading)
     with _faults_of(name):
-        model = transformers.AutoModelForImageTextToText.from_pretrained(_source(name), dtype=dtype, **options)
+        model = transformers.AutoModelForImageTextToText.from_pretrained(source_of(name), dtype=dtype, **options)
     return model, processor
 
 
@@ -221,12 +230,13 @@ def _processor(name: str, loading: Loading) -> tuple[Any, Any]:
 
     options = {"trust_remote_code": loading.trust_remote_code}
     with _faults_of(name):
-        config = transformers.AutoConfig.from_pretrained(_source(name), **options)
+        config = transformers.AutoConfig.from_pretrained(source_of(name), **options)
         family_of(config.model_type)  # before gigabytes are read
-        return config, transformers.AutoProcessor.from_pretrained(_source(name), **options)
+        return config, transformers.AutoProcessor.from_pretrained(source_of(name), **options)
 
 
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
+    """What `from_pretrained` takes for a model's name."""
     return TOY_DIR if name == TOY else name
 
 

@@ -6,6 +6,7 @@ Each row says where its facts are from.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from cotasks.models.family import Family, Limits, Thinking
 
@@ -51,6 +52,13 @@ def _glm4v_limits(patch: int, merge: int, temporal_patch: int, least: int, great
     )
 
 
+def _gemma4_limits(video: Any) -> Limits:
+    """Limits of Gemma4VideoProcessor: as many patches as `max_soft_tokens` of `pooling_kernel_size` squared."""
+    multiple = video.patch_size * video.pooling_kernel_size
+    greatest = video.max_soft_tokens * multiple**2
+    return Limits(multiple=multiple, min_pixels=multiple**2, max_pixels=greatest, fill=True)
+
+
 # Defaults of transformers' Qwen2VLVideoProcessor, equal to those of qwen-vl-utils: 128 to 768 tokens a frame.
 _QWEN2 = _qwen2_limits(14, 2, 2, least=128 * 28 * 28, greatest=768 * 28 * 28, tokens=128_000)
 # video_preprocessor_config.json of the published Qwen3-VL checkpoints; the class default (786,432 pixels for a whole
@@ -93,6 +101,7 @@ FAMILIES: dict[str, Family] = {
             limits_by_size=_qwen3_limits,
             max_video_tokens=768,
             image_min_pixels=65_536,
+            thinking=Thinking(),  # of Qwen3-VL Thinking, whose template opens a thought and has no switch
         ),
         # Qwen3.5 and Qwen3.6, dense and mixture of experts. Processor, limits and coordinates are Qwen3-VL's: the
         # checkpoints hold Qwen3VLProcessor and the same video_preprocessor_config.json. Three layers of four have
@@ -110,9 +119,8 @@ FAMILIES: dict[str, Family] = {
             prefix_reuse=False,
             thinking=Thinking(),
         ),
-        # GLM-4.1V, GLM-4.5V and GLM-4.6V. Coordinates: "relative coordinates normalized ... range 0-1000", the grounding
-        # skill in zai-org/GLM-skills; asked in no other way, a model writes them between <|begin_of_box|> and
-        # <|end_of_box|>. The processor writes the time of each frame behind it: whole seconds, in GLM-4.6V tenths.
+        # GLM-4.1V, GLM-4.5V and GLM-4.6V. Coordinates: "relative coordinates ... (range 0-1000)", the grounding skill
+        # in zai-org/GLM-skills. The time of each patch stands behind it: whole seconds, in GLM-4.6V tenths.
         # GLM-4.1V-Thinking cannot be kept from thinking; GLM-4.5V and later take `enable_thinking`.
         Family(
             name="glm4v",
@@ -122,8 +130,40 @@ FAMILIES: dict[str, Family] = {
             frame_reference="seconds",
             limits=_GLM4V,
             limits_by_size=_glm4v_limits,
-            frames_by_image_token=True,
-            thinking=Thinking(),
+            frame_token="<|image|>",
+            own_grounding="[x1, y1, x2, y2] from 0 to 1000 between <|begin_of_box|> and <|end_of_box|>",
+            thinking=Thinking(by_itself=True),
+        ),
+        # Gemma 4. A frame has at most 70 tokens of 48 x 48 pixels, the default of Gemma4VideoProcessor, and "mm:ss"
+        # before it. Boxes: on 1000 x 1000, "Welcome Gemma 4" on Hugging Face's blog; y first, as in Google's guide to
+        # box_2d. Some layers have a sliding window, or keys and values of others: a prompt's beginning is not kept.
+        # Thinking: ai.google.dev/gemma/docs/core/prompt-formatting-gemma4.
+        Family(
+            name="gemma4",
+            model_types=("gemma4",),
+            names=r"gemma[-_]?4",
+            coordinates="thousandths",
+            frame_reference="seconds",
+            limits=Limits(multiple=48, min_pixels=48 * 48, max_pixels=70 * 48 * 48, fill=True),
+            limits_by_processor=_gemma4_limits,
+            prefix_reuse=False,
+            thinking=Thinking(opens="<|channel>thought", closes="<channel|>"),
+            own_grounding='{"box_2d": [y1, x1, y2, x2]} from 0 to 1000',
+        ),
+        # Molmo 2. Frames of 378 x 378, the whole picture squeezed (Molmo2VideoProcessor), and the time of each before
+        # it, in tenths of a second. Points: the model cards of allenai/Molmo2-8B and 4B; it writes no boxes of its own.
+        # All tokens of frames see one another, the one behind the last patch too: a prompt's beginning is not kept.
+        Family(
+            name="molmo2",
+            model_types=("molmo2",),
+            names=r"molmo[-_]?2",
+            coordinates="thousandths",
+            frame_reference="seconds",
+            limits=Limits(fixed=(378, 378)),
+            frame_token="<im_patch>",
+            counts_patches=("video_token_pooling",),
+            prefix_reuse=False,
+            own_grounding='<points coords="SECONDS NUMBER X Y ...">, x and y from 0 to 1000',
         ),
         # Also LLaVA-Video, converted by examples/convert_llava_video.py. SigLIP at 384 x 384. Frames by position, as
         # nothing tells the model when a frame was.

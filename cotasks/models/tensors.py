@@ -174,6 +174,8 @@ def run_processor(
     with warnings.catch_warnings():
         # frames of a cache cannot be written to, and no processor writes to what it is given
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        # GLM's processor hands tensors to numpy in a form that NumPy 2 warns of
+        warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
         batch: BatchFeature = processor(
             text=list(texts),
             padding=True,
@@ -198,7 +200,7 @@ def render(
     add_generation_prompt: bool = False,
     options: Mapping[str, Any] = NO_OPTIONS,
 ) -> str:
-    """Chat messages as text; `options` are variables of the chat template.
+    """Chat messages as text; `options` are variables of the chat template, those that it does not know left out.
 
     Raises InputError where the processor has no chat template.
     """
@@ -207,6 +209,7 @@ def render(
             f"{type(processor).__name__} has no chat template; expected a processor with chat_template.jinja",
             "no chat template",
         )
+    options = {name: value for name, value in options.items() if name in str(processor.chat_template)}
     text: str = processor.apply_chat_template(
         list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, **options
     )

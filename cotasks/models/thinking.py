@@ -9,6 +9,7 @@ Left open, a model does not think where that can be switched off, and thinks whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,12 +58,18 @@ class Thought:
 NO_THOUGHT = Thought("off", {})
 
 
+def good_thinking(wanted: Wanted) -> bool:
+    """Whether it is `on`, `off`, None, or a number of tokens above 0."""
+    if isinstance(wanted, int):
+        return not isinstance(wanted, bool) and 0 < wanted < 10**6
+    return wanted in (None, "on", "off")
+
+
 def read_wanted(text: str | None) -> Wanted:
     """`on`, `off` or a number of tokens, as an option has it. Raises InputError where it is none of them."""
-    if text is None or text in ("on", "off"):
-        return text
-    if text.isdecimal() and text.isascii() and 0 < int(text) < 10**6:
-        return int(text)
+    wanted = int(text) if text is not None and re.fullmatch(r"[0-9]{1,6}", text) else text
+    if good_thinking(wanted):
+        return wanted
     raise InputError(f"thinking {text!r}; expected on, off, or the tokens of the longest thought")
 
 
@@ -88,7 +95,7 @@ def thinking_of(processor: Any, family: Family, wanted: Wanted, name: str = "the
     }
     opened = {on: tags.is_open(text) for on, text in texts.items()}
     switched = texts[True] != texts[False]
-    if not switched and not opened[True] and tags.closes not in str(processor.chat_template):
+    if not switched and not opened[True] and not tags.by_itself:
         if wanted not in (None, "off"):
             raise InputError(f"{name}: its chat template knows no thoughts; leave out thinking {wanted}")
         return NO_THOUGHT

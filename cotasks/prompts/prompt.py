@@ -27,7 +27,7 @@ from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import StepContext
 from cotasks.steps.marks import REQUEST as MARKS_REQUEST
 from cotasks.steps.marks import Marks, legend, mark_names
-from cotasks.steps.table import STEPS, step_text
+from cotasks.steps.table import MOMENTS, STEPS, step_text
 from cotasks.words.plain import plain
 
 CHOICE_INSTRUCTION = "Answer with the letter of the right option only."
@@ -82,7 +82,7 @@ def _preamble(context: StepContext, steps: tuple[int, ...]) -> str:
 
 
 def _numbering(context: StepContext) -> str:
-    """What numbers of frames mean, and when the first and the last are, since step 4 speaks of seconds."""
+    """What numbers of frames mean, and when the first and the last are, since step 4 speaks of seconds too."""
     frames = context.shown or context.frames
     first, last = (context.moment(frame.index) for frame in (frames[0], frames[-1]))
     return f"Frames are numbered 1 to {len(frames)} in the order shown, from {first} to {last}."
@@ -140,7 +140,11 @@ def step_request(record: Record, condition: Condition, step: int, context: StepC
         marks = tuple((tid, int(name)) for tid, name in context.given_names)
         words = MARKS_REQUEST.format(legend=legend(context.entities, marks))
     else:
-        words = STEPS[step].request.format(unit=context.coordinates.words, boxes_per_entity=condition.boxes_per_entity)
+        words = STEPS[step].request.format(
+            unit=context.coordinates.words,
+            boxes_per_entity=condition.boxes_per_entity,
+            moments=MOMENTS[context.frame_reference],
+        )
     if not opens:
         return words
     at_position = context.frame_reference == "position"

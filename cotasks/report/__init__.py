@@ -20,7 +20,8 @@
     generation    {run, model, condition, answers, failures, cut_answers (at the longest allowed length),
                   cut_contexts (prompts whose context budget left out items), cut_items (those items),
                   open_answers (to open-ended questions), echoes (those of them that only repeat the question),
-                  median_words (how long they are)}
+                  median_words (how long they are)}; where a model thought also {thoughts, cut_thoughts
+                  (cut off at their longest), mean_thought_tokens}
     echoes        {run, model, judge, condition, echoes, right, points}: scored echoes, those held for right, and by how
                   much the mean would fall if all of them scored 0; only where there are any
     between_runs  {run, model, judge, reference_run, reference_model, p_holm} and the fields of `metrics.Difference` but

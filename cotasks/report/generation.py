@@ -6,7 +6,7 @@ from collections.abc import Set
 
 from cotasks.judge import wording
 from cotasks.runs.folder import Key
-from cotasks.runs.run import Row, Run
+from cotasks.runs.run import Row, Run, thoughts_of
 
 
 def rows_of(run: Run, echoes: Set[Key]) -> list[Row]:
@@ -25,6 +25,7 @@ def rows_of(run: Run, echoes: Set[Key]) -> list[Row]:
                 "answers": len(rows),
                 "failures": sum(key[1] == condition for key in run.failures),
                 "cut_answers": sum(row.get("finish_reason") == "length" for row in rows),
+                **thoughts_of(rows),
                 "cut_contexts": sum(items > 0 for items in cut_items),
                 "cut_items": sum(cut_items),
                 **said[condition],

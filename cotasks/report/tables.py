@@ -307,10 +307,13 @@ def generation_table(summary: Row) -> Table:
     """How the answers came about."""
     header = ["Run", "Condition", "Answers", "Failures", "Cut answers", "Cut contexts", "Cut items", "Echoes", "Words"]
     fields = ["run", "condition", "answers", "failures", "cut_answers", "cut_contexts", "cut_items", "echoes"]
+    of_thoughts = ["thoughts", "cut_thoughts"] if any("thoughts" in row for row in summary["generation"]) else []
+    header += ["Thoughts", "Thinking cut off"] if of_thoughts else []
     lines = []
     for row in summary["generation"]:
         words = NOTHING if row["median_words"] is None else f"{row['median_words']:g}"
-        lines.append(Line([*(str(row[field]) for field in fields), words]))
+        cells = [*(str(row[field]) for field in fields), words]
+        lines.append(Line([*cells, *(str(row.get(field, 0)) for field in of_thoughts)]))
     return Table(header, lines, 2)
 
 

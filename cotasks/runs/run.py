@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,3 +126,13 @@ def run_with_answers(folder: Path) -> Run:
     if not run.generations and not run.failures:
         raise InputError(f"{folder}: no answers to judge; write some with `cotasks generate`")
     return run
+
+
+def thoughts_of(rows: Sequence[Row]) -> Row:
+    """How many answers have a thought, how many of these were cut off, and their mean length in tokens; nothing where
+    no model thought."""
+    tokens = [row["thought_tokens"] or 0 for row in rows if "thought_tokens" in row]
+    if not tokens:
+        return {}
+    cut = sum(bool(row.get("thinking_cut_off")) for row in rows)
+    return {"thoughts": len(tokens), "cut_thoughts": cut, "mean_thought_tokens": sum(tokens) / len(tokens)}

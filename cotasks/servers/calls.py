@@ -118,6 +118,10 @@ class Completion:
     completion_tokens: int | None = None
     served_model: str = ""
     """The model as the server names it; a moving name such as `gpt-4o` shows its snapshot here."""
+    thought: str = ""
+    """What it said before the answer, where the server tells these apart: `reasoning_content`, or `reasoning`."""
+    thought_tokens: int | None = None
+    """Of `completion_tokens`; None where the server does not say."""
 
 
 def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
@@ -132,6 +136,7 @@ def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
         choice = body["choices"][0]
         message = choice["message"]
         content, refusal = _text(message.get("content")), message.get("refusal")
+        thought = message.get("reasoning_content") or message.get("reasoning")
         ended, usage = choice.get("finish_reason"), body.get("usage")
         ended = ended if isinstance(ended, str) else None
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
@@ -139,14 +144,17 @@ def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
     if ended in GIVEN_UP:
         return Trouble("the server gave up the answer", retry=True, billed=True)
 
-    def counted(name: str) -> int | None:
-        tokens = usage.get(name) if isinstance(usage, dict) else None
+    def counted(name: str, counts: Any = usage) -> int | None:
+        tokens = counts.get(name) if isinstance(counts, dict) else None
         if isinstance(tokens, bool) or not isinstance(tokens, int | float) or not 0 <= tokens <= MOST_TOKENS:
             return None
         return int(tokens) if tokens == int(tokens) else None
 
     served = clean(body.get("model"), redact)[:200]
-    return Completion(content, refusal, ended, counted("prompt_tokens"), counted("completion_tokens"), served)
+    tokens = counted("prompt_tokens"), counted("completion_tokens")
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    thought = thought if isinstance(thought, str) else ""
+    return Completion(content, refusal, ended, *tokens, served, thought, counted("reasoning_tokens", details))
 
 
 def _text(content: Any) -> str:

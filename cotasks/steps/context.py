@@ -2,12 +2,14 @@
 
 Grid positions exist only here. A family refers to a frame either by its time (`3.94s`, seconds from the start of
 the clip, with enough decimals to tell the file's frames apart) or by its position among the frames shown
-(`frame 12`, from 1). Lists of frames are written as runs on the grid: `0.00s to 3.94s; 7.87s`.
+(`frame 12`, from 1). Lists of frames are written as runs on the grid: `0.00s to 3.94s; 7.87s`. A stretch of time, whose
+ends need not be on the grid, is told in seconds, and where a family refers to frames by position in these as well.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,6 +115,39 @@ class StepContext:
         """`3.94s` -> the frame number nearest to that time; None where the text is no time."""
         match = re.fullmatch(r"(-?\d{1,9}(?:\.\d{1,9})?)\s*s", text.strip())
         return None if match is None else round((float(match[1]) + self.clip.start_seconds) * self.fps)
+
+    def stretch_text(self, begin: int, end: int) -> str:
+        """Frames [begin, end) of the file, on the grid or not -> `3.94s to 4.97s`; where the family refers to frames by
+        position, `frame 3 to frame 7 at 3.94s to 4.97s`, by those of the frames shown that lie within."""
+        seconds = f"{self.moment(begin)} to {self.moment(end)}"
+        return f"{self._positions_text(begin, end)} at {seconds}" if self.frame_reference == "position" else seconds
+
+    def _positions_text(self, begin: int, end: int) -> str:
+        """`frame 3 to frame 7`, `frame 3`; `between frame 3 and frame 4`, `before frame 1`, `after frame 8` where no
+        frame shown lies within."""
+        shown = [frame.index for frame in self.shown or self.frames]
+        first, last = bisect_left(shown, begin) + 1, bisect_left(shown, end)
+        if first < last:
+            return f"frame {first} to frame {last}"
+        if first == last:
+            return f"frame {first}"
+        if last == 0:
+            return "before frame 1"
+        return f"after frame {last}" if first > len(shown) else f"between frame {last} and frame {first}"
+
+    def read_stretch(self, text: str) -> tuple[int, int] | None:
+        """The inverse of `stretch_text`, with or without positions; None where the text is no stretch of time, or its
+        positions and seconds contradict one another."""
+        positions = ""
+        if self.frame_reference == "position":
+            first, at, rest = text.strip().partition(" at ")
+            positions, text = (first, rest) if at else ("", text)
+        moments = [self.read_moment(part) for part in text.split(" to ")]
+        if len(moments) != 2 or moments[0] is None or moments[1] is None or moments[0] >= moments[1]:
+            return None
+        if positions and positions != self._positions_text(moments[0], moments[1]):
+            return None
+        return moments[0], moments[1]
 
     def frame_text(self, frame: int) -> str:
         """Grid frame -> how the family refers to it."""

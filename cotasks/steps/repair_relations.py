@@ -16,9 +16,10 @@ from cotasks.steps.json_forms import Told, TripleFound, frames_of_pair, frames_t
 from cotasks.steps.lines import CUT, Rest, blocks_of, ends_in_cut_time, plain_line
 from cotasks.steps.localization_lines import NOTHING_SAID
 from cotasks.steps.triple_lines import Reading, readings, triples_at_one_time
-from cotasks.steps.wording import has_unit, read_frames, read_stretches, says_moment
+from cotasks.steps.wording import NUMBER_WORDS, has_unit, read_frames, read_stretches, says_moment
 
-_SECOND_TRIPLE = re.compile(r"(?<=[\ds])[;,.*`_]{0,5}\s+(?:\d{1,3}[.)]\s+)?[*`_\s-]{0,8}(?=[\[({<]{1,2}[^\W\d])")
+_AFTER_NUMBER = "(?:" + "|".join([r"(?<=[\ds])", *(rf"(?<=\b{word})" for word in NUMBER_WORDS)]) + ")"
+_SECOND_TRIPLE = re.compile(_AFTER_NUMBER + r"[;,.*`_]{0,5}\s+(?:\d{1,3}[.)]\s+)?[*`_\s-]{0,8}(?=[\[({<]{1,2}[^\W\d])")
 
 
 def read_spatial(text: str, context: StepContext) -> Parsed[tuple[SpatialRelation, ...]]:

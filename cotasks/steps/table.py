@@ -28,7 +28,8 @@ class Step:
     title: str
     """The line above the step in a context block."""
     request: str
-    """The words that ask for the step; `{unit}` is that of boxes, `{boxes_per_entity}` the most that are asked for."""
+    """The words that ask for the step; `{unit}` is that of boxes, `{boxes_per_entity}` the most that are asked for,
+    `{moments}` says how a stretch of time is told (`MOMENTS`)."""
     construct: Callable[[Record, FrameLocalization], Any]
     """(record, step 1) -> the value that goes with this step 1, from the record's scene."""
     render: Callable[[Any, StepContext, int], str]
@@ -45,6 +46,12 @@ class Step:
         """`frame localization`, ..."""
         return self.field.replace("_", " ")
 
+
+MOMENTS = {
+    "seconds": "the seconds at which it begins and ends",
+    "position": 'the first and the last frame at which it holds, "at", and the seconds at which it begins and ends',
+}
+"""How a family refers to frames -> the words that ask for a stretch of time."""
 
 STEPS: dict[int, Step] = {
     step.number: step
@@ -90,7 +97,7 @@ STEPS: dict[int, Step] = {
             field="temporal_relations",
             title="Step 4, temporal relations (what happens over time):",
             request="Step 4, temporal relations: what happens over time? Answer with one line a relation: (subject, "
-            f'relation, object), then the seconds at which it begins and ends; or with "{NOTHING}".',
+            f'relation, object), then {{moments}}; or with "{NOTHING}".',
             construct=lambda record, localization: temporal_relations.construct(record.scene, localization, record.fps),
             render=lambda value, context, _: temporal_relations.render(value, context),
             read=read_temporal,

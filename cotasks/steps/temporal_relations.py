@@ -3,6 +3,10 @@
 In a prompt, one line a triple, from its first frame to the moment it has ended:
 
     (adult 1, chase, dog): 3.94s to 4.97s
+
+and where the family refers to frames by position, with those of the frames shown at which it holds:
+
+    (adult 1, chase, dog): frame 3 to frame 7 at 3.94s to 4.97s
 """
 
 from __future__ import annotations
@@ -33,23 +37,22 @@ def render(relations: tuple[TemporalRelation, ...], context: StepContext) -> str
 
     def line(relation: TemporalRelation) -> str:
         triple = context.triple_text(relation.subject_tid, relation.predicate, relation.object_tid)
-        return f"{triple}: {context.moment(relation.begin_frame)} to {context.moment(relation.end_frame)}"
+        return f"{triple}: {context.stretch_text(relation.begin_frame, relation.end_frame)}"
 
     return render_items(relations, line)
 
 
 def parse(text: str, context: StepContext) -> Parsed[tuple[TemporalRelation, ...]]:
-    """Read A4 back; a line without a readable triple, or whose end is not after its begin, is left unread."""
+    """Read A4 back; a line without a readable triple, or whose end is not after its begin, is left unread, as is one
+    whose positions and seconds contradict one another."""
 
     def read(line: str) -> Parsed[TemporalRelation | None]:
         head, rest = split_item(line)
         triple = context.read_triple(head)
-        moments = [context.read_moment(part) for part in rest.split(" to ")]
-        if triple is None or len(moments) != 2 or moments[0] is None or moments[1] is None:
+        stretch = context.read_stretch(rest)
+        if triple is None or stretch is None:
             return Parsed(None, (line,))
-        if moments[0] >= moments[1]:
-            return Parsed(None, (line,))
-        return Parsed(TemporalRelation(*triple, begin_frame=moments[0], end_frame=moments[1]), ())
+        return Parsed(TemporalRelation(*triple, begin_frame=stretch[0], end_frame=stretch[1]), ())
 
     return parse_items(text, read)
 

@@ -6,6 +6,7 @@ Everything here reads one thing only, or nothing: None where a wording could mea
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 
 from cotasks.records.schema import Entity
@@ -18,6 +19,7 @@ _ONES = (
 )
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
 _WORDS = {word: n for n, word in enumerate(_ONES)} | _TENS
+NUMBER_WORDS = tuple(_WORDS)
 _ANY_WORD = "(?:" + "|".join(sorted(_WORDS, key=len, reverse=True)) + ")"
 WORD_NUMBER = rf"\b{_ANY_WORD}(?:[ -]{_ANY_WORD})?(?: point(?: {_ANY_WORD})+)?\b"
 """A number from zero to ninety-nine in words, with decimals: `zero point five`, `twenty-one`."""
@@ -43,6 +45,14 @@ _LEAD = re.compile(
     r"\A(?:(?:from|between|at|during|on|in|for|around|holds?|and|then|(?:time(?: ?stamp)?|t)(?:\s*[:=])?)\s+|@\s*)+",
     re.IGNORECASE,
 )
+_SPACE = " \t.,;:*`"
+_A_FRAME = rf"(?:frames?\s*{_SIGN}\s*)?{NUMBER}"
+_POSITIONS = re.compile(
+    rf"(?:(?:before|after|between|from|in)\s+)?{_A_FRAME}(?:\s*(?:to|and|through|until|till|[-–—~→])\s*{_A_FRAME})?",
+    re.IGNORECASE,
+)
+"""One frame or a run of them, by position."""
+_SPAN_NAMED_TWICE = re.compile(r"([^()\[\]]{1,60}?)\s*(?:[(\[@]|\bat\b)\s*([^()\[\]]{1,60}?)\s*[)\]]?", re.IGNORECASE)
 _EDGES = " \t.,;:()[]{}<>\"'`*|"
 MOMENT = (
     rf"(?:frames?\s*(?:at\s|@)?{_SIGN}\s*(?:{CLOCK}|{NUMBER}(?:\s*(?:s|secs?|seconds?)\b)?)(?:\s*(?:/|of)\s*\d{{1,4}})?"
@@ -188,7 +198,18 @@ def read_frames(text: str, context: StepContext) -> Parsed[tuple[int, ...]]:
 
 
 def read_moments(text: str, context: StepContext) -> tuple[int, int] | None:
-    """Begin and end of a stretch of time, frames of the file; None unless the text holds just these, in order."""
+    """Begin and end of a stretch of time, frames of the file; None unless the text holds just these, in order.
+
+    Where frames are referred to by position, these may stand beside the seconds, `frame 3 to frame 7 at 3.94s to
+    4.97s`: they must then say the same, to within one frame.
+    """
+    if (
+        context.frame_reference == "position"
+        and (both := _SPAN_NAMED_TWICE.fullmatch(text.strip(_SPACE + "[]{}<>").lstrip("("))) is not None
+    ):
+        positions, times = both.groups() if "frame" in both[1].lower() else (both[2], both[1])
+        stretch = read_moments(times, context) if "frame" not in times.lower() else None
+        return stretch if stretch is not None and _agree(positions, stretch, context) else None
     ends = split_range(plain_times(text))
     if len(ends) == 1:
         ends = [end.strip(_EDGES) for end in re.split(r",\s|\band\b", ends[0], flags=re.IGNORECASE)]
@@ -200,6 +221,19 @@ def read_moments(text: str, context: StepContext) -> tuple[int, int] | None:
         return None
     begin, end = (round((moment + context.clip.start_seconds) * context.fps) for moment in (seconds[0], seconds[1]))
     return (begin, end) if begin < end else None
+
+
+def _agree(positions: str, stretch: tuple[int, int], context: StepContext) -> bool:
+    """Whether frames by position are those of a stretch of time, to within one frame."""
+    shown = [frame.index for frame in context.shown or context.frames]
+    first, last = bisect_left(shown, stretch[0]) + 1, bisect_left(shown, stretch[1])
+    if _POSITIONS.fullmatch(positions.strip(_SPACE)) is None:
+        return False
+    told = [read_number(number) for number in re.findall(NUMBER, positions, re.IGNORECASE)]
+    if "between" in positions.lower() or "after" in positions.lower():
+        first, last = min(first, last), max(first, last)
+    numbers = [number for number in told if number is not None]
+    return 1 <= len(numbers) == len(told) <= 2 and abs(numbers[0] - first) <= 1 and abs(numbers[-1] - last) <= 1
 
 
 def read_stretches(text: str, context: StepContext) -> tuple[tuple[int, int], ...]:

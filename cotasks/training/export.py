@@ -186,7 +186,7 @@ def _bound_to_frames(row: Row) -> str:
         spoken = set(STEPS)
     else:  # a step, and those before it
         spoken = set(range(1, 1 + STEP_NUMBERS[row["task"]]))
-    if spoken & {1, 2, 3} and family.frame_reference == "position":
+    if spoken and family.frame_reference == "position":
         return f"{family.name} refers to frames by their position"
     if 2 in spoken and family.coordinates == "pixels":
         return f"{family.name} has boxes in pixels of frames of {row['width']}x{row['height']}"

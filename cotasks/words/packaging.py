@@ -34,8 +34,9 @@ _FINAL_CHANNEL, _ANALYSIS_CHANNEL = "<|channel|>final<|message|>", "<|channel|>a
 _THOUGHT = (
     r"(?:(?:seed:)?think(?:ing)?|thoughts?|reason(?:ing)?|rationale|analysis|reflection|scratchpad|caption|summary)"
 )
-_THOUGHT_OPEN = rf"(?:<{_THOUGHT}>|\u25c1think\u25b7|\[THINK\])"
-_THOUGHT_CLOSE = rf"(?:</{_THOUGHT}>|\u25c1/think\u25b7|\[/THINK\])"
+_THOUGHT_OPEN = rf"(?:<{_THOUGHT}>|\u25c1think\u25b7|\[THINK\]|<\|channel>thought\b)"
+_THOUGHT_CLOSE = rf"(?:</{_THOUGHT}>|\u25c1/think\u25b7|\[/THINK\]|<channel\|>)"
+"""The tags of model families are among them (`cotasks.models.family.Thinking`): the second last of Gemma 4."""
 _THOUGHTS = re.compile(rf"{_THOUGHT_OPEN}.*?{_THOUGHT_CLOSE}", _FLAGS)
 _OPEN = re.compile(_THOUGHT_OPEN, re.IGNORECASE)
 _CLOSE = re.compile(_THOUGHT_CLOSE, re.IGNORECASE)

@@ -11,6 +11,7 @@ from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.ahead import ahead
 from cotasks.generate.local.batching import Capacity, Window
 from cotasks.generate.local.encode import Encoded, Encoder, Video
+from cotasks.generate.local.thoughts import EndThoughts, answer_fields, longest_output
 from cotasks.generate.local.vision import Reuse, model_inputs
 from cotasks.generate.prepare import Asking, Item, Outcome, failure_row
 from cotasks.models.load import Model
@@ -39,7 +40,7 @@ def outcomes(asking: LocalAsking, videos: Iterator[Sequence[int]], stopped: Call
     window = Window(asking.model, asking.capacity, asking.reuse)
 
     def begin() -> Callable[[Sequence[int]], list[Encoded | Row]]:
-        encoder = Encoder(asking.model, asking.sampling.max_new_tokens)
+        encoder = Encoder(asking.model, longest_output(asking.model, asking.sampling.max_new_tokens))
         return lambda positions: _prepare(asking, encoder, positions)
 
     prepared = ahead(
@@ -135,29 +136,35 @@ def _release(videos: Iterable[Video]) -> None:
 def _answer(asking: LocalAsking, rows: Sequence[Encoded]) -> list[Row]:
     """The answers of one batch."""
     import torch
+    from transformers import LogitsProcessorList
 
     # tokens (rows, columns): what was given, padded on the left, then the answers, padded on the right
-    model, sampling, longest = asking.model, asking.sampling, asking.sampling.max_new_tokens
+    model, sampling = asking.model, asking.sampling
+    longest = longest_output(model, sampling.max_new_tokens)
+    limit: EndThoughts | None = None
     with torch.inference_mode():
         inputs, width = model_inputs(model, rows, asking.reuse)
+        processors = sampling.logits_processors([row.item.key for row in rows], longest)
+        if model.thought.longest:
+            limit = EndThoughts(model, len(rows), width, sampling.max_new_tokens)
+            processors.append(limit)
         output = model.model.generate(
             **inputs,
             generation_config=model.generation_config(longest),
-            logits_processor=sampling.logits_processors([row.item.key for row in rows]),
+            logits_processor=LogitsProcessorList(processors),
         )
     answers = []
-    for row, tokens in zip(rows, output[:, width:].tolist(), strict=True):
-        end = next((i for i, token in enumerate(tokens) if token in model.end_tokens), None)
+    for number, (row, tokens) in enumerate(zip(rows, output[:, width:].tolist(), strict=True)):
+        said = answer_fields(model, tokens, sampling.max_new_tokens, limit is not None and limit.cut_off[number])
         record_id, condition, sample = row.item.key
         answers.append(
             {
                 "id": record_id,
                 "condition": condition,
                 "sample": sample,
-                "answer": model.processor.tokenizer.decode(tokens[:end], skip_special_tokens=True).strip(),
+                "answer": said.pop("answer"),
                 "prompt_tokens": row.tokens,
-                "answer_tokens": len(tokens[:end]),
-                "finish_reason": "length" if end is None else "stop",
+                **said,
                 "cut_items": row.item.prompt.cut_items,
                 "video_id": row.item.video_id,
             }

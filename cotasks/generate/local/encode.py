@@ -15,7 +15,7 @@ from typing import Any
 from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.prepare import Item, failure_row
 from cotasks.models.load import Model
-from cotasks.models.tensors import collate_for_generation
+from cotasks.models.tensors import collate_for_generation, thinking_off
 from cotasks.runs.run import Row
 
 
@@ -77,13 +77,13 @@ class Encoder:
     """Encodes prompts for a model. It has a processor of its own, as tokenizers cannot be shared between threads."""
 
     def __init__(self, model: Model, max_new_tokens: int) -> None:
+        """`max_new_tokens` are those of thought and answer."""
         processor = copy.deepcopy(model.processor)
         processor.video_processor = _Remembering(processor.video_processor)
         self.model = dataclasses.replace(model, processor=processor)
         self.max_new_tokens = max_new_tokens
         family = model.family
-        by_image = family.frames_are_images or family.frames_by_image_token
-        token = processor.image_token if by_image else processor.video_token
+        token = processor.image_token if family.frames_are_images else family.frame_token or processor.video_token
         self._video_token = processor.tokenizer.convert_tokens_to_ids(token)
         self._rope_index = getattr(model.model.base_model, "get_rope_index", None)
         types = {weight.dtype for weight in model.model.parameters() if weight.is_floating_point()}
@@ -111,7 +111,9 @@ class Encoder:
 
     def _encode(self, item: Item, video: Video | None) -> Encoded:
         """`video` is that of an earlier prompt with the same clip. Raises InputError for a prompt that is too long."""
-        batch = collate_for_generation(self.model.processor, self.model.family, [item.prompt], [item.clip])
+        model, options = self.model, self.model.thought.options
+        options = options or thinking_off(model.family)
+        batch = collate_for_generation(model.processor, model.family, [item.prompt], [item.clip], options)
         shape = batch["input_ids"].shape
         length, longest = shape[1], self.model.context_length
         if longest is not None and length + self.max_new_tokens > longest:

@@ -66,8 +66,20 @@ def model_inputs(model: Model, rows: Sequence[Encoded], reuse: Reuse) -> tuple[d
         inputs["mm_encoder_outputs"] = {_kind(model): _joined([_features(model, video) for video in videos])}
         names = [name for name in names if not name.startswith("pixel_values")]
     for name in names:
-        inputs[name] = torch.cat([video.tensors[name] for video in videos]).to(model.model.device)
+        parts = [video.tensors[name] for video in videos]
+        if name in model.family.counts_patches:
+            parts = _counted_on(parts, [video.tensors["pixel_values_videos"] for video in videos])
+        inputs[name] = torch.cat(parts).to(model.model.device)
     return inputs, width
+
+
+def _counted_on(parts: Sequence[Any], pixels: Sequence[Any]) -> list[Any]:
+    """Numbers of patches of each video -> of all videos; `pixels` (frames, patches, size) are those of each."""
+    done, counted = 0, []
+    for part, patches in zip(parts, pixels, strict=True):
+        counted.append(part.where(part < 0, part + done))
+        done += patches.shape[0] * patches.shape[1]
+    return counted
 
 
 def _with_prefixes(model: Model, rows: Sequence[Encoded]) -> tuple[dict[str, Any], int]:

@@ -22,6 +22,7 @@ from cotasks.generate.ahead import LOOK_SECONDS, ahead
 from cotasks.generate.prepare import Asking, Item, Outcome, failure_row
 from cotasks.generate.server.model import ServedModel
 from cotasks.generate.server.request import build_request, encode_frames, media_parts, token_bounds
+from cotasks.models.thinking import split_text
 from cotasks.records.boxes import Size
 from cotasks.runs.run import Row
 from cotasks.servers.address import api_key
@@ -291,6 +292,11 @@ def _read(asking: ServerAsking, call: Call, found: Completion, secret: str) -> R
                 "wrong; give it the limits that run.json holds, see examples/serving.md, or use --no-check-frames"
             )
     text, ended = clean(found.content, secret), found.finish_reason
+    thought, closed = clean(found.thought, secret), True
+    if not thought:
+        thought, text, closed = split_text(text, server.thought.tags)
+    elif ended == "length" and not text:
+        closed = False
     if not text and found.refusal:
         text = clean(found.refusal, secret)
     fault = {"content_filter": "the server filtered the answer", "tool_calls": "the server took the answer for a call"}
@@ -302,10 +308,25 @@ def _read(asking: ServerAsking, call: Call, found: Completion, secret: str) -> R
         "sample": sample,
         "answer": text,
         "prompt_tokens": found.prompt_tokens,
-        "answer_tokens": found.completion_tokens,
+        **_counted(found, thought, closed, server),
         "finish_reason": "length" if ended == "length" else "stop",
         "cut_items": call.item.prompt.cut_items,
         "video_id": call.item.video_id,
+    }
+
+
+def _counted(found: Completion, thought: str, closed: bool, server: ServedModel) -> Row:
+    """Tokens of the answer, and what there is to say of a thought: it stands apart from the answer."""
+    if not thought:
+        return {"answer_tokens": found.completion_tokens}
+    tokens, all_tokens = found.thought_tokens, found.completion_tokens
+    if tokens is None and server.count_tokens is not None:
+        tokens = server.count_tokens(thought)
+    return {
+        "answer_tokens": None if tokens is None or all_tokens is None else max(all_tokens - tokens, 0),
+        "thought": thought,
+        "thought_tokens": tokens,
+        "thinking_cut_off": not closed or (tokens is not None and tokens == server.thought.mode),
     }
 
 

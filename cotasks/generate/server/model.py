@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from cotasks.errors import InputError, MissingExtra
 from cotasks.generate.sampling import Sampling
 from cotasks.models.families import FAMILIES, Family, Limits, guess_family
+from cotasks.models.thinking import NO_THOUGHT, Thought, Wanted
 from cotasks.records.boxes import Size
 from cotasks.servers.address import api_key, longest_answer_field, server_url
 from cotasks.version import VERSION
@@ -100,6 +101,34 @@ class ServedModel:
     media: Media
     options: ServerOptions
     tokenizer: Any = None
+    thought: Thought = NO_THOUGHT
+    """How it thinks in this run."""
+
+    def thinking(self, wanted: Wanted) -> ServedModel:
+        """The model as it thinks in a run, see `cotasks.models.thinking`: a server does not show its chat template, so
+        it is told what the family's row says.
+
+        Raises InputError where models of the family do not think, or by its name this one always does, and for a budget
+        with a server that takes none.
+        """
+        tags = self.family.thinking
+        if tags is None:
+            if wanted not in (None, "off"):
+                raise InputError(f"model {self.name}: models of {self.family.name} do not think; leave out thinking")
+            return self
+        if isinstance(wanted, int) and self.owner and self.owner != "vllm":
+            raise InputError(
+                f"{self.options.base_url}: only vLLM takes thinking {wanted} (`thinking_token_budget`); expected on or "
+                "off, or the server's own field in --extra-body"
+            )
+        always = "thinking" in self.name.lower()  # GLM-4.1V-9B-Thinking, Qwen3-VL-8B-Thinking: without a switch
+        if always and wanted == "off":
+            raise InputError(f"model {self.name}: by its name it always thinks; expected thinking on, or a number")
+        asked = wanted is not None or self.owner in OPEN_SERVERS
+        mode = wanted if wanted is not None else "on" if always else "off"
+        return dataclasses.replace(
+            self, thought=Thought(mode, tags.options(mode != "off") if asked else {}, False, tags)
+        )
 
     @property
     def count_tokens(self) -> Callable[[str], int] | None:
@@ -122,7 +151,7 @@ class ServedModel:
         """The fields of a request that all have in common."""
         fields = {
             "model": self.name,
-            longest_answer_field(self.options.base_url): sampling.max_new_tokens,
+            longest_answer_field(self.options.base_url): sampling.max_new_tokens + self.thought.longest,
             "temperature": sampling.temperature,
             "frequency_penalty": 0.0,
         }
@@ -132,6 +161,10 @@ class ServedModel:
             fields["top_k"] = sampling.top_k
         if self.owner in OPEN_SERVERS:
             fields |= {"repetition_penalty": 1.0, "top_k": sampling.top_k or -1}
+        if self.thought.options:
+            fields["chat_template_kwargs"] = dict(self.thought.options)
+        if isinstance(self.thought.mode, int):
+            fields["thinking_token_budget"] = self.thought.mode
         return {**fields, **self.options.extra_body}
 
     def settings(self, sampling: Sampling) -> dict[str, Any]:
@@ -149,6 +182,7 @@ class ServedModel:
                 "base_url": self.options.base_url,
                 "tokenizer": self.options.tokenizer,
             },
+            **self.thought.settings(),
             "sampling": {"do_sample": bool(drawn), "num_samples": sampling.num_samples, **drawn},
             "request": request,
             "frames": {

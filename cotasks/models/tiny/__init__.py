@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.models.tiny import glm, llava, qwen
+from cotasks.models.tiny import gemma, glm, llava, molmo, qwen
 
 __all__ = ["build_tiny", "save_tiny"]
 
@@ -66,6 +66,8 @@ _BUILDERS: dict[str, Callable[[Any], tuple[Any, Any, Any]]] = {
     "llava_next_video": llava.llava_next_video,
     "internvl": llava.internvl,
     "glm4v": glm.glm4v,
+    "gemma4": gemma.gemma4,
+    "molmo2": molmo.molmo2,
     "qwen3_5_moe": partial(qwen.qwen3_5, experts=True),
     "glm4v_moe": partial(glm.glm4v, kind="moe"),
     "glm46v": partial(glm.glm4v, kind="4.6"),
