@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -79,6 +79,7 @@ def test_a_file_may_not_take_the_name_of_a_shipped_rubric(tmp_path: Path) -> Non
         load_rubric(path)
 
 
+@settings(deadline=None)  # the patterns of a scale are compiled once
 @given(
     lowest=st.integers(0, 20),
     span=st.integers(1, 80),
