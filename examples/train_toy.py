@@ -34,7 +34,7 @@ from cotasks.builders.sources import BuildOptions
 from cotasks.models.families import FAMILIES, limits_of
 from cotasks.models.repairs import repair
 from cotasks.models.tensors import Clip
-from cotasks.prompts import prompt as prompts
+from cotasks.prompts.condition import ANSWER_STYLES, PHRASE
 from cotasks.records.schema import Record
 from cotasks.records.timeline import uniform_grid
 from cotasks.sample.drawn import GRID, HEIGHT, LOCALIZATION, WIDTH, drawn_stories, write_annotation
@@ -138,7 +138,7 @@ def fixed_phrases() -> list[str]:
         "Notes on the video, for use as evidence. Times are in seconds from its start.",
         " Boxes are [x1, y1, x2, y2] in pixels of a frame ",
         "Times are in seconds from the start of the video.",
-        prompts.OPEN_INSTRUCTION,
+        ANSWER_STYLES[PHRASE],
         *(step.title for step in STEPS.values()),
         *requests,
         *(

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.sources import BuildOptions
@@ -31,6 +33,7 @@ from cotasks.steps.table import read_step
 from cotasks.tools.files import read_jsonl
 from tests.audit_records import make_record, write_folder
 from tests.model_options import grouped
+from tests.strategies import records
 
 MARKED = Condition("step-1", asks=1, marks=True)
 PEERS = {"2404040404": ("boy", "girl"), "2909090909": ("yellow", "grey")}
@@ -111,7 +114,7 @@ def test_marks_name_instances_and_categories_do_not(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    records, truth = load_records(str(asked[0]), "train"), asked[1]
+    found, truth = load_records(str(asked[0]), "train"), asked[1]
 
     def oracle(record: Record, text: str) -> str:
         numbers = dict(marks_of(record.scene, record.frames))
@@ -125,8 +128,8 @@ def test_marks_name_instances_and_categories_do_not(
         names = {entity.category for entity in record.scene.entities if entity.tid in truth[record.id]}
         return f"Frames: 0.00s to 1.00s\nEntities: {', '.join(sorted(names))}"
 
-    assert instance_f1(tmp_path / "oracle", records, truth, oracle) == 1.0
-    assert instance_f1(tmp_path / "category", records, truth, by_category) < 0.7
+    assert instance_f1(tmp_path / "oracle", found, truth, oracle) == 1.0
+    assert instance_f1(tmp_path / "category", found, truth, by_category) < 0.7
 
 
 def test_numbers_stand_on_the_frames_where_the_boxes_are() -> None:
@@ -204,6 +207,24 @@ def test_every_mark_is_read_back() -> None:
         assert found.tid == tid
     assert (1, "adult") in others
     assert (0, "dog") not in others
+
+
+@settings(max_examples=40, deadline=None)
+@given(record=records(), family=st.sampled_from(("qwen2_5_vl", "internvl", "qwen3_vl")), data=st.data())
+def test_marks_round_trip(record: Record, family: str, data: st.DataObject) -> None:
+    """Step 1 written with marks reads back as it was, and any choice of numbers as those instances."""
+    marks = marks_of(record.scene, record.frames)
+    assert [number for _, number in marks] == list(range(1, len(marks) + 1))
+    context = context_of(record, family=family)
+    chosen = set(data.draw(st.lists(st.sampled_from(marks), unique=True)) if marks else [])
+    frames = tuple(data.draw(st.sets(st.sampled_from([f.index for f in record.frames]), min_size=1)))
+    entities = tuple(e for e in context.entities if e.tid in dict(chosen))
+    a1 = dataclasses.replace(record.frame_localization, frames=tuple(sorted(frames)), entities=entities)
+    text = frame_localization.render(a1, context)
+    assert text.endswith("Entities: " + (", ".join(str(n) for n in sorted(n for _, n in chosen)) or "none"))
+    read = read_step(1, text, context)
+    assert not read.unread
+    assert (read.value.frames, {e.tid for e in read.value.entities}) == (a1.frames, set(dict(chosen)))
 
 
 def test_a_condition_with_marks_is_kept_and_odd_ones_are_refused() -> None:
