@@ -128,14 +128,15 @@ def _leakage_missing(seen: Seen) -> Iterable[str]:
 
 
 def _thinking_cut_off(seen: Seen) -> Iterable[str]:
+    # where thoughts were asked for they stand apart (`thinking_cut_off`); else within the answer, in tags
     cut = Counter(
         key[1]
         for key, row in seen.run.generations.items()
-        if isinstance(row.get("answer"), str) and is_unfinished_thought(row["answer"])
+        if row.get("thinking_cut_off") or (isinstance(row.get("answer"), str) and is_unfinished_thought(row["answer"]))
     )
     if cut:
         counts = ", ".join(f"{condition} {cut[condition]}" for condition in seen.run.conditions if cut[condition])
-        yield f"answers that end in the middle of thinking, and so say nothing: {counts}; allow more tokens."
+        yield f"answers whose thinking was cut off: {counts}; allow more tokens."
 
 
 def _other_videos(seen: Seen) -> Iterable[str]:
