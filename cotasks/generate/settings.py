@@ -58,7 +58,11 @@ def conditions_of(settings: Mapping[str, Any]) -> dict[str, tuple[Condition, Fam
         family = FAMILIES[settings["model"]["family"]]
         limits = dict(settings["frames"]["limits"])
         limits["fixed"] = tuple(limits["fixed"]) if limits["fixed"] else None
+        if type(limits.get("fill", False)) is not bool:
+            raise TypeError(f"fill {shorten(limits['fill'])}")
         for name, value in limits.items():
+            if name == "fill":
+                continue
             least = 0 if name.endswith("pixels") else 1
             if value is not None and not all(
                 type(v) is int and v >= least for v in (value if name == "fixed" else [value])
