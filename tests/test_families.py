@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
+from cotasks.generate.settings import conditions_of
 from cotasks.models.families import (
     FAMILIES,
     Family,
@@ -24,6 +26,7 @@ from cotasks.models.families import (
     limits_of,
 )
 from cotasks.prompts import build_prompt, parse_condition
+from cotasks.prompts.condition import condition_settings
 from cotasks.records.boxes import CoordinateFormat
 from tests.synthetic import make_record
 
@@ -298,6 +301,18 @@ def test_rows() -> None:
             assert family_of(model_type) is family
         size = (8, 8) if family.coordinates == "pixels" else None
         CoordinateFormat(family.coordinates, size)
+
+
+def test_limits_come_back_from_run_json() -> None:
+    for name, family in FAMILIES.items():
+        limits = json.loads(json.dumps(asdict(family.limits)))
+        conditions = {"cotasks": condition_settings(parse_condition("cotasks"))}
+        settings_ = {"model": {"family": name}, "frames": {"limits": limits}, "conditions": conditions}
+        assert conditions_of(settings_)["cotasks"][1:] == (family, family.limits)
+        if not limits.pop("fill"):  # as versions before wrote them
+            assert conditions_of(settings_)["cotasks"][2] == family.limits
+        with pytest.raises(InputError, match="fill"):
+            conditions_of({**settings_, "frames": {"limits": {**limits, "fill": 1}}})
 
 
 def test_a_new_family_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:

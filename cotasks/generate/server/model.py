@@ -142,8 +142,8 @@ class ServedModel:
         limits = self.family.limits
         if not frames:
             return 0
-        if limits.fixed is not None:
-            return None
+        if limits.fixed is not None or (limits.fill and self.media == "images"):
+            return None  # an image processor makes of a frame what it likes
         steps = frames if self.media == "images" else -(-frames // limits.temporal_patch)
         return steps * (size[0] // limits.multiple) * (size[1] // limits.multiple)
 
