@@ -121,6 +121,8 @@ def test_a_run_holds_every_answer_and_all_that_shaped_it(world: Path, tmp_path: 
         "span_origin": "whole",
         "entity_origin": "whole",
         "used_answer": False,
+        "grid_share": 1.0,
+        "entity_share": 1.0,
         "video_id": "v0",
         "category": "causal",
         "question_type": "CW",

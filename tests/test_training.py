@@ -346,7 +346,7 @@ def sentencepiece_like(whole_words: bool) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from cotasks.models.tiny import _CORPUS
+    from cotasks.models.tiny.parts import CORPUS
 
     made = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -358,7 +358,7 @@ def sentencepiece_like(whole_words: bool) -> Any:
         initial_alphabet=[*map(chr, range(33, 127)), "\n"],
         show_progress=False,
     )
-    made.train_from_iterator(_CORPUS.splitlines(), trainer)
+    made.train_from_iterator(CORPUS.splitlines(), trainer)
     made.pre_tokenizer = None  # type: ignore[assignment]
     made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse()])
     made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])

@@ -192,6 +192,7 @@ def load_splits(dataset: str, config: str | None) -> list[Records]:
 
 def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str]:
     """(rows, config name, split name)."""
+    import yaml
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
     from pyarrow.dataset import ParquetFragmentScanOptions
@@ -218,7 +219,7 @@ def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str
         raise
     # whatever a damaged description of the columns leads to is among the later ones
     except (
-        *(DatasetsError, OSError, ValueError),
+        *(DatasetsError, OSError, ValueError, yaml.YAMLError),
         *(pa.ArrowException, AttributeError, KeyError, TypeError, MemoryError),
     ) as error:
         cause = error.__cause__ if error.__cause__ is not None else error

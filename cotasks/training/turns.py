@@ -83,7 +83,8 @@ def chat_format(processor: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Chat
         raise fault(f"it ends with {shorten(tail)}, which is no special token of the tokenizer")
     # before an answer that is past
     one, two = (written(turn("assistant", answer), turn("user", "0"))[len(before) :] for answer in "12")
-    past = one[: next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), 0)]
+    differs = [i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b]
+    past = one[: differs[0]] if differs else head  # a template that drops past answers: `render_chat` meets it in a chain
     if not past or not head.startswith(past):
         raise fault(f"it opens a past answer with {shorten(past)}, the last one with {shorten(head)}")
     return ChatFormat(opening, head, lead, end, tail, head[len(past) :], dict(options))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_MARK = re.compile(r"<(?=[^\s<>][^<>\n]{0,79}>)|\[(?=/?[A-Z][A-Z_]{1,30}\])")
-"""What opens a special token of any chat template known to us: `<|im_start|>`, `</s>`, `<image>`, `[INST]`. Tokenizers
+_MARK = re.compile(r"<(?=[^\s<>][^<>\n]{0,79}>)|\[(?=/?[a-z]?[A-Z][A-Z_]{1,30}\])")
+"""What opens a special token of any chat template known to us: `<|im_start|>`, `</s>`, `<image>`, `[INST]`, `[gMASK]`. Tokenizers
 match them by their exact characters, so a blank after the first one makes plain text of them."""
 
 
