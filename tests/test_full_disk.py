@@ -149,6 +149,7 @@ def test_each_file_of_a_build_in_turn(tmp_path: Path, old_frames: int | None, mo
         "sample/skipped.jsonl",
         *(f"sample/{split}-*.parquet" for split in ("train", "validation", "test")),
         "sample/build.json",
+        "sample/croissant.json",
         "README.md",
     }
 

@@ -84,7 +84,8 @@ def chat_format(processor: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Chat
     # before an answer that is past
     one, two = (written(turn("assistant", answer), turn("user", "0"))[len(before) :] for answer in "12")
     differs = [i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b]
-    past = one[: differs[0]] if differs else head  # a template that drops past answers: `render_chat` meets it in a chain
+    # where they do not differ, past answers are dropped: one answer can be told, and `render_chat` refuses a chain
+    past = one[: differs[0]] if differs else head
     if not past or not head.startswith(past):
         raise fault(f"it opens a past answer with {shorten(past)}, the last one with {shorten(head)}")
     return ChatFormat(opening, head, lead, end, tail, head[len(past) :], dict(options))

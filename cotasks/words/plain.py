@@ -6,8 +6,8 @@ import re
 import unicodedata
 
 _MARK = re.compile(r"<(?=[^\s<>][^<>\n]{0,79}>)|\[(?=/?[a-z]?[A-Z][A-Z_]{1,30}\])")
-"""What opens a special token of any chat template known to us: `<|im_start|>`, `</s>`, `<image>`, `[INST]`, `[gMASK]`. Tokenizers
-match them by their exact characters, so a blank after the first one makes plain text of them."""
+"""What opens a special token of any chat template known to us: `<|im_start|>`, `</s>`, `<image>`, `[INST]`, `[gMASK]`.
+Tokenizers match them by their exact characters, so a blank after the first one makes plain text of them."""
 
 
 def plain(text: str) -> str:
