@@ -21,7 +21,7 @@ FLOORS = (
     ("", "generate", "imports", "judge"),
     ("builders.publish", "metrics", "predict"),
     ("step_scores",),
-    ("annotate", "audit", "label"),
+    ("annotate", "audit", "label", "rewards"),
     ("report",),
     ("demo", "studies"),
     ("commands",),

@@ -42,13 +42,12 @@ from cotasks.records.schema import Record
 from cotasks.records.videos import Videos, videos_of
 from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.runs.predictions import PredictionsFolder, load_predictions, prediction_row, write_predictions
-from cotasks.steps import temporal_relations
 from cotasks.steps.context import Parsed, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.marks import Marks, marks_of, proposed_entities
-from cotasks.steps.naming import open_context
 from cotasks.steps.predicted import PredictedSteps
-from cotasks.steps.table import STEPS, read_step
+from cotasks.steps.reading import read_steps
+from cotasks.steps.table import STEPS
 from cotasks.tools.files import dump_jsonl
 
 if TYPE_CHECKING:
@@ -59,8 +58,6 @@ LONG = Sampling(max_new_tokens=1024)
 """Greedy decoding; the steps of a long video take hundreds of tokens."""
 GIVEN = ("own", "oracle")
 LOCALIZATION = "localization.jsonl"
-LAST_FRAME = 2**31 - 1
-"""Frame numbers are of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -290,11 +287,8 @@ class Said:
             context = dataclasses.replace(
                 context, entities=(*context.entities, *others), given_names=tuple(names.items())
             )
-        context = open_context(context, texts)
-        parsed = {step: read_step(step, text, context) for step, text in sorted(texts.items())}
-        if 4 in parsed:
-            parsed[4] = _storable(parsed[4], context)
-        found = {STEPS[step].field: one.value for step, one in parsed.items()}
+        said, parsed, context = read_steps(texts, context)
+        found: dict[str, Any] = {STEPS[step].field: getattr(said, STEPS[step].field) for step in parsed}
         if 1 in parsed:
             found[STEPS[1].field] = dataclasses.replace(parsed[1].value, used_answer=self.with_answer)
         steps = dataclasses.replace(before, **found)
@@ -357,15 +351,6 @@ def _write(records: Records, said: Said) -> dict[int, StepCounts]:
     if 1 in counts:
         dump_jsonl(said.folder / LOCALIZATION, proposals)
     return counts
-
-
-def _storable(parsed: Parsed[Any], context: StepContext) -> Parsed[Any]:
-    """Step 4 without what no frame number can hold ("5s to 999999999s"), which then counts as not read."""
-    wild = [r for r in parsed.value if max(abs(r.begin_frame), abs(r.end_frame)) > LAST_FRAME]
-    if not wild:
-        return parsed
-    unread = (*parsed.unread, *temporal_relations.render(tuple(wild), context).splitlines())
-    return dataclasses.replace(parsed, value=tuple(r for r in parsed.value if r not in wild), unread=unread)
 
 
 _ENTITIES = re.compile(r"\b(?:entit(?:y|ies)|objects?)\b[^:\n]{0,10}:(.*)", re.IGNORECASE)

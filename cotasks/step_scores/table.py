@@ -28,6 +28,7 @@ from cotasks.step_scores.baselines import BASELINES, pool
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
+from cotasks.steps.reading import unreadable_scores
 from cotasks.steps.scoring import score_steps
 from cotasks.steps.table import STEPS
 from cotasks.words.types import ALL, Kind, kind_of
@@ -222,13 +223,8 @@ def _score_prediction(record: Record, truth: Record, found: PredictionsFolder, r
     scores = dict(score_steps(predicted, truth, context, boxes_per_entity=asked))
     for step in list(scores):
         if _is_unreadable(row, step):
-            scores[step] = {name: None if _is_left_out(name, value) else 0.0 for name, value in scores[step].items()}
+            scores[step] = unreadable_scores(scores[step])
     return scores
-
-
-def _is_left_out(metric: str, value: float | None) -> bool:
-    """Whether a record does not define a score, given that of silence: silence itself defines no precision."""
-    return value is None and not metric.endswith(("precision", "iop"))
 
 
 def _count_texts(step: int, records: Records, texts: Mapping[str, Row]) -> TextCounts:

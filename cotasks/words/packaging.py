@@ -63,7 +63,7 @@ def _says_something(text: str) -> bool:
     return any(unicodedata.category(character)[0] in "LN" for character in text)
 
 
-def _without_thought(text: str) -> str:
+def without_thoughts(text: str) -> str:
     """The text without thoughts. One that was never opened ends at its tag; one that was never closed leaves nothing
     after it."""
     text = _THOUGHTS.sub(" ", text) if _CLOSE.search(text) else text
@@ -96,7 +96,7 @@ def clean(answer: str) -> str:
     What precedes the last `</think>` is thought, not answer; a thought that was never closed leaves nothing.
     Where there is `<answer>...</answer>`, the last of these is the answer.
     """
-    return _SPECIAL.sub(" ", _tagged(_without_thought(_final(answer)))).strip()
+    return _SPECIAL.sub(" ", _tagged(without_thoughts(_final(answer)))).strip()
 
 
 def is_unfinished_thought(answer: str) -> bool:
@@ -108,7 +108,7 @@ def is_unfinished_thought(answer: str) -> bool:
 def own_turn(answer: str, whole: bool = False) -> str:
     """`clean`, up to where the model's turn ends: another "Question:" or the next speaker's turn is not its answer.
     `whole` goes on to the token that ends the turn, for an answer may repeat the question first."""
-    begun = (_without_thought(part) for part in _parts(_final(answer)))
+    begun = (without_thoughts(part) for part in _parts(_final(answer)))
     text = next((part for part in begun if _says_something(_SPECIAL.sub(" ", part))), "")
     text = _BARRED.sub(" ", _SPECIAL.sub(" ", _tagged(text)))
     own = _OWN_TURN.match(text)
