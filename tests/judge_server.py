@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,8 +101,13 @@ class JudgeServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        with suppress(RuntimeError):  # it is dead already
+            self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    def die(self) -> None:
+        """Called in an answer: hang up on everybody, and listen no more."""
+        self._loop.call_soon(self._loop.stop)
 
     @property
     def url(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
 import json
 import time
@@ -19,7 +18,8 @@ from cotasks.judge.llm.pricing import find_price, likely_tokens, most_tokens
 from cotasks.judge.llm.reading import Reading, Reply, read_completion, read_reading
 from cotasks.judge.llm.rubric import REPLY_SCHEMA, load_rubric, parse_rubric, read_user_message, user_message
 from cotasks.judge.llm.settings import LlmJudge, file_stem, judge_name, llm_judge
-from cotasks.servers.calls import Gate, Trouble, retry_after
+from cotasks.servers.calls import Trouble, retry_after
+from cotasks.servers.gate import Gate
 from tests.judge_server import completion
 from tests.test_judge import question
 
@@ -159,30 +159,23 @@ def test_retry_after_a_date() -> None:
 
 
 def test_the_gate_narrows_once_for_one_crowd_and_widens_again() -> None:
-    async def main() -> None:
-        gate = Gate(10)
-        entered = [await gate.enter() for _ in range(10)]
-        blocked = asyncio.create_task(gate.enter())
-        await asyncio.sleep(0)
-        assert not blocked.done()
-        for moment in entered:
-            gate.slow_down(moment, None)
-        assert gate.limit == pytest.approx(7)
-        for _ in range(3):
-            gate.leave()
-        await asyncio.sleep(0.01)
-        assert not blocked.done()  # 7 are inside still
+    gate = Gate(10)
+    entered = [gate.enter() for _ in range(10)]
+    assert gate.free == 0
+    for moment in entered:
+        gate.slow_down(moment, None)
+    assert gate.limit == pytest.approx(7)
+    for _ in range(3):
         gate.leave()
-        await asyncio.sleep(0.01)
-        assert blocked.done()
-        for _ in range(200):
-            gate.speed_up()
-        assert gate.limit == 10
-        for _ in range(50):
-            gate.slow_down(time.monotonic(), None)
-        assert gate.limit == 1
-
-    asyncio.run(main())
+    assert gate.free == 0  # 7 are inside still
+    gate.leave()
+    assert gate.free == 1
+    for _ in range(200):
+        gate.speed_up()
+    assert gate.limit == 10
+    for _ in range(50):
+        gate.slow_down(time.monotonic(), None)
+    assert gate.limit == 1
 
 
 _names = st.text(

@@ -39,6 +39,7 @@ from cotasks.records.dataset import load_records
 from cotasks.records.timeline import uniform_grid
 from cotasks.runs.folder import read_failures, read_generations, read_settings
 from cotasks.servers import calls as openai_calls
+from cotasks.servers.pool import Pool
 from cotasks.tools.files import read_jsonl
 from tests.judge_server import Response, completion
 from tests.model_options import grouped
@@ -378,9 +379,9 @@ def test_nonsense_nested_without_end_is_tried_again(world: Path, tmp_path: Path)
 
 
 def test_answers_that_came_back_before_the_end_are_kept() -> None:
-    client: openai_calls.Client[Any] = openai_calls.Client("http://h/v1", KEY, 1, 1.0, openai_calls.read_payload)
+    pool: Pool[Any] = Pool(["http://h/v1"], KEY, 4, 1.0, openai_calls.read_payload)
     found: list[Any] = []
-    with server_ask._Sender(client, 4, lambda: False) as sender:
+    with server_ask._Sender(pool, lambda: False) as sender:
         for number in range(4):
             future: Future[Any] = Future()
             if number == 1:
@@ -578,8 +579,26 @@ def test_other_settings_are_refused_by_name(world: Path, tmp_path: Path) -> None
             assert f"run.json: {field} is " in stops(world, tmp_path, server.url, "blind", **change)
         server.probe = completion("Yes.", model="org/Qwen2.5-VL-Other")
         assert f"model.served_model is '{MODEL}', in this command" in stops(world, tmp_path, server.url, "blind")
-        with ModelServer() as elsewhere:
-            assert "model.base_url is " in stops(world, tmp_path, elsewhere.url, "blind")
+        server.probe = {name: value for name, value in completion("Yes.").items() if name != "model"}
+        assert f"model.served_model is '{MODEL}', in this command ''" in stops(world, tmp_path, server.url, "blind")
+
+
+def test_a_run_goes_on_at_another_address_where_the_model_is_the_same(world: Path, tmp_path: Path) -> None:
+    with ModelServer() as server:
+        run(world, tmp_path, server.url, "blind", num_frames=2)
+    with ModelServer() as elsewhere:
+        assert run(world, tmp_path, elsewhere.url, "blind", num_frames=2).new == 0
+    assert read_settings(tmp_path)["model"]["base_url"] == [server.url, elsewhere.url]
+
+
+def test_a_model_that_no_server_names_stays_at_its_address(world: Path, tmp_path: Path) -> None:
+    def nameless(_: int, request: Any) -> Any:
+        return {name: value for name, value in seen(request).items() if name != "model"}
+
+    probe = {name: value for name, value in completion("Yes.").items() if name != "model"}
+    with ModelServer(nameless, probe=probe) as server, ModelServer(nameless, probe=probe) as elsewhere:
+        assert run(world, tmp_path, server.url, "blind").complete
+        assert "model.base_url is " in stops(world, tmp_path, elsewhere.url, "blind")
 
 
 def test_the_other_backend_is_refused(world: Path, tmp_path: Path) -> None:
@@ -868,7 +887,7 @@ def test_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("fastapi", "uvicorn", "torch"):
         pytest.importorskip(package)
     from cotasks.generate.server import ask as server_ask
-    from cotasks.generate.server.model import connect
+    from cotasks.generate.server.connect import connect
     from cotasks.models.tiny import save_tiny
 
     monkeypatch.delenv("OPENAI_API_KEY")

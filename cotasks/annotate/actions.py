@@ -28,7 +28,8 @@ from cotasks.generate.local.vision import reuse_of
 from cotasks.generate.prepare import Asking, Item, Target, failure_row
 from cotasks.generate.processes import join
 from cotasks.generate.sampling import Sampling
-from cotasks.generate.server.model import ServedModel, ServerOptions, connect
+from cotasks.generate.server.connect import connect
+from cotasks.generate.server.model import ServedModel, ServerOptions
 from cotasks.generate.settings import model_settings
 from cotasks.models.families import FAMILIES
 from cotasks.models.load import Loading, Model, check_template, load_model

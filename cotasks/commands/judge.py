@@ -30,7 +30,11 @@ def judge(
         ),
     ] = "exact",
     base_url: Annotated[
-        str | None, typer.Option(help="Of an OpenAI-compatible server; OpenAI's by default.", rich_help_panel=SERVER)
+        list[str] | None,
+        typer.Option(
+            help="Of an OpenAI-compatible server; OpenAI's by default. Repeat it for several with the same model.",
+            rich_help_panel=SERVER,
+        ),
     ] = None,
     rubric: Annotated[
         str | None,
@@ -49,7 +53,9 @@ def judge(
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Times each answer is judged.", min=1, rich_help_panel=SERVER)] = 1,
-    concurrency: Annotated[int, typer.Option(help="Most calls at once.", min=1, rich_help_panel=SERVER)] = 32,
+    concurrency: Annotated[
+        int, typer.Option(help="Most calls to each server at once.", min=1, rich_help_panel=SERVER)
+    ] = 32,
     timeout: Annotated[
         float,
         typer.Option(help="Seconds for one call; where they pass, fewer are made at once.", rich_help_panel=SERVER),
@@ -198,5 +204,6 @@ def _command(given: Mapping[str, Any]) -> str:
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words += [f"--{option}", *map(str, value if isinstance(value, tuple) else [value])]
+            for one in value if isinstance(value, list) else [value]:
+                words += [f"--{option}", *map(str, one if isinstance(one, tuple) else [one])]
     return shlex.join(words)

@@ -171,8 +171,11 @@ class ModelOptions:
         ),
     ] = "transformers"
     base_url: Annotated[
-        str | None,
-        typer.Option(help="Of the server, up to and with /v1; OPENAI_BASE_URL by default.", rich_help_panel=SERVER),
+        list[str] | None,
+        typer.Option(
+            help="Of the server, up to and with /v1; OPENAI_BASE_URL by default. Repeat it for several with one model.",
+            rich_help_panel=SERVER,
+        ),
     ] = None
     family: Annotated[
         str | None,
@@ -198,7 +201,7 @@ class ModelOptions:
         typer.Option(help="Folder or Hub id, for conditions with tokens=N at a server.", rich_help_panel=SERVER),
     ] = None
     concurrency: Annotated[
-        int | None, typer.Option(help="Most calls to a server at once; 32 by default.", rich_help_panel=SERVER)
+        int | None, typer.Option(help="Most calls to each server at once; 32 by default.", rich_help_panel=SERVER)
     ] = None
     timeout: Annotated[
         float | None,
@@ -250,16 +253,17 @@ class ModelOptions:
         from cotasks.generate.server.model import ServerOptions
 
         names = [field.name for field in dataclasses.fields(self) if field.name not in others]
-        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        given = {name: value for name in names if (value := getattr(self, name)) not in (None, [])}
         if self.backend not in ("transformers", "server"):
             raise InputError(f"backend {self.backend!r}; expected transformers or server")
         if self.backend == "transformers":
             if given:
                 raise InputError(f"{', '.join(given)}: only for a server; expected --backend server with it")
             return None
-        given.setdefault("base_url", os.environ.get("OPENAI_BASE_URL", ""))
-        if not given["base_url"]:
+        urls = given.pop("base_url", None) or [os.environ.get("OPENAI_BASE_URL", "")]
+        if not urls[0]:
             raise InputError("backend server without an address; expected --base-url, such as http://localhost:8000/v1")
+        given |= {"base_url": urls[0], "more_urls": tuple(urls[1:])}
         if "server_media" in given:
             given["media"] = given.pop("server_media")
         if "extra_body" in given:

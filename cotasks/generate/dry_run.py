@@ -198,7 +198,7 @@ def _count_video(
 
 def _notes(model: Model | ServedModel) -> list[str]:
     if isinstance(model, ServedModel):
-        notes = [f"{model.options.base_url} was not asked: shown {model.media}, as {model.family.name}"]
+        notes = [f"{', '.join(model.options.urls)} was not asked: shown {model.media}, as {model.family.name}"]
         if model.options.media is None:
             notes.append("a vLLM server is shown video_url where --server-media says nothing else")
         if model.tokenizer is None:

@@ -33,7 +33,8 @@ from cotasks.generate.prepare import Asking, Outcome
 from cotasks.generate.processes import Processes, Tally, join
 from cotasks.generate.progress import RunProgress, Standing, run_progress
 from cotasks.generate.sampling import GREEDY, Sampling
-from cotasks.generate.server.model import ServedModel, ServerOptions, connect
+from cotasks.generate.server.connect import connect
+from cotasks.generate.server.model import ServedModel, ServerOptions
 from cotasks.generate.settings import model_settings, run_settings
 from cotasks.generate.work import Work, read_work
 from cotasks.models.load import DEFAULT_LOADING, NOTES, Loading, Model, check_template, load_model
@@ -221,7 +222,7 @@ def open_predictions(
 def _connect(name: str, server: ServerOptions) -> ServedModel:
     """The model behind a server, which has answered once."""
     model = connect(name, server)
-    print(f"{server.base_url}: {model.served or name}, asked as {model.family.name}, shown {model.media}")
+    print(f"{', '.join(server.urls)}: {model.served or name}, asked as {model.family.name}, shown {model.media}")
     return model
 
 
@@ -253,7 +254,8 @@ def _plan(
     if group.main:
         group.wait_until_joined()
     plan = None if group.main else group.wait_for_main("plan")
-    settle(group.run_folder, settings)
+    # a model that its server names may be asked elsewhere when the run goes on
+    settle(group.run_folder, settings, ("model.base_url",) if isinstance(model, ServedModel) and model.served else ())
     if chain is not None:
         chain.begin(group.run_folder, model)
     work = read_work(group.run_folder, records, conditions, num_samples, retry_failures, plan)

@@ -18,6 +18,7 @@ The judges of `RULES` are rules and need nothing; `openai:MODEL` is a language m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from cotasks.judge.rules import RULES, judge_answer, verdict_key
 from cotasks.judge.verdicts import read_verdicts, verdict_row
 from cotasks.runs import folder as runs
 from cotasks.runs.run import Run, run_with_answers
+from cotasks.servers.address import named_urls
 
 if TYPE_CHECKING:
     from cotasks.judge.llm.loop import ControlCounts
@@ -38,7 +40,7 @@ def judge_run(
     folder: Path,
     judge: str = "exact",
     *,
-    base_url: str | None = None,
+    base_url: str | Sequence[str] | None = None,
     rubric: Path | str | None = None,
     temperature: float | None = 0.0,
     max_tokens: int = 1024,
@@ -67,7 +69,8 @@ def judge_run(
         folder: Run folder.
         judge: A key of `RULES`, or `openai:MODEL`, a model behind an OpenAI-compatible server. The rest is for models
             only.
-        base_url: Of the server; by default the environment's OPENAI_BASE_URL, else OpenAI's. The key is OPENAI_API_KEY.
+        base_url: Of the server, or of several with the same model; by default the environment's OPENAI_BASE_URL, else
+            OpenAI's. The key is OPENAI_API_KEY.
         rubric: File to use in place of `answer-match`, or the name of another that comes with the package, see
             `cotasks.judge.llm.rubric`; its name becomes part of the judge's: `openai:MODEL#NAME`.
         temperature: Of the judge's sampling; None leaves it to the server.
@@ -75,7 +78,7 @@ def judge_run(
         structured: Whether the server is to hold replies to a JSON schema; by default it is asked to, if it refuses to
             its JSON mode, and if it has none, to nothing.
         repeats: How often each answer is judged; its score is the mean.
-        concurrency: Most calls at once; fewer while the server says that they are too many.
+        concurrency: Most calls at once, of each server; fewer while it says that they are too many.
         timeout: Seconds after which a call without a response is a sign of crowding: fewer are made at once. It is
             given up where the server has then been silent for long, see `servers.gate.Patience`.
         price: US dollars for a million tokens in and out; by default OpenAI's list price where it is known.
@@ -149,7 +152,7 @@ def judge_run(
 def _read_options(
     run: Run,
     choices_by: str | None,
-    reader: tuple[str | None, float | None, int],
+    reader: tuple[str | Sequence[str] | None, float | None, int],
     concurrency: int,
     timeout: float,
     progress: bool,
@@ -165,7 +168,9 @@ def _read_options(
         raise MissingExtra("openai", "judge")
     from cotasks.judge.llm.options import ask, option_reader
 
-    readings, asked = ask(run, option_reader(choices_by, *reader), concurrency, timeout, progress)
+    servers = named_urls(reader[0])
+    by = option_reader(choices_by, servers[0], *reader[1:])
+    readings, asked = ask(run, by, concurrency, timeout, progress, servers)
     return readings, f"{choices_by} did not read their options: {asked.reason}"
 
 
@@ -174,7 +179,7 @@ def control_judge(
     judge: str,
     questions: int,
     *,
-    base_url: str | None = None,
+    base_url: str | Sequence[str] | None = None,
     rubric: Path | str | None = None,
     temperature: float | None = 0.0,
     max_tokens: int = 1024,

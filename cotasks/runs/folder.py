@@ -11,7 +11,7 @@ labels/*.jsonl        what people said of answers, see `runs.labels`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,10 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 _ABSENT = object()
 
 
-def settle(folder: Path, settings: dict[str, Any]) -> None:
+def settle(folder: Path, settings: dict[str, Any], grows: Sequence[str] = ()) -> None:
     """Write `run.json`, or on resume check that it says the same, but for `MAY_DIFFER`.
+
+    The fields of `grows`, such as `model.base_url`, may differ too: `run.json` then lists all values there have been.
 
     Raises InputError that names the first field that differs, with both values.
     """
@@ -161,14 +163,25 @@ def settle(folder: Path, settings: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         dump_json(path, settings)
         return
-    old, new = _flatten(read_json(path)), _flatten(settings)
-    for field in sorted(old.keys() | new.keys()):
+    kept = read_json(path)
+    old, new = _flatten(kept), _flatten(settings)
+    for field in sorted((old.keys() | new.keys()) - set(grows)):
         if not f"{field}.".startswith(MAY_DIFFER) and old.get(field, _ABSENT) != new.get(field, _ABSENT):
             was, now = (shorten(d[field]) if field in d else "not set" for d in (old, new))
             raise InputError(
                 f"{path}: {field} is {was}, in this command {now}; resume with the same settings or name another "
                 "--run folder"
             )
+    for field in grows:
+        values = [old.get(field), new.get(field)]
+        listed = list(dict.fromkeys(one for value in values for one in (value if isinstance(value, list) else [value])))
+        if len(listed) > 1 and listed != old.get(field):
+            *parents, last = field.split(".")
+            place = kept
+            for parent in parents:
+                place = place[parent]
+            place[last] = listed
+            dump_json(path, kept)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

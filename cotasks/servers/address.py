@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from cotasks.errors import InputError, shorten
@@ -37,6 +38,25 @@ def server_url(base_url: str) -> str:
     if not sound:
         raise InputError(f"base URL {shorten(url)}; expected http(s)://host/path, such as {OPENAI_URL}")
     return url
+
+
+def server_urls(given: str | Sequence[str]) -> tuple[str, ...]:
+    """The addresses of servers that have one model, each as of `server_url`, the same one once.
+
+    Raises InputError as `server_url` does, where there is none, and where OpenAI's own servers stand beside others:
+    those are asked in other words, and their key is for them alone.
+    """
+    urls = tuple(dict.fromkeys(map(server_url, [given] if isinstance(given, str) else given)))
+    if not urls:
+        raise InputError(f"no base URL; expected one or more, such as {OPENAI_URL}")
+    if len({is_openai(url) for url in urls}) > 1:
+        raise InputError(f"base URLs {', '.join(urls)}: OpenAI's beside others; expected servers of one kind")
+    return urls
+
+
+def named_urls(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The addresses that a user names, see `server_urls`; by default that of OPENAI_BASE_URL, else OpenAI's."""
+    return server_urls(given or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
 
 
 def is_openai(base_url: str) -> bool:

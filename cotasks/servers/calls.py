@@ -1,6 +1,7 @@
-"""Calls to an OpenAI-compatible server: tried again where that may help, no more at once than the server bears.
+"""One call to an OpenAI-compatible server, and what comes of it.
 
-What is asked, and what a completion means, is up to the caller; the key never leaves this module.
+When a call is made, and made again, is up to `cotasks.servers.pool`; what is asked, and what a completion means, to its
+user. The key is never shown.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import openai
 import orjson
 
 from cotasks.errors import InputError
-from cotasks.servers.gate import CROWDED_CUT, SLOW_CUT, Gate, Patience
+from cotasks.servers.gate import Gate, Patience
 
 TRIES = 6
 """Calls for one thing where the server fails; being sent away for crowding does not count."""
@@ -43,7 +44,6 @@ GIVEN_UP = ("abort", "error")
 FAILURES_IN_A_ROW = 20
 """So many failures in a row without a completion end the work: the server is down, or does not take our requests."""
 
-J = TypeVar("J")
 R = TypeVar("R")
 
 
@@ -59,6 +59,8 @@ class Trouble:
     """Another try may do better."""
     billed: bool = False
     """The server may have worked on it, and bill it."""
+    garbage: bool = False
+    """What came is nothing that a model's server sends."""
     crowded: bool = False
     slow: bool = False
     """A time limit has passed: the server has too much to do, or is gone."""
@@ -73,17 +75,21 @@ class Trouble:
     """The request does not fit into the model's context; others may."""
     status: int = 0
     """Of the response, where there was one."""
+    base_url: str = ""
+    """Of the server, where one was asked through a `pool.Pool`."""
 
 
 class Fatal(InputError):
     """Nothing more can be asked."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, for_good: bool = False) -> None:
         super().__init__(message)
         self.status = status
         """Of the response that says so; 0 where none does."""
         self.begun = False
         """Whether something was asked for before, and is written."""
+        self.for_good = for_good
+        """Whether waiting for the server would not help."""
 
 
 class SchemaRefused(Exception):
@@ -140,7 +146,7 @@ def read_payload(payload: Any, redact: str = "") -> Completion | Trouble:
         ended, usage = choice.get("finish_reason"), body.get("usage")
         ended = ended if isinstance(ended, str) else None
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
-        return Trouble("the server's response is no completion", retry=True, billed=True)
+        return Trouble("the server's response is no completion", retry=True, billed=True, garbage=True)
     if ended in GIVEN_UP:
         return Trouble("the server gave up the answer", retry=True, billed=True)
 
@@ -208,9 +214,15 @@ class Client(Generic[R]):
     """Asks one server. Belongs to the event loop that it is used in."""
 
     def __init__(
-        self, base_url: str, key: str, concurrency: int, timeout: float, read: Callable[[Any, str], R | Trouble]
+        self,
+        base_url: str,
+        key: str,
+        concurrency: int,
+        timeout: float,
+        read: Callable[[Any, str], R | Trouble],
+        first: asyncio.Event | None = None,
     ) -> None:
-        """`read(payload, secret)` makes something of the body of a response."""
+        """`read(payload, secret)` makes something of the body of a response; `first` as below."""
         # how long a call is waited for is up to `Patience`; only a connection must be there within the limit
         limit = openai.Timeout(None, connect=timeout)
         http = openai.DefaultAsyncHttpxClient(timeout=limit, max_redirects=MOST_REDIRECTS)
@@ -218,79 +230,20 @@ class Client(Generic[R]):
         self.base_url = base_url
         self.gate = Gate(concurrency)
         self.patience = Patience(timeout, self.gate)
-        self.first = asyncio.Event()
-        """Set once the server has sent a response."""
+        self.first = first or asyncio.Event()
+        """Set once the server, or one of those that share it, has sent a response."""
         self.worked = False
         """Whether it has ever sent a completion."""
         self.secret = key if len(key) >= 8 else ""
         """The key, to be hidden wherever the server repeats it; empty where it is a word such as "none"."""
-        self.calling: set[asyncio.Task[Any] | None] = set()
-        """Tasks whose call is under way; the others wait for their turn."""
-        self.closed = False
         self._read = read
 
-    @property
-    def heard(self) -> bool:
-        """Whether the server has ever sent a response."""
-        return self.first.is_set()
-
-    def close(self) -> None:
-        """Ask nothing more, and nothing again; calls under way go on. Their tasks are `calling`, the others may be
-        cancelled."""
-        self.closed = True
-        self.patience.limits = 1
-
-    async def ask(self, request: Mapping[str, Any], account: Account | None = None) -> tuple[R | Trouble, int]:
-        """(what came of it in the end, how many calls without a completion may be billed).
-
-        Raises Fatal where nothing more can be asked, SchemaRefused where the server does not know the format, Closed
-        after `close`, and what `account` raises.
-        """
-        failures = crowded = lost = billed = 0
-        while not self.closed:
-            entered = await self.gate.enter()
-            try:
-                if self.closed:
-                    break
-                if account is not None:
-                    await account.reserve()
-                outcome, in_time = await self._call_as(asyncio.current_task(), request, entered)
-            finally:
-                self.gate.leave()
-            if account is not None:
-                account.settle(outcome)
-            if not isinstance(outcome, Trouble):
-                if in_time:
-                    self.gate.speed_up()
-                self.worked = True
-                return outcome, billed
-            billed += outcome.billed
-            if outcome.fatal:
-                raise Fatal(outcome.fatal, outcome.status)
-            if outcome.refuses_schema and not self.worked and "response_format" in request:
-                raise SchemaRefused
-            if outcome.crowded or outcome.slow:
-                self.gate.slow_down(entered, outcome.wait, SLOW_CUT if outcome.slow else CROWDED_CUT)
-            crowded, failures, lost = crowded + outcome.crowded, failures + (not outcome.crowded), lost + outcome.lost
-            tried = failures >= TRIES or crowded >= CROWDED_TRIES or lost >= LOST_TRIES
-            if not outcome.retry or tried or (outcome.lost and not self.heard):
-                return outcome, billed
-            if not (outcome.crowded and outcome.wait):  # else the gate waits
-                await asyncio.sleep(self.pause(outcome, failures + crowded - 1))
-        raise Closed
-
-    async def _call_as(
-        self, task: asyncio.Task[Any] | None, request: Mapping[str, Any], entered: float
-    ) -> tuple[R | Trouble, bool]:
-        """(what came of a call, whether within the time limit)."""
-        self.calling.add(task)
-        try:
-            with self.patience.waiting(entered) as call:
-                outcome = await self._call(request)
-                return outcome, not call.overdue
-            return Trouble("no response within the time limit", retry=True, billed=True, slow=True, lost=True), False
-        finally:
-            self.calling.discard(task)
+    async def call(self, request: Mapping[str, Any], entered: float) -> tuple[R | Trouble, bool]:
+        """(what came of one call, which entered the gate at a time; whether within the time limit)."""
+        with self.patience.waiting(entered) as call:
+            outcome = await self._call(request)
+            return outcome, not call.overdue
+        return Trouble("no response within the time limit", retry=True, billed=True, slow=True, lost=True), False
 
     async def _call(self, request: Mapping[str, Any]) -> R | Trouble:
         payload: Any
@@ -362,34 +315,3 @@ class Client(Generic[R]):
     def hide(self, text: str) -> str:
         """The start of what a server said, on one line and without the key."""
         return " ".join((text.replace(self.secret, "[key]") if self.secret else text).split())[:300]
-
-
-class Held(Generic[J]):
-    """Failures since the last completion; they are results only if the server turns out to be up."""
-
-    def __init__(self, client: Client[Any], noun: str) -> None:
-        """`noun` names, in the plural, what is asked for."""
-        self._client = client
-        self._noun = noun
-        self._held: list[tuple[J, Trouble]] = []
-
-    def add(self, job: J, trouble: Trouble) -> None:
-        """Hold one. Raises Fatal where no server has ever replied, and where too many failed in a row."""
-        self._held.append((job, trouble))
-        said = f"{trouble.reason}{': ' if trouble.detail else ''}{trouble.detail}"
-        url, count = self._client.base_url, len(self._held)
-        if not self._client.heard:
-            raise Fatal(f"{url}: {said}; expected an OpenAI-compatible server there")
-        if count >= FAILURES_IN_A_ROW:
-            raise Fatal(f"{url}: {count} {self._noun} in a row failed: {said}; run again later")
-
-    def release(self) -> list[tuple[J, Trouble]]:
-        """Those that are results, as a completion has come."""
-        held, self._held = self._held, []
-        return held
-
-    def finish(self) -> list[tuple[J, Trouble]]:
-        """Those of a server that is up, or that refuses just these, at the end; raises Fatal where it is down."""
-        if self._held and not self._client.worked and all(trouble.retry for _, trouble in self._held):
-            raise Fatal(f"{self._client.base_url}: no call succeeded: {self._held[0][1].reason}; run again later")
-        return self.release()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ CROWDED_CUT, SLOW_CUT = 0.7, 0.5
 
 
 class Gate:
-    """Lets only so many calls through at once: fewer each time the server is crowded, slowly more while it is not."""
+    """The places of one server: fewer each time it is crowded, slowly more while it is not."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -29,31 +27,25 @@ class Gate:
         self._active = 0
         self._closed_until = 0.0
         self._cut_at = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self) -> float:
-        """Wait for a place; returns the time of entry."""
-        while True:
-            closed = self._closed_until - time.monotonic()
-            if closed > 0:
-                await asyncio.sleep(closed * (1 + 0.1 * random.random()))  # not all at the same moment
-            elif self._active < int(self.limit):
-                self._active += 1
-                return time.monotonic()
-            else:
-                place = asyncio.get_running_loop().create_future()
-                self._waiting.append(place)
-                await place
+    @property
+    def closed_for(self) -> float:
+        """Seconds for which the server has asked to be left alone; 0 or less where it has not."""
+        return self._closed_until - time.monotonic()
+
+    @property
+    def free(self) -> int:
+        """Calls that may begin now."""
+        return 0 if self.closed_for > 0 else max(int(self.limit) - self._active, 0)
+
+    def enter(self) -> float:
+        """Take a place, also where none is free; returns the time of entry."""
+        self._active += 1
+        return time.monotonic()
 
     def leave(self) -> None:
         """Give the place back."""
         self._active -= 1
-        free = int(self.limit) - self._active
-        while free > 0 and self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                free -= 1
 
     def slow_down(self, entered: float, wait: float | None, left: float = CROWDED_CUT) -> None:
         """The server has too much to do. Calls that entered before the last cut say nothing about the limit since."""

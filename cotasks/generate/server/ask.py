@@ -1,4 +1,4 @@
-"""Ask a model behind a server: prompts are prepared ahead in threads, and many calls are under way at once.
+"""Ask a model behind a server, or several: prompts are prepared ahead in threads, and many calls are under way at once.
 
 Calls go out in the order of the videos, so that those about one video, which begin alike, reach the server together:
 its prefix cache then holds that beginning.
@@ -10,11 +10,13 @@ import asyncio
 import copy
 import dataclasses
 import queue
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cotasks.errors import InputError
@@ -26,7 +28,8 @@ from cotasks.models.thinking import split_text
 from cotasks.records.boxes import Size
 from cotasks.runs.run import Row
 from cotasks.servers.address import api_key
-from cotasks.servers.calls import Client, Closed, Completion, Fatal, Held, Trouble, clean, read_payload
+from cotasks.servers.calls import Closed, Completion, Fatal, Trouble, clean, read_payload
+from cotasks.servers.pool import Held, Pool
 
 END_SECONDS = 5.0
 """How long calls that are given up, and a video that is being decoded, are waited for at the end."""
@@ -64,40 +67,42 @@ def outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Cal
 
 def _outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Callable[[], bool]) -> Iterator[Outcome]:
     """As `outcomes`, but raises Fatal where nothing more can be asked."""
-    client: Client[Completion] = Client(
-        asking.server.options.base_url,
-        api_key(asking.server.options.base_url),
-        asking.server.options.concurrency,
-        asking.server.options.timeout,
+    options = asking.server.options
+    pool: Pool[Completion] = Pool(
+        [url for url in options.urls if url not in asking.server.refused],
+        api_key(options.base_url),
+        options.concurrency,
+        options.timeout,
         read_payload,
+        lambda line: print(line, file=sys.stderr, flush=True),
     )
-    held: Held[Call] = Held(client, "prompts")
-    with _Sender(client, asking.server.options.concurrency, stopped) as sender:
+    held: Held[Call] = Held(pool, "prompts")
+    with _Sender(pool, stopped, partial(_fault, asking.server)) as sender:
         sender.send(_calls(asking, videos, sender.ended))
         for event in sender.events():
             if not isinstance(event, _Reply):
                 yield [], [event]
                 continue
             try:
-                outcome = _outcome(asking, event, held, client.secret)
+                outcome = _outcome(asking.server, event, held, pool.secret)
             except Fatal as error:
                 sender.end(error)
             else:
                 yield outcome
         if not stopped():
-            failures = [_failure(asking, *failed) for failed in held.finish()]
+            failures = [_failure(*failed) for failed in held.finish()]
             if failures:
                 yield [], failures
 
 
-def _outcome(asking: ServerAsking, reply: _Reply, held: Held[Call], secret: str) -> Outcome:
-    """What a reply means for it, and for the failures held before it. Raises Fatal as of `_read` and `Held.add`."""
+def _outcome(server: ServedModel, reply: _Reply, held: Held[Call], secret: str) -> Outcome:
+    """What a reply means for it, and for the failures held before it. Raises Fatal as of `Held.add`."""
     if not isinstance(reply.outcome, Trouble):
-        row = _read(asking, reply.call, reply.outcome, secret)
-        failures = [_failure(asking, *failed) for failed in held.release()]
+        row = _read(server, reply.call, reply.outcome, secret)
+        failures = [_failure(*failed) for failed in held.release()]
         return ([], [*failures, row]) if "reason" in row else ([row], failures)
     if reply.outcome.too_long:
-        return [], [_failure(asking, reply.call, reply.outcome)]
+        return [], [_failure(reply.call, reply.outcome)]
     held.add(reply.call, reply.outcome)
     return [], []
 
@@ -116,9 +121,16 @@ def _reply(call: Call, future: Future[Any]) -> _Reply:
 class _Sender:
     """Sends calls from a thread with an event loop of its own, fed by another, and hands on what comes back."""
 
-    def __init__(self, client: Client[Completion], places: int, stopped: Callable[[], bool]) -> None:
-        self._client = client
-        self._places = threading.Semaphore(places)
+    def __init__(
+        self,
+        pool: Pool[Completion],
+        stopped: Callable[[], bool],
+        wrong: Callable[[Call, Completion], str] = lambda call, found: "",
+    ) -> None:
+        """`wrong` says of a completion why it cannot be an answer to the call; empty where it can."""
+        self._pool = pool
+        self._wrong = wrong
+        self._places = threading.Semaphore(pool.places)
         self._stopped = stopped
         self._closed = self._left = False
         self._loop = asyncio.new_event_loop()
@@ -146,7 +158,7 @@ class _Sender:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.api.close()
+        await self._pool.aclose()
 
     def ended(self) -> bool:
         """Whether nothing more is to be sent."""
@@ -173,10 +185,11 @@ class _Sender:
                         break
                     self._queue.put(call)
                     continue
-                future = asyncio.run_coroutine_threadsafe(self._client.ask(call.request), self._loop)
+                asked = self._pool.ask(call.request, about=call.item.video_id, wrong=partial(self._wrong, call))
+                future = asyncio.run_coroutine_threadsafe(asked, self._loop)
                 self._under_way.add(future)
                 future.add_done_callback(lambda done, call=call: self._come_back(call, done))  # type: ignore[misc]
-                del call, future
+                del call, asked, future
         except Exception as error:
             self._queue.put(error)
         finally:
@@ -224,8 +237,8 @@ class _Sender:
         """Let go of calls that wait for their turn, or for another try."""
         if self._left:  # the last tasks are no calls
             return
-        self._client.close()
-        for task in asyncio.all_tasks(self._loop) - self._client.calling:
+        self._pool.close()
+        for task in asyncio.all_tasks(self._loop) - self._pool.calling:
             task.cancel()
 
 
@@ -251,9 +264,9 @@ def _prepare(
 ) -> list[Call | Row]:
     """Prompts of one video, given as positions in the records, ready to send, and failure rows."""
     by_id = {record.id: record for record in map(asking.records.at, positions)}
-    encoded: dict[int, list[str]] = {}
+    shown: dict[int, list[dict[str, Any]]] = {}
     ready: list[Call | Row] = []
-    for item in list(asking.prepare(positions, server)):  # held together, as `encoded` goes by the identity of a clip
+    for item in list(asking.prepare(positions, server)):  # held together, as `shown` goes by the identity of a clip
         if not isinstance(item, Item):
             ready.append(item)
             continue
@@ -262,35 +275,36 @@ def _prepare(
         if item.clip is not None:
             pixels = item.clip.pixels
             size = (pixels.shape[2], pixels.shape[1])
-            if id(item.clip) not in encoded:
-                encoded[id(item.clip)] = encode_frames(pixels, server.options.image_format)
-            parts = media_parts(server, by_id[item.key[0]], item, encoded[id(item.clip)])
+            if id(item.clip) not in shown:
+                encoded = encode_frames(pixels, server.options.image_format)
+                shown[id(item.clip)] = media_parts(server, by_id[item.key[0]], item, encoded)
+            parts = shown[id(item.clip)]
         request = build_request(fields, item, parts, server, asking.sampling)
         bounds = token_bounds(server, item, size) if server.options.check_frames else None
         ready.append(Call(dataclasses.replace(item, clip=None), request, bounds))
     return ready
 
 
-def _read(asking: ServerAsking, call: Call, found: Completion, secret: str) -> Row:
-    """The line of the generations file, or of the failures file where what came is no answer of the model.
-
-    Raises Fatal where another model answers than the one the run began with, and where the frames cannot have reached
-    it as they were sent.
-    """
-    server, (record_id, condition, sample) = asking.server, call.item.key
+def _fault(server: ServedModel, call: Call, found: Completion) -> str:
+    """Why what came cannot be an answer: another model gives it than the one the run began with, or the frames cannot
+    have reached it as they were sent; empty where it can."""
+    record_id, condition, _ = call.item.key
     if server.served and found.served_model and server.served != found.served_model:
-        raise Fatal(
-            f"{server.options.base_url}: {found.served_model} answers; the run began with {server.served}, and one run "
-            "is of one model"
-        )
+        return f"{found.served_model} answers; the run began with {server.served}, and one run is of one model"
     if call.bounds is not None and found.prompt_tokens is not None:
         least, most = call.bounds
         if not least <= found.prompt_tokens <= most:
-            raise Fatal(
-                f"{server.options.base_url}: {record_id} under {condition} has {found.prompt_tokens} tokens by the "
+            return (
+                f"{record_id} under {condition} has {found.prompt_tokens} tokens by the "
                 f"server's count, expected {least} to {most}: it drops frames, or resizes them, so that boxes would be "
                 "wrong; give it the limits that run.json holds, see examples/serving.md, or use --no-check-frames"
             )
+    return ""
+
+
+def _read(server: ServedModel, call: Call, found: Completion, secret: str) -> Row:
+    """The line of the generations file, or of the failures file where what came is no answer of the model."""
+    record_id, condition, sample = call.item.key
     text, ended = clean(found.content, secret), found.finish_reason
     thought, closed = clean(found.thought, secret), True
     if not thought:
@@ -330,7 +344,7 @@ def _counted(found: Completion, thought: str, closed: bool, server: ServedModel)
     }
 
 
-def _failure(asking: ServerAsking, call: Call, trouble: Trouble) -> Row:
+def _failure(call: Call, trouble: Trouble) -> Row:
     reason = "prompt too long" if trouble.too_long else trouble.reason
-    detail = f"{asking.server.options.base_url}: {trouble.reason}{': ' if trouble.detail else ''}{trouble.detail}"
+    detail = f"{trouble.base_url}: {trouble.reason}{': ' if trouble.detail else ''}{trouble.detail}"
     return failure_row(call.item.key, call.item.video_id, InputError(detail, reason))

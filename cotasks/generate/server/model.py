@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible server: what its prompts depend on, and how it is found there.
+"""A model behind one or several OpenAI-compatible servers: what its prompts depend on, and how it is found there.
 
 A server says little of its model, so the family is given or read from the model's name, and frames are resized to what
 the processors of the family's published checkpoints leave alone.
@@ -7,28 +7,21 @@ What a request holds: `cotasks.generate.server.request`.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import platform
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.generate.sampling import Sampling
 from cotasks.models.families import FAMILIES, Family, Limits, guess_family
 from cotasks.models.thinking import NO_THOUGHT, Thought, Wanted
 from cotasks.records.boxes import Size
-from cotasks.servers.address import api_key, longest_answer_field, server_url
+from cotasks.servers.address import longest_answer_field, server_urls
 from cotasks.version import VERSION
 
-if TYPE_CHECKING:
-    from cotasks.servers.calls import Client, Completion
-
-T = TypeVar("T")
 Media = Literal["images", "video_url"]
 MEDIA: tuple[Media, ...] = ("images", "video_url")
 IMAGE_FORMATS = {"jpeg": "jpeg, quality 95, 4:4:4", "png": "png"}
@@ -36,9 +29,6 @@ IMAGE_FORMATS = {"jpeg": "jpeg, quality 95, 4:4:4", "png": "png"}
 OPEN_SERVERS = ("vllm", "sglang")
 """`owned_by` of their models: servers that fill in what a request leaves open from the checkpoint's own
 generation_config.json (Qwen2.5-VL's has a repetition penalty), and that take the fields that keep them from it."""
-MODELS_SECONDS = 10.0
-"""Time limit for the list of models, which is not needed."""
-MODELS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -67,9 +57,13 @@ class ServerOptions:
     """Stop where the server's count of prompt tokens cannot be that of the frames as they were sent."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of each request, such as `chat_template_kwargs`; they win over our own."""
+    more_urls: tuple[str, ...] = ()
+    """Further servers with the same model; `concurrency` is that of each."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_url", server_url(self.base_url))
+        first, *more = server_urls([self.base_url, *self.more_urls])
+        object.__setattr__(self, "base_url", first)
+        object.__setattr__(self, "more_urls", tuple(more))
         known = ", ".join(FAMILIES)
         for name, good, expected in (
             ("family", self.family is None or self.family in FAMILIES, f"one of {known}"),
@@ -84,6 +78,11 @@ class ServerOptions:
                 raise InputError(f"{name} {getattr(self, name)}; expected {expected}")
         if taken := sorted({"messages", "model", "n", "stream"} & self.extra_body.keys()):
             raise InputError(f"extra body: {', '.join(taken)}; expected other fields than those we write ourselves")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All addresses."""
+        return (self.base_url, *self.more_urls)
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,8 @@ class ServedModel:
     media: Media
     options: ServerOptions
     tokenizer: Any = None
+    refused: tuple[str, ...] = ()
+    """Addresses that were found to be of no use."""
     thought: Thought = NO_THOUGHT
     """How it thinks in this run."""
 
@@ -179,7 +180,7 @@ class ServedModel:
                 "name": self.name,
                 "family": self.family.name,
                 "served_model": self.served,
-                "base_url": self.options.base_url,
+                "base_url": list(self.options.urls) if self.options.more_urls else self.options.base_url,
                 "tokenizer": self.options.tokenizer,
             },
             **self.thought.settings(),
@@ -196,38 +197,22 @@ class ServedModel:
         }
 
 
-def connect(name: str, options: ServerOptions) -> ServedModel:
-    """Ask a server one short question, to learn whether it is there, takes the key, and has the model.
-
-    Raises InputError where it does not answer, or the family is not known; MissingExtra where a package is missing.
-    """
-    model = _named(name, options)
-    try:
-        import openai  # noqa: F401
-    except ImportError:
-        raise MissingExtra("openai", "judge") from None
-    key = api_key(options.base_url)
-    served, owner = _in_a_thread(lambda: asyncio.run(_probe(name, options, key)))
-    model = dataclasses.replace(model, served=served, owner=owner)
-    return _shown_as(model, "video_url" if owner == "vllm" else "images")
-
-
 def unasked(name: str, options: ServerOptions) -> ServedModel:
     """A model as far as it is known before its server is asked: frames are images unless `options` say otherwise.
 
     Raises InputError where the family is not known, MissingExtra where a tokenizer is named and transformers missing.
     """
-    return _shown_as(_named(name, options), "images")
+    return shown_as(named(name, options), "images")
 
 
-def _named(name: str, options: ServerOptions) -> ServedModel:
+def named(name: str, options: ServerOptions) -> ServedModel:
     """What name and options say of a model; how its frames are shown is not settled yet."""
     family = FAMILIES[options.family] if options.family else guess_family(name)
     tokenizer = _load_tokenizer(options.tokenizer) if options.tokenizer else None
     return ServedModel(name, "", "", family, family.limits, "images", options, tokenizer)
 
 
-def _shown_as(model: ServedModel, media: Media) -> ServedModel:
+def shown_as(model: ServedModel, media: Media) -> ServedModel:
     """The model with the media and the frame sizes that its options name; `media` where they name none."""
     options = model.options
     media = next((known for known in MEDIA if known == options.media), media)
@@ -237,65 +222,6 @@ def _shown_as(model: ServedModel, media: Media) -> ServedModel:
         )
     limits = server_limits(model.family, media, options.min_pixels, options.max_pixels)
     return dataclasses.replace(model, media=media, limits=limits)
-
-
-def _in_a_thread(work: Callable[[], T]) -> T:
-    """What a function gives, run in a thread, as a notebook's own has an event loop that runs already."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()  # which does not keep an interrupted program from ending
-    return future.result()
-
-
-async def _probe(name: str, options: ServerOptions, key: str) -> tuple[str, str]:
-    """(the model as the server names it, `owned_by` in lower case). Raises InputError where it does not answer."""
-    import anyio
-
-    from cotasks.servers.calls import Client, Fatal, Trouble, read_payload
-
-    client: Client[Completion] = Client(options.base_url, key, 1, options.timeout, read_payload)
-    longest = longest_answer_field(options.base_url)
-    message = {"role": "user", "content": "Are you there?"}
-    async with client.api:
-        try:
-            with anyio.fail_after(options.timeout):  # all tries together
-                outcome, _ = await client.ask({"model": name, "messages": [message], longest: 1})
-        except TimeoutError:
-            raise Fatal(f"{options.base_url}: no response within the time limit of {options.timeout:g} s") from None
-        except Fatal as error:
-            offered = "" if error.status != 404 else _offer(await _models(client))
-            raise Fatal(f"{error}{offered}", error.status) from None
-        models = await _models(client) if client.heard else {}
-    if isinstance(outcome, Trouble):
-        said = f"{outcome.reason}{': ' if outcome.detail else ''}{outcome.detail}"
-        if not client.heard or outcome.retry:
-            raise Fatal(f"{options.base_url}: {said}; expected an OpenAI-compatible server there")
-        raise Fatal(f"{options.base_url}: {said}{_offer(models)}", outcome.status)
-    owner = models.get(name) or models.get(outcome.served_model) or ""
-    return outcome.served_model, owner
-
-
-async def _models(client: Client[Any]) -> dict[str, str]:
-    """{name of a model: its `owned_by` in lower case} as far as the server says."""
-    import openai
-
-    try:
-        body: Any = await client.api.get("/models", cast_to=object, options={"timeout": MODELS_SECONDS})
-        return {client.hide(str(row["id"])): client.hide(str(row.get("owned_by"))).lower() for row in body["data"]}
-    except (openai.OpenAIError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _offer(models: Mapping[str, str]) -> str:
-    names = list(models)
-    more = f" and {len(names) - MODELS_SHOWN} more" if len(names) > MODELS_SHOWN else ""
-    return f"; it offers {', '.join(names[:MODELS_SHOWN])}{more}" if names else ""
 
 
 def server_limits(family: Family, media: Media, min_pixels: int | None, max_pixels: int | None) -> Limits:

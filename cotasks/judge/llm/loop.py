@@ -23,13 +23,22 @@ from cotasks.judge.llm.ledger import Ledger
 from cotasks.judge.llm.pricing import Price, find_price
 from cotasks.judge.llm.reading import read_completion
 from cotasks.judge.llm.rubric import load_rubric
-from cotasks.judge.llm.settings import FORMATS, LlmJudge, file_stem, llm_judge, read_llm_judge, settings_path
+from cotasks.judge.llm.settings import (
+    FORMATS,
+    LlmJudge,
+    at_home,
+    file_stem,
+    llm_judge,
+    read_llm_judge,
+    settings_path,
+)
 from cotasks.judge.llm.sight import shown_path
 from cotasks.judge.llm.work import Work, describe_plan, plan, plan_controls, tokens_before
 from cotasks.runs import folder as runs
 from cotasks.runs.run import Row, Run, read_run, run_with_answers
-from cotasks.servers.address import api_key
-from cotasks.servers.calls import Client, Fatal, SchemaRefused
+from cotasks.servers.address import api_key, named_urls
+from cotasks.servers.calls import Fatal, SchemaRefused
+from cotasks.servers.pool import Pool
 from cotasks.tools.files import dump_json
 from cotasks.tools.progress import SECONDS_A_LINE, progress_bar
 from cotasks.tools.stopping import stop_signal
@@ -61,10 +70,11 @@ def judge_by_model(
     shows: Shows | None = None,
 ) -> JudgeCounts:
     """Arguments, result and errors as of `judge.judge_run`; settings are further arguments of `llm.llm_judge`."""
-    judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
+    judge, servers = _judge_at(name, rubric, structured, settings, calling)
     run = run_with_answers(folder)
     judge, eyes = _with_eyes(run, judge, shows, calling)
-    asked = _Asking(judge, structured, calling, verdict_path(folder, judge.name), "", plan, eyes)
+    judge = at_home(folder, judge, servers)
+    asked = _Asking(judge, servers, structured, calling, verdict_path(folder, judge.name), "", plan, eyes)
     judge, work, price = _ask_for_all(run, asked)
     served = served_models(run, judge.name)
     if len(served) > 1 and calling.progress:
@@ -97,15 +107,16 @@ def ask_controls(
     shows: Shows | None = None,
 ) -> ControlCounts:
     """Ask a model about the controls of so many questions; arguments and errors as of `judge_by_model`."""
-    judge = llm_judge(name, load_rubric(rubric), structured=structured is not False, **settings)
+    judge, servers = _judge_at(name, rubric, structured, settings, calling)
     run = read_run(folder)
     judge, eyes = _with_eyes(run, judge, shows, calling)
+    judge = at_home(folder, judge, servers)
     if settings_path(folder, judge.name).exists():  # whoever asks controls does not change how often answers are judged
         judge = replace(judge, repeats=read_llm_judge(folder, judge.name).repeats)
     path = control_path(folder, judge.name)
     what = f"controls of {questions} questions"
     judge, work, price = _ask_for_all(
-        run, _Asking(judge, structured, calling, path, what, partial(plan_controls, count=questions), eyes)
+        run, _Asking(judge, servers, structured, calling, path, what, partial(plan_controls, count=questions), eyes)
     )
     return ControlCounts(
         path=path,
@@ -117,6 +128,19 @@ def ask_controls(
         stopped=work.stopped,
         cost=price.cost(work.prompt_tokens, work.completion_tokens) if price and work.calls else None,
     )
+
+
+def _judge_at(
+    name: str, rubric: Path | str | None, structured: bool | None, settings: Row, calling: Calling
+) -> tuple[LlmJudge, tuple[str, ...]]:
+    """(the judge, the servers to ask it at); arguments as of `judge_by_model`."""
+    servers = named_urls(settings["base_url"])
+    if calling.batch and len(servers) > 1:
+        raise InputError(f"base URLs {', '.join(servers)} with batch; expected one")
+    judge = llm_judge(
+        name, load_rubric(rubric), structured=structured is not False, **{**settings, "base_url": servers[0]}
+    )
+    return judge, servers
 
 
 @dataclass(frozen=True)
@@ -142,6 +166,7 @@ class _Asking:
     """What is asked for, and where verdicts go."""
 
     judge: LlmJudge
+    servers: tuple[str, ...]
     structured: bool | None
     calling: Calling
     path: Path
@@ -245,9 +270,9 @@ def _settle(folder: Path, judge: LlmJudge, structured: bool | None, tell: bool) 
         before = read_llm_judge(folder, judge.name)
         if structured is None and before.base_url == judge.base_url:
             judge = replace(judge, reply_format=before.reply_format)
-        if before == judge:
+        if (before, before.servers) == (judge, judge.servers):
             return judge
-        for changed in fields(judge) if tell else ():
+        for changed in (f for f in fields(judge) if tell and f.compare):
             name = "rule" if changed.name == "rubric" else changed.name
             old, new = getattr(before, name), getattr(judge, name)
             if old != new:
@@ -265,10 +290,15 @@ def _ask_as_planned(work: Work, run: Run, asking: _Asking, secret: str, stopped:
     if calling.progress:
         print(describe_plan(work, run, asking.what), file=sys.stderr, flush=True)
     try:
-        _in_a_loop(_ask(work, secret, calling, stopped))
+        served = next((model for model, _ in served_models(run, work.judge.name).most_common(1)), "")
+        _in_a_loop(_ask(work, asking, secret, served, stopped))
     except SchemaRefused:
         return False
     return True
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -321,17 +351,18 @@ def _in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
             raise
 
 
-async def _ask(work: Work, secret: str, calling: Calling, stopped: Callable[[], bool]) -> None:
-    """Ask for all verdicts, or until the user's signal. Raises as `Asker.run` does."""
+async def _ask(work: Work, asking: _Asking, secret: str, served: str, stopped: Callable[[], bool]) -> None:
+    """Ask for all verdicts, or until the user's signal; `served` as of `Asker`. Raises as `Asker.run` does."""
     if not work.jobs:
         return
     read = partial(read_completion, scale=work.judge.rubric.scale)
-    client = Client(work.judge.base_url, secret, calling.concurrency, calling.timeout, read)
-    async with client.api:
+    calling = asking.calling
+    pool = Pool(asking.servers, secret, calling.concurrency, calling.timeout, read, _say)
+    async with pool:
         if not work.batch:
-            await Asker(work, client, stopped).run(min(calling.concurrency, len(work.jobs)))
+            await Asker(work, pool, stopped, served).run(min(pool.places, len(work.jobs)))
             return
-        task = asyncio.create_task(ask_in_batches(work, client))
+        task = asyncio.create_task(ask_in_batches(work, pool.members[0].client))
         while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
             if stopped():  # the batches go on by themselves, and are found again
                 task.cancel()

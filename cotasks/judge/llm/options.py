@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from cotasks.errors import InputError, shorten
 from cotasks.judge.llm.asker import LOOK_SECONDS
-from cotasks.judge.llm.loop import _in_a_loop
+from cotasks.judge.llm.loop import _in_a_loop, _say
 from cotasks.judge.options import (
     PREFIX,
     OptionReader,
     Readings,
+    read_reader,
     read_readings,
     read_reply,
     reader_path,
@@ -22,8 +22,9 @@ from cotasks.judge.options import (
 )
 from cotasks.runs.folder import Appender
 from cotasks.runs.run import Row, Run
-from cotasks.servers.address import OPENAI_URL, api_key, server_url
-from cotasks.servers.calls import Client, Closed, Completion, Fatal, Held, Trouble, clean, read_payload
+from cotasks.servers.address import api_key, named_urls
+from cotasks.servers.calls import Closed, Completion, Fatal, Trouble, clean, read_payload
+from cotasks.servers.pool import Held, Pool
 from cotasks.tools.files import dump_json
 from cotasks.tools.progress import progress_bar
 from cotasks.tools.stopping import stop_signal
@@ -60,13 +61,23 @@ def option_reader(
         raise InputError(f"temperature {temperature}; expected 0 to 2, or none")
     if max_tokens < 1:
         raise InputError(f"max_tokens {max_tokens}; expected 1 or more")
-    url = server_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    url, *_ = named_urls(base_url)
     return OptionReader(model, url, None if temperature is None else float(temperature), max_tokens)
 
 
-def ask(run: Run, reader: OptionReader, concurrency: int, timeout: float, progress: bool) -> tuple[Readings, Asked]:
+def ask(
+    run: Run,
+    reader: OptionReader,
+    concurrency: int,
+    timeout: float,
+    progress: bool,
+    servers: Sequence[str] | None = None,
+) -> tuple[Readings, Asked]:
     """Make `reader` the run's, and ask it about every answer that it has not read. A reading is written as it comes;
     a request without a completion is left, and asked again by the next call.
+
+    `servers` are the addresses of several servers that have the reader's model; where there are several, the keys go on
+    naming the reader's earlier address.
 
     SIGINT and SIGTERM end it with KeyboardInterrupt, after the calls under way.
 
@@ -77,7 +88,11 @@ def ask(run: Run, reader: OptionReader, concurrency: int, timeout: float, progre
         raise InputError(f"concurrency {concurrency}; expected 1 to 1000")
     if not 0 < timeout < float("inf"):
         raise InputError(f"timeout {timeout}; expected seconds")
-    secret = api_key(reader.base_url)
+    servers = servers or [reader.base_url]
+    before = read_reader(run.folder)
+    if len(servers) > 1 and before is not None and before.model == reader.model:
+        reader = replace(reader, base_url=before.base_url)
+    secret = api_key(servers[0])
     dump_json(reader_path(run.folder), reader_row(reader))
     known = read_readings(run.folder)
     jobs: dict[str, tuple[Row, int]] = {}
@@ -99,8 +114,8 @@ def ask(run: Run, reader: OptionReader, concurrency: int, timeout: float, progre
                 update("read options", work.done, len(jobs))
 
         if jobs:
-            client: Client[Completion] = Client(reader.base_url, secret, concurrency, timeout, read_payload)
-            _in_a_loop(_ask_all(work, client, min(concurrency, len(jobs)), write, stopped))
+            pool: Pool[Completion] = Pool(servers, secret, concurrency, timeout, read_payload, _say)
+            _in_a_loop(_ask_all(work, pool, min(pool.places, len(jobs)), write, stopped))
         if stopped():
             raise KeyboardInterrupt
     asked = Asked(work.calls, work.prompt_tokens, work.completion_tokens, len(work.failed), next(iter(work.failed), ""))
@@ -125,7 +140,7 @@ class _Work:
 
 async def _ask_all(
     work: _Work,
-    client: Client[Completion],
+    pool: Pool[Completion],
     at_once: int,
     write: Callable[[Row], None],
     stopped: Callable[[], bool],
@@ -134,13 +149,13 @@ async def _ask_all(
 
     Raises Fatal where nothing more can be asked.
     """
-    held: Held[str] = Held(client, "readings")
+    held: Held[str] = Held(pool, "readings")
     jobs = iter(work.jobs.items())
 
     async def work_off() -> None:
         for key, (request, count) in jobs:
             try:
-                outcome, lost = await client.ask(request)
+                outcome, lost = await pool.ask(request)
                 work.calls += lost + (not isinstance(outcome, Trouble))
                 if isinstance(outcome, Trouble):
                     held.add(key, outcome)
@@ -149,20 +164,20 @@ async def _ask_all(
                 return
             except Fatal as error:
                 work.error = work.error or error
-                client.close()
+                pool.close()
                 return
             work.failed += [trouble.reason for _, trouble in held.release()]
             work.done += 1
             work.prompt_tokens += outcome.prompt_tokens or 0
             work.completion_tokens += outcome.completion_tokens or 0
-            write(_row(key, outcome, count, client.secret))
+            write(_row(key, outcome, count, pool.secret))
 
     async def watch() -> None:
         while not stopped():
             await asyncio.sleep(LOOK_SECONDS)
-        client.close()
+        pool.close()
 
-    async with client.api:
+    async with pool:
         watching = asyncio.create_task(watch())
         try:
             await asyncio.gather(*(work_off() for _ in range(at_once)))
@@ -171,7 +186,7 @@ async def _ask_all(
     if work.error is not None:
         work.error.begun = work.done > 0
         raise work.error
-    work.failed += [] if client.closed else [trouble.reason for _, trouble in held.finish()]
+    work.failed += [] if pool.closed else [trouble.reason for _, trouble in held.finish()]
 
 
 def _row(key: str, completion: Completion, count: int, secret: str) -> Row:

@@ -12,10 +12,9 @@ a reference in normal form are decided as the judge `exact` decides them, withou
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from cotasks.judge.rules import judge_answer, references_of, verdict_key
 from cotasks.judge.scales import DEFAULT_SCALE, parse_scale
 from cotasks.judge.verdicts import Verdict
 from cotasks.runs.run import Row
-from cotasks.servers.address import OPENAI_URL, longest_answer_field, server_url
+from cotasks.servers.address import is_openai, longest_answer_field, named_urls
 from cotasks.tools.files import read_json
 from cotasks.words.answers import clean
 
@@ -94,6 +93,8 @@ class LlmJudge:
     """How often the judge is asked about each answer."""
     sees: Sight | None = None
     """What it is shown besides text; None for nothing."""
+    servers: tuple[str, ...] = field(default=(), compare=False)
+    """Where several servers have answered, their addresses; the keys name `base_url`, whoever answers."""
 
     @property
     def structured(self) -> bool:
@@ -155,8 +156,10 @@ class LlmJudge:
         """For the run folder."""
         rubric = {"name": self.rubric.name, "version": self.rubric.version, "text": self.rubric.text}
         rubric |= {"sha256": self.rubric.sha256, "scale": self.rubric.scale.name}
-        sees = {} if self.sees is None else {"sees": self.sees.to_json()}
-        return {**{name: value for name, value in asdict(self).items() if name != "sees"}, "rubric": rubric, **sees}
+        row = {name: value for name, value in asdict(self).items() if name not in ("sees", "servers")}
+        row |= {"sees": self.sees.to_json()} if self.sees is not None else {}
+        row |= {"servers": list(self.servers)} if self.servers else {}
+        return {**row, "rubric": rubric}
 
 
 def settings_path(folder: Path, judge: str) -> Path:
@@ -184,7 +187,9 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
         rubric = replace(rubric, scale_name=scale.name)
         if "structured" in row:  # of versions that knew no JSON mode
             row["reply_format"] = "schema" if row.pop("structured") else "none"
-        found = LlmJudge(**{**row, "rubric": rubric, "sees": read_sight(row.get("sees"), path)})
+        servers = tuple(map(str, row.get("servers", ())))
+        sees = read_sight(row.get("sees"), path)
+        found = LlmJudge(**{**row, "rubric": rubric, "sees": sees, "servers": servers})
         for name, kind in _KINDS.items():
             if not isinstance(getattr(found, name), kind):
                 raise TypeError(f"{name} {shorten(getattr(found, name))}")
@@ -195,6 +200,22 @@ def read_llm_judge(folder: Path, judge: str) -> LlmJudge:
     if not intact:
         raise InputError(f"{path}: settings of another judge, or a changed rubric; expected those of {judge}")
     return found
+
+
+def at_home(folder: Path, judge: LlmJudge, servers: Sequence[str]) -> LlmJudge:
+    """The judge under the address that its keys name, when it is asked at these servers.
+
+    Where several servers take part, now or before, the keys go on naming the first of the first call: what one server
+    has judged is not judged again as others join or take its place. One server after another alone is another judge.
+    """
+    before = read_llm_judge(folder, judge.name) if settings_path(folder, judge.name).exists() else None
+    known = before.servers if before is not None else ()
+    if len(servers) < 2 and not set(servers) <= set(known):
+        return judge
+    home = judge.base_url
+    if before is not None and is_openai(before.base_url) == is_openai(home):
+        home, known = before.base_url, known or (before.base_url,)
+    return replace(judge, base_url=home, servers=tuple(dict.fromkeys((*known, *servers))))
 
 
 def local_verdict(answer: Any, question: Mapping[str, Any] | None) -> Verdict | None:
@@ -222,7 +243,7 @@ def llm_judge(
     file_stem(judge)
     if "#" in judge:
         raise InputError(f"judge {shorten(judge)}: a rubric is named by its file; expected openai:MODEL and the rubric")
-    url = server_url(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    url, *_ = named_urls(base_url)
     checks = {
         "temperature": (temperature, temperature is None or 0 <= temperature <= 2, "0 to 2, or none"),
         "max_tokens": (max_tokens, max_tokens >= 1, "1 or more"),
