@@ -25,6 +25,9 @@ def report(
     dataset: Annotated[
         str | None, typer.Option(help="The records, where they are not where run.json says.", rich_help_panel=DATA)
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Instead: set the speed of the runs side by side; writes nothing.")
+    ] = False,
     videos: Videos = None,
     video_check: RunVideoCheck = None,
     frames: Annotated[bool, typer.Option(help="Show frames on the page.", rich_help_panel=OUTPUT)] = True,
@@ -36,8 +39,16 @@ def report(
     """Write the tables of one or several runs, and a page to read their answers on.
 
     Reads run.json, questions, generations, failures and verdicts, and for the page the records and videos. Writes
-    summary.json, report.md, report.tex and report.html, one file that opens without a network.
+    summary.json, report.md, report.tex and report.html, one file that opens without a network. With --compare, a table
+    of RUN/costs is printed: answers, videos, frames and tokens in a time, waiting for videos, device, memory.
     """
+    if compare:
+        from cotasks.pages.markdown import table
+        from cotasks.report.costs import compare as costs_of
+
+        found = costs_of(runs)
+        print_markdown(table(found.header, [list(map(str, line.cells)) for line in found.lines], found.text_columns))
+        return
     require("report")
     from cotasks.report import write_report
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,12 +77,16 @@ class Asking:
     """What is done about a video that is not the annotated one, of `cotasks.video.check.MODES`."""
     waited: Waited = field(default_factory=Waited)
     """Time that the model spent waiting for videos: with a server, that a call could have gone out."""
+    frames: dict[Key, int] = field(default_factory=dict)
+    """How many frames the prompt of a key shows, as soon as it is ready."""
+    answered_by: Callable[[], Mapping[str, int]] = dict
+    """Gives {address: answers so far} of models behind servers."""
     stopped: str = ""
     """Why nothing more could be asked, in one line; empty while it can."""
 
     def prepare(self, positions: Sequence[int], model: Target) -> Iterator[Item | Row]:
         """`prepare_video` of the records at these positions, which are about one video."""
-        return prepare_video(
+        for item in prepare_video(
             [self.records.at(i) for i in positions],
             self.conditions,
             self.pending,
@@ -91,7 +95,10 @@ class Asking:
             self.sampling.num_samples,
             self.predictions,
             self.video_check,
-        )
+        ):
+            if isinstance(item, Item):
+                self.frames[item.key] = len(item.clip.indices) if item.clip is not None else 0
+            yield item
 
 
 def failure_row(key: Key, video_id: str, error: BaseException) -> Row:

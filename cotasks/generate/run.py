@@ -29,6 +29,7 @@ from cotasks.generate.local import ask as local_ask
 from cotasks.generate.local.batching import DEFAULT_BATCHING, Batching, Capacity, default_tokens
 from cotasks.generate.local.thoughts import longest_output
 from cotasks.generate.local.vision import reuse_of
+from cotasks.generate.meter import Meter, device_of
 from cotasks.generate.prepare import Asking, Outcome
 from cotasks.generate.processes import Processes, Tally, join
 from cotasks.generate.progress import RunProgress, Standing, run_progress
@@ -183,7 +184,8 @@ def generate(
                 "video_check": video_check,
             }
             asking, answers_to = _asking(model, batching, common)
-            lost = _ask(group, asking, answers_to, work, bar)
+            meter = Meter(group.run_folder, group.shard, device_of(model), asking)
+            lost = _ask(group, asking, answers_to, work, meter, bar)
         # how the folder stands, with what all processes did
         for rank, why in lost.items() if group.main else ():
             print(f"process {rank} of {group.size} failed: {why}", file=sys.stderr)
@@ -282,14 +284,16 @@ def _asking(model: Model | ServedModel, batching: Batching, common: dict[str, An
     return here, partial(local_ask.outcomes, here)
 
 
-def _ask(group: Processes, asking: Asking, answers_to: Answers, work: Work, bar: RunProgress | None) -> dict[int, str]:
+def _ask(
+    group: Processes, asking: Asking, answers_to: Answers, work: Work, meter: Meter, bar: RunProgress | None
+) -> dict[int, str]:
     """Ask about the videos that no other process takes, and wait until the others are done.
 
     Returns {rank: why} of the processes that failed. Raises KeyboardInterrupt where a signal came.
     """
     with stop_signal(group.main) as stopped:
         with group.failing_alone(stopped):
-            _write_answers(group, asking, answers_to, work, stopped, bar)
+            _write_answers(group, asking, answers_to, work, meter, stopped, bar)
         lost = group.wait_for_all(stopped, partial(_show, bar, group, work))
     _show(bar, group, work, now=True)
     return lost
@@ -300,6 +304,7 @@ def _write_answers(
     asking: Asking,
     answers_to: Answers,
     work: Work,
+    meter: Meter,
     stopped: Callable[[], bool],
     bar: RunProgress | None,
 ) -> None:
@@ -314,13 +319,16 @@ def _write_answers(
     with (
         Appender(group.run_folder / "generations" / group.shard) as answers_file,
         Appender(group.run_folder / "failures" / group.shard) as failures_file,
+        meter,
     ):
         for answers, failures in answers_to(claims(), stopped):
             for row in answers:
                 answers_file.append(row)
             for row in failures:
                 failures_file.append(row)
+            finished = work.tally.videos
             work.count(answers, failures)
+            meter.add(answers, failures, work.tally.videos - finished)
             work.tally.waited = asking.waited.seconds
             work.tally.worked = time.monotonic() - began
             group.report(work.tally)

@@ -192,7 +192,7 @@ def load_splits(dataset: str, config: str | None) -> list[Records]:
 
 def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str]:
     """(rows, config name, split name)."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
     from datasets import load_dataset_builder
     from datasets.exceptions import DatasetsError
     from pyarrow.dataset import ParquetFragmentScanOptions

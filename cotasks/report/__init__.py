@@ -49,6 +49,10 @@
     leakage       {run, model} and the fields of `leakage.Leaks.rows`: what the contexts give away, on the questions of
                   the run
     cautions      {run, model, judges, caution, text}: the warnings by the rows of `caution`
+    costs         {run, model, seconds (in which a process was at work), process_seconds, answers, failures, videos,
+                  frames, prompt_tokens, answer_tokens, waited, devices, peak_memory (bytes), memory_of, servers
+                  {address: answers}, processes, waiting_share, answers_a_minute, videos_a_minute, frames_a_second,
+                  prompt_tokens_a_second, answer_tokens_a_second}; see `cotasks.runs.costs`
     warnings      what a reader must know before quoting a number, and what is left out
 """
 

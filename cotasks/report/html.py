@@ -18,7 +18,7 @@ import orjson
 
 from cotasks.errors import MissingExtra
 from cotasks.pages.style import base_style
-from cotasks.report import claims, controls, joint, judges, leakage, origins, people, plots, tables
+from cotasks.report import claims, controls, costs, joint, judges, leakage, origins, people, plots, tables
 from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.notes import all_notes
 from cotasks.report.summary import STATES, Row, Scored, baseline_run, gains_of, state_of
@@ -80,6 +80,7 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
         origins=origins.origin_table(summary),
         leakage=leakage.leakage_table(summary),
         generation=tables.generation_table(summary),
+        costs=costs.table(summary),
         settings=tables.settings_tables(summary),
         notes=all_notes(summary, names),
         missing=evidence.notes,

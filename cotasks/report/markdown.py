@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cotasks.pages.markdown import escape, table
-from cotasks.report import claims, controls, joint, judges, leakage, origins, people, tables
+from cotasks.report import claims, controls, costs, joint, judges, leakage, origins, people, tables
 from cotasks.report.notes import all_notes
 from cotasks.report.tables import Cell, Table
 
@@ -41,6 +41,7 @@ def render(summary: Mapping[str, Any]) -> str:
     parts += _section("Step 1", origins.origin_table(summary))
     parts += _section("What the contexts give away", leakage.leakage_table(summary))
     parts += _section("Generation", tables.generation_table(summary))
+    parts += _section("Cost", costs.table(summary))
     parts.append("## Settings")
     for found in tables.settings_tables(summary):
         parts += [f"{escape(found.title)}:", _table(found)]

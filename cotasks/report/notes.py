@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotasks.report import claims, controls, joint, judges, leakage, origins, people, tables
+from cotasks.report import claims, controls, costs, joint, judges, leakage, origins, people, tables
 
-PARTS = (origins, leakage, claims, judges, controls, people, joint)
+PARTS = (origins, leakage, claims, judges, controls, people, joint, costs)
 """Parts of a report; `notes(summary)` of each says nothing where the part has nothing to show."""
 
 

@@ -19,7 +19,7 @@ from cotasks.judge.rules import RULES
 from cotasks.judge.verdicts import Verdict
 from cotasks.metrics import means as metrics
 from cotasks.metrics.intervals import CONFIDENCE
-from cotasks.report import caution, claims, controls, generation, judges, origins, people
+from cotasks.report import caution, claims, controls, costs, generation, judges, origins, people
 from cotasks.report.caution import Seen
 from cotasks.report.leakage import NO_LEAKS, Leaks
 from cotasks.runs.folder import Key, without_origins
@@ -51,6 +51,7 @@ PARTS = (
     "equivalence",
     "labels",
     "corrected",
+    "costs",
 )
 STATES = ("right", "wrong", "unreadable", "unscored")
 """What a verdict comes down to, see `state_of`."""
@@ -148,6 +149,9 @@ def summarise(
         parts["origins"] += [{**label, **row} for row in origins.rows_of(run)]
         parts["leakage"] += [{**label, **row} for row in leak.rows]
         parts["generation"] += [{**label, **counts} for counts in generation.rows_of(run, seen.echoes)]
+        took, damaged = costs.rows_of(run)
+        parts["costs"] += [{**label, **row} for row in took]
+        warnings += [f"{one.name}: {text}" for text in damaged]
         agreement, spread, changes = judges.of_models(one.run, one.verdicts)
         parts["agreement"] += [{**label, **row} for row in agreement]
         parts["spread"] += [{**label, **row} for row in spread]

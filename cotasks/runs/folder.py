@@ -6,6 +6,7 @@ generations/*.jsonl   {id, condition, sample, answer, ...}, keyed by (id, condit
 failures/*.jsonl      the same key with a reason
 verdicts/<judge>.jsonl
 labels/*.jsonl        what people said of answers, see `runs.labels`
+costs/*.jsonl         what the run took, see `runs.costs`
 """
 
 from __future__ import annotations

@@ -146,6 +146,10 @@ class Pool(Generic[R]):
         """Whether any has ever sent a completion."""
         return any(member.client.worked for member in self.members)
 
+    def answered(self) -> dict[str, int]:
+        """{address: completions that were taken}."""
+        return {member.client.base_url: member.answered for member in self.members}
+
     @property
     def places(self) -> int:
         """Calls that are worth having ready: those that can be under way at once, and, where several servers choose

@@ -76,6 +76,7 @@ def _outcomes(asking: ServerAsking, videos: Iterator[Sequence[int]], stopped: Ca
         read_payload,
         lambda line: print(line, file=sys.stderr, flush=True),
     )
+    asking.answered_by = pool.answered
     held: Held[Call] = Held(pool, "prompts")
     with _Sender(pool, stopped, partial(_fault, asking.server)) as sender:
         sender.send(_calls(asking, videos, sender.ended))
