@@ -15,7 +15,8 @@ from cotasks.judge.llm.rubric import load_rubric
 from cotasks.judge.llm.settings import FORMATS, llm_judge, local_verdict
 from cotasks.runs.folder import Appender
 from cotasks.servers.address import api_key
-from cotasks.servers.calls import Client, SchemaRefused, Trouble
+from cotasks.servers.calls import SchemaRefused, Trouble
+from cotasks.servers.pool import Pool
 from cotasks.tools.files import read_jsonl
 from cotasks.words.answers import clean
 
@@ -87,7 +88,6 @@ class JudgedAnswers:
 
     async def _call(self, request: Mapping[str, Any]) -> Reply | Trouble:
         read = partial(read_completion, scale=self.judge.rubric.scale)
-        client = Client(self.judge.base_url, self._secret, 1, self._timeout, read)
-        async with client.api:
-            outcome, _ = await client.ask(request)
+        async with Pool([self.judge.base_url], self._secret, 1, self._timeout, read) as pool:
+            outcome, _ = await pool.ask(request)
             return outcome
