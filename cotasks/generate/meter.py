@@ -62,7 +62,9 @@ class Meter:
         )
         for name, total in self._tokens.items():
             thoughts = "thought_tokens" if name == "answer_tokens" else ""
-            counted = [None if row.get(name) is None else row[name] + (row.get(thoughts) or 0) for row in answers]
+            counted: list[Any] = [
+                None if row.get(name) is None else row[name] + (row.get(thoughts) or 0) for row in answers
+            ]
             self._tokens[name] = None if total is None or None in counted else total + sum(counted)
         if time.monotonic() - self._clock >= WRITE_SECONDS:
             self._write()
