@@ -80,6 +80,8 @@ class WithVideo:
 
 @cache
 def at_hand(family: str, published: bool) -> tuple[Family, Any, Limits]:
+    if not hasattr(transformers, VIDEO_PROCESSORS[family]):
+        pytest.skip(f"transformers {transformers.__version__} knows no {family} yet")
     settings_ = PUBLISHED[family] if published else {}
     video = getattr(transformers, VIDEO_PROCESSORS[family])(**settings_)
     row = FAMILIES[family]
@@ -153,8 +155,8 @@ def test_whole_processor_call_does_not_resize(
 @example(1280, 720, 70)
 @settings(max_examples=300, deadline=None)
 def test_gemma_s_processor_leaves_frame_size_alone(width: int, height: int, tokens: int) -> None:
-    from transformers.models.gemma4.video_processing_gemma4 import get_aspect_ratio_preserving_size
-
+    module = pytest.importorskip("transformers.models.gemma4.video_processing_gemma4")
+    get_aspect_ratio_preserving_size = module.get_aspect_ratio_preserving_size
     assume(max(width, height) <= 100 * min(width, height))
     row, video = FAMILIES["gemma4"], transformers.Gemma4VideoProcessor(max_soft_tokens=tokens)
     w, h = frame_size(row, width, height, 64, limits=limits_of(WithVideo(video), row))
@@ -296,8 +298,9 @@ def test_rows() -> None:
         assert guess_family(f"Some-Lab/{name}-7B") is family
         ways = (family.limits_by_size, family.limits_by_processor, family.limits.fixed)
         assert sum(way is not None for way in ways) == 1
+        newest = tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 24)
         for model_type in family.model_types:
-            assert model_type in known
+            assert model_type in known or not newest
             assert family_of(model_type) is family
         size = (8, 8) if family.coordinates == "pixels" else None
         CoordinateFormat(family.coordinates, size)

@@ -21,7 +21,7 @@ from cotasks.models.tensors import Clip, collate_for_generation
 from cotasks.models.tiny import save_tiny
 from cotasks.prompts.prompt import Prompt
 from tests.test_generate import BOTH, answers, make_world, run
-from tests.tiny_models import clip, prompt
+from tests.tiny_models import clip, prompt, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -44,6 +44,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     @cache
     def load(family: str) -> Model:
+        tiny(family)  # or skip
         folder = tmp_path_factory.mktemp(family)
         save_tiny(folder, family)
         return load_model(str(folder))
@@ -177,6 +178,7 @@ def test_pixels_are_processed_and_seen_once_a_clip(family: str, models: Any, mon
 def test_answers_are_the_same_with_and_without_reuse(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tiny(family)  # or skip
     world, model = make_world(tmp_path / "world", videos=2, questions=2), tmp_path / "model"
     save_tiny(model, family)
     monkeypatch.setattr(generate_module, "load_model", cache(load_model))

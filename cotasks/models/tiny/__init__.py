@@ -13,7 +13,10 @@ from typing import Any
 from cotasks.errors import InputError, MissingExtra
 from cotasks.models.tiny import gemma, glm, llava, molmo, qwen
 
-__all__ = ["build_tiny", "save_tiny"]
+__all__ = ["TOO_OLD", "build_tiny", "save_tiny"]
+
+TOO_OLD = "transformers is too old"
+"""The reason where the installed transformers has no classes of a family."""
 
 
 def build_tiny(family: str = "qwen2_5_vl", seed: int = 0) -> tuple[Any, Any]:
@@ -31,7 +34,8 @@ def build_tiny(family: str = "qwen2_5_vl", seed: int = 0) -> tuple[Any, Any]:
     Returns:
         (model in evaluation mode, processor).
 
-    Raises InputError for a family without a tiny model, MissingExtra where torch or transformers is not installed.
+    Raises InputError for a family without a tiny model, or that this version of transformers does not know (`TOO_OLD`);
+    MissingExtra where torch or transformers is not installed.
     """
     try:
         import torch
@@ -41,6 +45,10 @@ def build_tiny(family: str = "qwen2_5_vl", seed: int = 0) -> tuple[Any, Any]:
         raise MissingExtra(str(error.name), "models") from None
     if family not in _BUILDERS:
         raise InputError(f"no tiny model of family {family!r}; expected one of {', '.join(_BUILDERS)}")
+    if (
+        family not in transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
+    ):  # a builder's name is such a type
+        raise InputError(f"transformers {transformers.__version__} knows no {family} yet", TOO_OLD)
     model_class, config, processor = _BUILDERS[family](transformers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

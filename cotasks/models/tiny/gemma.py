@@ -91,6 +91,7 @@ def gemma4(transformers: Any) -> tuple[Any, Any, Any]:
         vision_config=vision,
         audio_config=None,
         tie_word_embeddings=False,
+        initializer_range=0.2,
         eoa_token_index=tokenizer.convert_tokens_to_ids("<audio|>"),
         **ids,
     )
