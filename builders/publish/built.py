@@ -35,6 +35,9 @@ KEPT_KEYS: Mapping[str, Any] = {
 """Those of a row of `localizes`, which older builds do not have."""
 COUNTED = ("skipped", "categories", "span_origins")
 """Those of a split that are counts by name."""
+LATER_COUNTED = ("entity_origins", "left_out_of_annotation")
+LATER_COUNTS = ("used_answer", "own_clock", "unmatched_proposals")
+"""The same, and those that are counts, which older builds do not have."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,12 @@ def _read_build(path: Path, config: str) -> Any:
         _check_keys(path, f"splits.{split}", summary, SPLIT_KEYS)
         for name in COUNTED:
             _check_counts(path, f"splits.{split}.{name}", summary[name])
-        for number, row in enumerate(summary.get("localizes") or []):
+        for name in LATER_COUNTED:
+            _check_keys(path, f"splits.{split}", {name: {}, **summary}, {name: dict})
+            _check_counts(path, f"splits.{split}.{name}", summary.get(name, {}))
+        _check_counts(path, f"splits.{split}", {name: summary.get(name, 0) for name in LATER_COUNTS})
+        _check_keys(path, f"splits.{split}", {"localizes": [], **summary}, {"localizes": list})
+        for number, row in enumerate(summary.get("localizes", [])):
             _check_keys(path, f"splits.{split}.localizes[{number}]", row, KEPT_KEYS)
     return build
 
@@ -145,7 +153,7 @@ def _check_keys(path: Path, where: str, value: Any, keys: Mapping[str, Any]) -> 
     if not isinstance(value, dict):
         raise InputError(f"{path}: {where or 'it'} is {shorten(value)}; expected an object that `cotasks build` wrote")
     for key, kind in keys.items():
-        if not isinstance(value.get(key), kind):
+        if key not in value or not isinstance(value[key], kind):
             name = f"{where}.{key}" if where else key
             expected = kind.__name__ if isinstance(kind, type) else "a number"
             raise InputError(f"{path}: {name} is {shorten(value.get(key))}; expected {expected}; build it again")
