@@ -54,9 +54,9 @@ CONDITIONS = ("baseline", "cotasks", "blind", "blind-cotasks")
 TOLD = {
     "baseline": "none",
     "predicted": "the model's own",
-    "cotasks": "true",
+    "cotasks": "the record's own",
     "blind": "none, no video",
-    "blind-cotasks": "true, no video",
+    "blind-cotasks": "the record's own, no video",
 }
 """Condition -> its row of the README's table."""
 
