@@ -29,6 +29,7 @@ from cotasks.steps.conventions import CONVENTIONS, find_convention, parse_conven
 from cotasks.steps.naming import OPEN_TID
 
 BOX = (1.0, 2.0, 30.0, 40.0)
+FLOATS = (0.39322916666666669, 1e-05, 0.5, 0.9000000000000001)
 
 
 def piece(start: float, end: float, **boxes: tuple[float, ...]) -> Piece:
@@ -83,6 +84,38 @@ READ: dict[str, tuple[str, Evidence]] = {
     ),
     "lists": ('{"label": "dog", "times": [1, 2], "boxes": [[1, 2, 30, 40], [2, 2, 31, 40]]}', Evidence(POINTS)),
     "by name": ('{"dog": {"1s": [1, 2, 30, 40], "2s": [2, 2, 31, 40]}}', Evidence(POINTS)),
+    "by moment": (
+        '{"1s": {"dog": [1, 2, 30, 40]}, "00:02": [{"label": "dog", "bbox": [2, 2, 31, 40]}]}',
+        Evidence(POINTS),
+    ),
+    "corners": (
+        '{"time": 1, "label": "dog", "bbox": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}',
+        Evidence((Instance("dog", (piece(1, 1, s1=BOX),)),)),
+    ),
+    "no corners": (
+        '[{"time": 1, "bbox_xywh": [1, 2, 30, 40]}, {"time": 1, "bbox": {"x": 1, "y": 2, "w": 3, "h": 4}}]',
+        Evidence((), None, ("[1, 2, 30, 40]", '{"x": 1, "y": 2, "w": 3, "h": 4}')),
+    ),
+    "no moment in a map of boxes": (
+        CAST.replace('"00:02": [2', '"frame 2": [2').replace("[1, 2, 30, 40]", "[1, 2, 30]"),
+        Evidence((Instance("dog", (piece(1, 2),)),), "B", ("[2, 2, 31, 40]", "[1, 2, 30]")),
+    ),
+    "all digits of a float": (
+        '{"time": 1.0000000000000002, "label": "dog", "bbox_2d": [0.39322916666666669, 1e-05, "0.5", '
+        "0.9000000000000001]}",
+        Evidence(
+            (
+                Instance(
+                    "dog", (Piece(1.0000000000000002, 1.0000000000000002, (TimedBox(1.0000000000000002, FLOATS),)),)
+                ),
+            )
+        ),
+    ),
+    "tags, all digits of a float": (
+        "<obj>dog</obj><box>[0.39322916666666669, 0.00001, 0.5, 0.9000000000000001]</box>at<t>1</t>s and "
+        "<obj>cat</obj><box>[39322916666666669, 1, 2, 3]</box>at<t>1</t>s",
+        Evidence((Instance("dog", (piece(1, 1, s1=FLOATS),)),), None, ("<box>[39322916666666669, 1, 2, 3]</box>",)),
+    ),
     "spans alone": (
         '{"answer": "C", "time_span": ["00:01", "00:03"], "evidence": [{"start": 5, "end": 4}]}',
         Evidence((Instance("", (piece(1, 3),)),), "C", ('{"start": 5, "end": 4}',)),
@@ -281,6 +314,29 @@ def test_scores_by_hand() -> None:
 def test_what_the_publisher_reads(text: str, choice: str | None, count: int) -> None:
     found = rule.read_as_published(text)
     assert (found.choice, len(found.timelines)) == (choice, count)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "seconds"),
+    [
+        ("1.9", 3, (1, 3)),
+        ("00:00:01", "0:3", (1, 3)),
+        ("1s", "00:03.5", (1, 185)),  # minutes, seconds and half seconds are hours, minutes and seconds to it
+        ("\u00b2:1", "9" * 400, (1, rule.LAST_SECOND)),  # a digit that is no number; more than a float holds
+        (None, "9" * 5000 + ":1", (0, rule.LAST_SECOND)),
+    ],
+)
+def test_times_as_the_publisher_reads_them(start: object, end: object, seconds: tuple[int, int]) -> None:
+    boxes = {"00:01": [1, 2, 3, 4], "1e999": [1, 2, 3, 4]}
+    evidence = {"evidence_start_time": start, "evidence_end_time": end, "bboxes_in_time_range": boxes}
+    found = rule.read_as_published(json.dumps({"instances": [{"evidences": [evidence]}]})).timelines
+    assert [(line.start, line.end) for line in found] == [seconds]
+    assert 0 < rule.score(True, found, found).spatiotemporal_iou <= 1
+
+
+def test_a_backslash_in_an_answer_warns_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    assert rule.read_as_published("{'answer_choice': 'B', 'why': '\\d'}").choice == "B"
+    assert not [one for one in recwarn if issubclass(one.category, SyntaxWarning)]
 
 
 @given(evidences())

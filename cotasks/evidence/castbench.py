@@ -22,6 +22,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ from cotasks.records.boxes import Xyxy, area, iou
 
 LEAST_COMMON = 2
 """Seconds that two timelines must share (`eps_overlap`)."""
+LAST_SECOND = 10**9
+"""What a later second counts as: the publisher's scorer, which lists them all, gets to the end of no such answer."""
 FAITHFUL = 0.1
 """Spatio-temporal IoU of evidence that an answer is faithful to (`tau_st`)."""
 
@@ -103,8 +106,7 @@ def _common(a: Timeline, b: Timeline) -> range:
 
 def _mean_iou(a: Timeline, b: Timeline) -> float:
     """Over the seconds in common, at least one."""
-    seconds = _common(a, b)
-    return sum(iou(a.boxes[t], b.boxes[t]) for t in seconds if t in a.boxes and t in b.boxes) / len(seconds)
+    return sum(iou(a.boxes[t], b.boxes[t]) for t in sorted(a.boxes.keys() & b.boxes.keys())) / len(_common(a, b))
 
 
 def _temporal_iou(a: Timeline, b: Timeline) -> float:
@@ -197,7 +199,9 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         try:
-            return ast.literal_eval(text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SyntaxWarning)  # of a backslash that Python does not know
+                return ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None
 
@@ -225,8 +229,8 @@ def _spelt(value: Any) -> str:
     """A time as `mm:ss` where it is a clock or a number; as it stands else."""
     text = "" if value is None else str(value).strip()
     parts = text.split(":")
-    if len(parts) in (2, 3) and all(part.isdigit() for part in parts):
-        numbers = [int(part) for part in parts]
+    if len(parts) in (2, 3) and all(map(str.isdecimal, parts)):
+        numbers = [int(min(float(part), LAST_SECOND)) for part in parts]
         if len(parts) == 2:
             return f"{numbers[0]:02d}:{numbers[1]:02d}"
         total = numbers[0] * 3600 + numbers[1] * 60 + numbers[2]
@@ -241,11 +245,11 @@ def _published_seconds(value: Any) -> int:
     """Whole seconds of a time, by the groups of digits in it; 0 where there is none."""
     text = _spelt(value)
     if re.fullmatch(r"\d+(\.\d+)?", text):
-        return int(float(text))
-    numbers = [int(group) for group in re.findall(r"\d+", text)[:3]]
+        return int(min(float(text), LAST_SECOND))
+    numbers = [int(min(float(group), LAST_SECOND)) for group in re.findall(r"\d+", text)[:3]]
     if len(numbers) == 3:
-        return numbers[0] * 3600 + numbers[1] * 60 + numbers[2]
-    return numbers[0] * 60 + numbers[1] if len(numbers) == 2 else sum(numbers)
+        return min(numbers[0] * 3600 + numbers[1] * 60 + numbers[2], LAST_SECOND)
+    return min(numbers[0] * 60 + numbers[1], LAST_SECOND) if len(numbers) == 2 else sum(numbers)
 
 
 def _published_box(value: Any) -> Xyxy | None:

@@ -20,7 +20,8 @@ _TAG = re.compile(
     r"|<(?P<time>t|time|timestamp)>\s*(?P<second>[^<>]{1,40}?)\s*</(?P=time)>",
     re.IGNORECASE,
 )
-_FOUR = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)" + r"(?:\s*[,;]\s*|\s+)(-?\d{1,9}(?:\.\d{1,9})?)" * 3)
+_DIGITS = r"(-?\d{1,9}(?:\.\d{1,30})?)"
+_FOUR = re.compile(rf"(?<![\d.]){_DIGITS}" + rf"(?:\s*[,;]\s*|\s+){_DIGITS}" * 3 + r"(?![\d.]*\d)")
 _TO = re.compile(r"\s*s?\s*(?:to|until|till|-|\u2013|~)\s*", re.IGNORECASE)
 _BEFORE_SPAN = re.compile(r"\W*(?:at|from|between|during|in)?\W*", re.IGNORECASE)
 

@@ -25,8 +25,9 @@ from cotasks.steps.lenient_json import Array, Node, Object, Scalar, scalars
 from cotasks.steps.times import plain_times
 from cotasks.steps.wording import known_entity, read_frame
 
-_NUMBER = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)\s*(?:px)?")
-_FOUR = re.compile(r"(-?\d{1,9}(?:\.\d{1,9})?)" + r"(?:\s*[,;]\s*|\s+)(-?\d{1,9}(?:\.\d{1,9})?)" * 3)
+_DIGITS = r"-?\d{1,9}(?:\.\d{1,30})?"
+_NUMBER = re.compile(rf"({_DIGITS}(?:e[+-]?\d{{1,2}})?)\s*(?:px)?", re.IGNORECASE)
+_FOUR = re.compile(rf"(?<![\d.])({_DIGITS})" + rf"(?:\s*[,;]\s*|\s+)({_DIGITS})" * 3 + r"(?![\d.]*\d)")
 _BARE = re.compile(r"\d+(?:\.\d+)?")
 _STRUCTURE = re.compile(
     r"(?:entit(?:y|ies)|objects?|items?|data|results?|output|answer|annotations?|detections?|tracks?|track(?:ing|lets?)"
