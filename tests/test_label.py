@@ -301,6 +301,7 @@ def test_nobody_else_can_post(tmp_path: Path) -> None:
                 b"",
                 b"[]",
                 b'{"key": 3}',
+                b'{"key": []}',
                 b"\xff",
                 label_body(items[0], rating=9),
                 label_body(items[0], key="x"),

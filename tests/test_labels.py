@@ -136,9 +136,53 @@ def test_what_goes_through_csv_is_the_same(
     assert set(read_labels(other)[0]) == set(kept)
 
 
+ODD = ("=cmd|' /C calc'!A0", "'=1", "''+1", "'quoted", "@x", "-1", "one\rtwo", "a;b,c\t d", 'say "so"')
+
+
+def test_no_cell_is_a_formula_and_all_come_back(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run"))
+    rows = list(read_jsonl(run.folder / "generations" / "00000.jsonl"))
+    for row, answer in zip(rows, ODD, strict=False):
+        row["answer"] = answer
+    for folder in (run.folder, write_run(tmp_path / "other")):
+        dump_jsonl(folder / "generations" / "00000.jsonl", rows)
+    run, other = read_run(run.folder), read_run(tmp_path / "other")
+    told = [Label(key, text, 50.0, 1.0, text) for key in run.generations for text in ODD if key[0] in run.questions]
+    append_labels(run, told)
+    export_csv(run, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert import_csv(other, tmp_path / "out.csv") == len(told)
+    back = {(one.key, one.comment) for one in read_labels(other)[0]}
+    assert back == {(one.key, one.comment.replace("\r", "\n")) for one in told}  # any line end is one
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,condition,labeller,score,weight\nq0,baseline,ann,50.5,2\n",
+        "\ufeffid;condition;labeller;score;weight\r\nq0;baseline;ann;50,5;2\r\n;;;;\r\n\r\n",
+        "sep=;\nid;condition;labeller;score;weight\nq0;baseline;ann;50,5;2,0\n",
+        "id\tcondition\tlabeller\tscore\tweight\nq0\tbaseline\tann\t50.5\t2\n",
+        "weight,score,labeller,sample,condition,id,more\n2,50.5,ann,0.0,baseline,q0,,,\n,,,,,,,,\n",
+    ],
+)
+def test_csv_is_read_as_spreadsheets_save_it(text: str, tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run"))
+    (tmp_path / "in.csv").write_text(text, encoding="utf-8", newline="")
+    assert import_csv(run, tmp_path / "in.csv") == 1
+    assert read_labels(run)[0] == [label(50.5, weight=2.0)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("id,condition,labeller,score,sample\nq0,baseline,ann,5,nan\n", ":2: sample 'nan'; expected a whole number"),
+        ("id,condition,labeller,score,sample\nq0,baseline,ann,5,inf\n", ":2: sample 'inf'; expected a whole number"),
+        ("id,condition,labeller,score,sample\nq0,baseline,ann,5,0.5\n", ":2: sample '0.5'; expected a whole"),
+        ("id;condition;labeller;score\n\nq0;baseline;ann;5;\nq0;baseline;ann;5,x\n", ":4: score '5.x'"),
+        ('id,condition,labeller,score\n"q0"x,baseline,ann,5\n', "not CSV"),
         ("id,condition,labeller\n", "no column score; expected id, condition, labeller, score"),
         ("id,condition,labeller,score\nq0,baseline,ann,good\n", ":2: score 'good'; expected a number"),
         ("id,condition,labeller,score\nq0,baseline,ann,500\n", ":2: score 500.0; expected 0 to 100"),

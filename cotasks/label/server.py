@@ -107,7 +107,8 @@ class LabelServer:
             given = orjson.loads(body)
         except orjson.JSONDecodeError:
             given = None
-        item = self.book.items.get(given.get("key", "")) if isinstance(given, dict) else None
+        key = given.get("key") if isinstance(given, dict) else None
+        item = self.book.items.get(key) if isinstance(key, str) else None
         if item is None:
             return 422, {"error": "no such answer"}
         try:

@@ -16,10 +16,8 @@ conditions of their answers go out and in by `cotasks.runs.labels.export_csv` an
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +29,12 @@ from cotasks.label.sample import Item, Plan, choose, settle_plan
 from cotasks.runs.folder import locked
 from cotasks.runs.labels import import_csv
 from cotasks.runs.run import Run
-from cotasks.tools.files import read_text, write_text
+from cotasks.tools import sheets
+from cotasks.tools.sheets import cell, uncell
 
 COLUMNS = ("key", "labeller", "question", "references", "answer", "correct", "rating", "comment", "rubric")
 NEEDED = ("key", "labeller", "correct", "rating")
 CANNOT_TELL = "?"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _YES_NO = {"yes": True, "y": True, "true": True, "no": False, "n": False, "false": False}
 
 
@@ -58,17 +56,15 @@ def write_sheet(run: Run, plan: Plan, labeller: str, path: Path) -> int:
     Raises InputError where the run has no answer to show, or a file of it is damaged.
     """
     items, rows = choose(run, plan), last_rows(run, labeller)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    out: list[Sequence[str]] = [COLUMNS]
     labelled = 0
     for item in items:
         given = given_of(rows, item, plan)
         labelled += given is not None
         shown = (item.question, " | ".join(item.references), item.answer)
         said = ["", "", ""] if given is None else _cells(given.said, plan.rubric.scale)
-        writer.writerow([item.key, labeller, *map(_cell, shown), *said, plan.rubric_name])
-    write_text(path, out.getvalue())
+        out.append([item.key, labeller, *map(cell, shown), *said, cell(plan.rubric_name)])
+    sheets.write_sheet(path, out)
     return labelled
 
 
@@ -76,15 +72,7 @@ def _cells(said: Said, scale: Scale) -> list[str]:
     """correct, rating and comment."""
     correct = CANNOT_TELL if said.correct is None else "yes" if said.correct else "no"
     rating = str(said.rating) if said.rating is not None and scale.rates else ""
-    return [correct, rating, _cell(said.comment)]
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _uncell(text: str) -> str:
-    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text
+    return [correct, rating, cell(said.comment)]
 
 
 def read_table(run: Run, path: Path) -> Taken:
@@ -93,14 +81,11 @@ def read_table(run: Run, path: Path) -> Taken:
     Raises InputError naming file, row, column and value where one is no label of an answer of the run, and where a
     labeller's page is open.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-        rows, columns = list(reader), list(reader.fieldnames or ())
-    except csv.Error as error:
-        raise InputError(f"{path}: not CSV: {error}") from None
+    sheet = sheets.read_sheet(path)
+    columns = sheet.columns
     if "key" not in columns:
         with ExitStack() as stack:
-            for name in sorted({(row.get("labeller") or "").strip() for row in rows}):
+            for name in sorted({uncell(row.cells.get("labeller", "").strip()) for row in sheet.rows}):
                 if name.replace("-", "").isalnum():
                     stack.enter_context(locked(run.folder, lock_of(name)))
             return Taken(import_csv(run, path), 0, 0)
@@ -110,10 +95,10 @@ def read_table(run: Run, path: Path) -> Taken:
     items = {item.key: item for item in choose(run, plan)}
     said: dict[str, list[tuple[Item, Said]]] = defaultdict(list)
     empty = 0
-    for number, row in enumerate(rows, 2):
-        cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    for row in sheet.rows:
+        cells = {name: row.cells.get(name, "").strip() for name in COLUMNS}
         if cells["correct"] or cells["rating"]:
-            name, item, one = _read_row(cells, items, plan, f"{path}: row {number}")
+            name, item, one = _read_row(cells, items, plan, f"{path}: row {row.number}")
             said[name].append((item, one))
         else:
             empty += 1
@@ -134,15 +119,15 @@ def read_table(run: Run, path: Path) -> Taken:
 def _read_row(cells: Mapping[str, str], items: Mapping[str, Item], plan: Plan, place: str) -> tuple[str, Item, Said]:
     """(labeller, item, what they say of it) of a row that is labelled."""
     name = check_labeller(cells["labeller"], f"{place}: labeller")
-    if cells["rubric"] and cells["rubric"] != plan.rubric_name:
+    if cells["rubric"] and uncell(cells["rubric"]) != plan.rubric_name:
         raise InputError(f"{place}: rubric {shorten(cells['rubric'])}; expected {plan.rubric_name!r}, as the sample's")
     if cells["key"] not in items:
         raise InputError(f"{place}: key {shorten(cells['key'])}; expected one of the run's sample")
     correct, rating, scale = cells["correct"].lower(), cells["rating"], plan.rubric.scale
     if correct not in ("", CANNOT_TELL, *_YES_NO):
         raise InputError(f"{place}: correct {shorten(correct)}; expected yes, no or {CANNOT_TELL}")
-    if rating and not rating.isdecimal():
+    if rating and not (rating.isdecimal() and len(rating) < 10):
         raise InputError(f"{place}: rating {shorten(rating)}; expected a whole number of the scale {scale.name}")
-    comment, number = _uncell(cells["comment"]), int(rating) if rating else None
+    comment, number = uncell(cells["comment"]), int(rating) if rating else None
     given = {"correct": _YES_NO.get(correct), "rating": number, "comment": comment}
     return name, items[cells["key"]], read_said(given, scale, place)

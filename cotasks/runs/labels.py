@@ -16,16 +16,15 @@ chose to give (the odd answers, say) are no random sample: agreement can be read
 
 In CSV the columns are `id, condition, sample, labeller, score, weight, comment` and, to be read by people, `question`,
 `references` and `answer`; `sample`, `weight`, `comment` and the last three may be missing on the way in. An `answer`
-that is there must be the run's.
+that is there must be the run's. A text that a spreadsheet would run has an apostrophe before it; what spreadsheets
+save is read, see `cotasks.tools.sheets`.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,12 @@ import orjson
 from cotasks.errors import InputError, shorten
 from cotasks.runs.folder import Appender, Key, locked
 from cotasks.runs.run import Run
-from cotasks.tools.files import read_jsonl, write_text
+from cotasks.tools.files import read_jsonl
+from cotasks.tools.sheets import cell, read_sheet, uncell, write_sheet
 
 COLUMNS = ("id", "condition", "sample", "labeller", "score", "weight", "comment", "question", "references", "answer")
 NEEDED = ("id", "condition", "labeller", "score")
+NUMBERS = ("sample", "score", "weight")
 
 
 @dataclass(frozen=True)
@@ -111,18 +112,17 @@ def append_labels(run: Run, labels: Iterable[Label], file: str | None = None) ->
 
 def export_csv(run: Run, path: Path) -> int:
     """Write the labels that count as CSV, with question, references and answer; returns how many."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[Sequence[str]] = [COLUMNS]
     labels, _ = read_labels(run)
     for label in labels:
         question = run.questions[label.key[0]]
         references = [r for r in (question["answer"], *question.get("additional_answers", ())) if r is not None]
         score = "" if label.score is None else f"{label.score:.10g}"
-        cells = [*label.key, label.labeller, score, f"{label.weight:.10g}", label.comment]
-        answer = run.generations[label.key].get("answer")
-        writer.writerow([*cells, question["question"], " | ".join(references), answer or ""])
-    write_text(path, text.getvalue())
+        shown = question["question"], " | ".join(references), run.generations[label.key].get("answer") or ""
+        id_, condition, sample = label.key
+        row = id_, condition, str(sample), label.labeller, score, f"{label.weight:.10g}", label.comment, *shown
+        rows.append(tuple(text if name in NUMBERS else cell(text) for name, text in zip(COLUMNS, row, strict=True)))
+    write_sheet(path, rows)
     return len(labels)
 
 
@@ -131,32 +131,28 @@ def import_csv(run: Run, path: Path) -> int:
 
     Raises InputError naming file, line, column and value; then nothing is imported.
     """
-    labels = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(NEEDED)}")
-            for row in reader:
-                labels.append(_from_csv(run, row, f"{path}:{reader.line_num}"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no UTF-8; expected CSV in UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{path}: {error}; expected CSV") from None
-    return append_labels(run, labels)
+    sheet = read_sheet(path)
+    if missing := [name for name in NEEDED if name not in sheet.columns]:
+        raise InputError(f"{path}: no column {', '.join(missing)}; expected {', '.join(NEEDED)}")
+    found = [_from_csv(run, row.cells, f"{path}:{row.line}", sheet.decimal_comma) for row in sheet.rows]
+    return append_labels(run, found)
 
 
-def _from_csv(run: Run, row: Mapping[str, str | None], place: str) -> Label:
-    cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
-    key = cells["id"], cells["condition"], int(_number(cells["sample"] or "0", "sample", place))
-    score = _number(cells["score"], "score", place) if cells["score"] else None
-    weight = _number(cells["weight"] or "1", "weight", place)
+def _from_csv(run: Run, row: Mapping[str, str], place: str, decimal_comma: bool) -> Label:
+    cells = {name: row.get(name, "").strip() for name in COLUMNS}
+    cells = {name: text if name in NUMBERS else uncell(text) for name, text in cells.items()}
+    numbers = {name: text.replace(",", ".") if decimal_comma else text for name, text in cells.items()}
+    sample = _number(numbers["sample"] or "0", "sample", place)
+    if not sample.is_integer():
+        raise InputError(f"{place}: sample {shorten(cells['sample'])}; expected a whole number")
+    key = cells["id"], cells["condition"], int(sample)
+    score = _number(numbers["score"], "score", place) if cells["score"] else None
+    weight = _number(numbers["weight"] or "1", "weight", place)
     label = Label(key, cells["labeller"], score, weight, cells["comment"])
     if key not in run.generations or key[0] not in run.questions:
         raise InputError(f"{place}: {', '.join(map(str, key))}: no such answer in {run.folder}")
     answer = (run.generations[key].get("answer") or "").strip()
-    if row.get("answer") is not None and cells["answer"].split() != answer.split():
+    if "answer" in row and cells["answer"].split() != answer.split():
         raise InputError(f"{place}: answer {shorten(cells['answer'])}; expected that of the run, {shorten(answer)}")
     fields = {"id": key[0], "condition": key[1], "sample": key[2], "labeller": label.labeller, "key": ""}
     return _label({**fields, "score": score, "weight": weight, "comment": label.comment}, place)
