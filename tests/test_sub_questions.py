@@ -20,7 +20,7 @@ from cotasks.records.check import check
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.naming import entity_names
 from cotasks.records.schema import Record, SpatialRelation, records_to_table
-from cotasks.records.sub_questions import parent_of, sub_questions
+from cotasks.records.sub_questions import INVERSE, parent_of, sub_questions
 from cotasks.studies import run_study
 from cotasks.studies.sub_questions import knows_why
 from cotasks.studies.sub_questions import sub_questions as tables_of
@@ -105,6 +105,35 @@ def test_one_of_several_is_named_with_its_place() -> None:
                     assert PLACE.search(sub.question)
                     seen += 1
     assert seen > 10
+
+
+def test_an_inverse_is_the_same_relation() -> None:
+    record = next(
+        record
+        for record in load_records("sample", "train")
+        if len({entity.category for entity in record.scene.entities}) == len(record.scene.entities) > 2
+    )
+    frames = tuple(frame.index for frame in record.frames)
+    one, other, third = (entity.tid for entity in record.scene.entities[:3])
+    behind = SpatialRelation(one, "behind", other, frames)
+
+    def asked(*annotated: SpatialRelation) -> dict[str, Record]:
+        scene = dataclasses.replace(
+            record.scene,
+            entities=record.scene.entities[:3],
+            spatial_relations=(behind, *annotated),
+            temporal_relations=(),
+        )
+        changed = dataclasses.replace(record, scene=scene, spatial_relations=(behind,), temporal_relations=())
+        return {sub.id.rpartition("-")[2]: sub for sub in sub_questions(changed)}
+
+    names = {entity.tid: entity.category.replace("_", " ") for entity in record.scene.entities}
+    assert names[third] in asked()["which"].choices
+    said = asked(SpatialRelation(third, "in_front_of", one, frames))  # so the first is behind the third, too
+    assert "which" not in said
+    assert f"({names[one]}, behind, {names[third]})" not in said["no"].question
+    assert INVERSE["beneath"] == {"above", "over"}
+    assert all(one in INVERSE[other] for one in INVERSE for other in INVERSE[one])
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ right.
 - Every "yes" has its "no", so that always saying one of them is right in half; where no "no" can be had, neither is
   asked.
 - A "no" is hard: the triple with another entity that is there at that time, as subject or object; else with another
-  predicate of the scene. It is false by the annotation: at no time asked about is the predicate annotated between the
-  two, in either direction, since some relations have no direction.
+  predicate of the scene. It is false by the annotation: at no time asked about is the predicate, or its inverse
+  (behind, in front of), annotated between the two, in either direction, since some relations have no direction.
 - Entities are named as in prompts. One of several of its category ("adult 2") is nobody to a model that was not told
   who that is, so its place stands beside it, as shares of the frame at a time at which no other of its category is
   near; an entity without such a time is not asked about.
 - "Which" offers categories that the scene holds, up to four, one of them right: none of the wrong ones has an entity
-  that the relation is annotated with at that time.
+  that the relation, or its inverse, is annotated with at that time.
 
 Which triple is asked about, and the order of options, are drawn by the question's id: the same every time.
 """
@@ -34,18 +34,28 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from cotasks.records.naming import entity_names
 from cotasks.records.schema import Entity, Record, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import runs
 
-VERSION = 1
+VERSION = 2
 """Raise it with every change of what is asked; part of a fingerprint."""
 KINDS = ("yes", "no", "which")
 MOST_OPTIONS = 4
 APART = 0.15
 """Least distance of two of a category that are told apart by their places, as a share of the frame's diagonal."""
 SEPARATOR = "/sub-"
+_INVERSE = (
+    *(("above", "beneath"), ("above", "below"), ("above", "under"), ("over", "under"), ("over", "beneath")),
+    *(("in_front_of", "behind"), ("front", "behind"), ("inside", "contains"), ("larger", "smaller")),
+    *(("left", "right"), ("left_of", "right_of"), ("to_the_left_of", "to_the_right_of")),
+)
+INVERSE: dict[str, frozenset[str]] = {
+    name: frozenset(pair[1 - pair.index(name)] for pair in _INVERSE if name in pair) for name in chain(*_INVERSE)
+}
+"""Predicate -> those that say the same with the two ends swapped."""
 
 
 def parent_of(record_id: str) -> str:
@@ -171,20 +181,21 @@ class _Asking:
     # --- what the annotation says ---
 
     def _holds(self, a: int, predicate: str, b: int, time: _Time) -> bool:
-        """Whether the predicate is annotated between two entities, in either direction, at any time asked about."""
+        """Whether the predicate or its inverse is annotated between two entities, in either direction, at any time."""
         return any(
             {relation.subject_tid, relation.object_tid} == {a, b}
-            and relation.predicate == predicate
+            and _says(relation.predicate, predicate)
             and _overlaps(relation, time)
             for relation in self.annotated
         )
 
     def _partners(self, tid: int, predicate: str, time: _Time) -> set[int]:
-        """Whoever the predicate is annotated with for an entity, in either direction, at any time asked about."""
+        """Whoever the predicate or its inverse is annotated with for an entity, in either direction, at any time asked
+        about."""
         found = {tid}
         for relation in self.annotated:
             pair = {relation.subject_tid, relation.object_tid}
-            if tid in pair and relation.predicate == predicate and _overlaps(relation, time):
+            if tid in pair and _says(relation.predicate, predicate) and _overlaps(relation, time):
                 found |= pair
         return found
 
@@ -259,6 +270,11 @@ def _overlaps(relation: AnyRelation, time: _Time) -> bool:
     if isinstance(relation, SpatialRelation):
         return any(time.first <= frame <= time.last for frame in relation.frames)
     return relation.begin_frame <= time.last and time.first < relation.end_frame
+
+
+def _says(annotated: str, predicate: str) -> bool:
+    """Whether a predicate is another one or its inverse."""
+    return annotated == predicate or annotated in INVERSE.get(predicate, ())
 
 
 def _plain(name: str) -> str:
