@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cotasks.errors import InputError
 from cotasks.judge.run import judge_run
 from cotasks.pages.markdown import escape, table
-from cotasks.report import summarise_runs, write_report
+from cotasks.report import latex, summarise_runs, write_report
 from cotasks.report.markdown import render
 from cotasks.runs import folder as runs
 from cotasks.words.types import NEXTQA, STAR
@@ -343,3 +343,12 @@ def test_import_is_light() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_no_warning_is_cut(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    judge_run(folder)
+    summary = summarise_runs([folder])
+    warning = f"its conditions are {', '.join(f'condition{number}' for number in range(200))}, and that is all."
+    for written in (render, latex.render):
+        assert warning in written({**summary, "warnings": [warning]})

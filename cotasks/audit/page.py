@@ -9,7 +9,7 @@ from cotasks.audit.counts import FROZEN_FRAMES, MOST_EXAMPLES, OUTSIDE_PIXELS, S
 from cotasks.audit.explanations import DEFINITIONS, HOW_TO_READ
 from cotasks.audit.leakage import CONDITIONS, NAMED, QUESTION, YES_NO
 from cotasks.audit.localization import LEXICAL, beats_whole
-from cotasks.pages.markdown import escape, table
+from cotasks.pages.markdown import LONGEST, escape, table
 from cotasks.records.schema import ORIGINS
 from cotasks.words.types import type_title
 
@@ -32,7 +32,7 @@ def render(summary: Row, pictures: Sequence[str]) -> str:
     parts = [f"# Audit of {escape(summary['dataset'])}"]
     parts.append(f"Config {escape(summary['config'])}; cotasks {escape(summary['versions']['cotasks'])}.")
     if summary["warnings"]:
-        parts.append("\n".join(f"- **Note**: {escape(text)}" for text in summary["warnings"]))
+        parts.append("\n".join(f"- **Note**: {escape(text, LONGEST)}" for text in summary["warnings"]))
     splits = summary["splits"]
     titles = {row["name"]: type_title(row["group"], row["name"]) for row in summary["types"]}
     parts += ["## Records", *_records(summary, titles), *_pictures(pictures, "counts")]

@@ -6,6 +6,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+LONGEST = 10_000
+"""Characters of a sentence of ours, such as a warning that lists conditions or controls: nothing of it is cut."""
+
 
 def escape(value: object, limit: int = 300) -> str:
     """Text that Markdown shows as it is, on one line and in a table cell; cut to `limit` characters."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotasks.pages.markdown import escape, table
+from cotasks.pages.markdown import LONGEST, escape, table
 from cotasks.report import claims, controls, costs, joint, judges, leakage, origins, people, tables
 from cotasks.report.notes import all_notes
 from cotasks.report.tables import Cell, Table
@@ -46,7 +46,7 @@ def render(summary: Mapping[str, Any]) -> str:
     for found in tables.settings_tables(summary):
         parts += [f"{escape(found.title)}:", _table(found)]
     notes = all_notes(summary, names)
-    parts += ["## How to read this", "\n".join(f"- {escape(note, 2000)}" for note in notes)]
+    parts += ["## How to read this", "\n".join(f"- {escape(note, LONGEST)}" for note in notes)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -54,7 +54,7 @@ def main_tables(summary: Mapping[str, Any], judge: str) -> list[str]:
     """For each group of questions that a run has: its title and its table; then what the judge said to its controls."""
     found = origins.main_tables(summary, judge)
     parts = [part for one in found for part in _section(f"{escape(one.title)}, judge {escape(judge)}", one)]
-    return [*parts, *(escape(line, 2000) for line in controls.beside(summary, judge))]
+    return [*parts, *(escape(line, LONGEST) for line in controls.beside(summary, judge))]
 
 
 def _section(title: str, found: Table | None) -> list[str]:
@@ -73,4 +73,4 @@ def _cell(cell: Cell) -> str:
 def _warnings(warnings: Sequence[str]) -> list[str]:
     if not warnings:
         return []
-    return ["**Before you quote a number:**", "\n".join(f"- {escape(warning)}" for warning in warnings)]
+    return ["**Before you quote a number:**", "\n".join(f"- {escape(warning, LONGEST)}" for warning in warnings)]

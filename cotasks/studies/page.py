@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cotasks.pages.markdown import escape, table
+from cotasks.pages.markdown import LONGEST, escape, table
 from cotasks.report.origins import UNKNOWN
 from cotasks.step_scores.table import metric_title
 from cotasks.steps.frame_localization import origin_label
@@ -72,7 +72,7 @@ def _origins(rows: Sequence[Row]) -> list[str]:
 
 
 def _warnings(warnings: Sequence[str]) -> str:
-    lines = "\n".join(f"- {escape(warning)}" for warning in warnings)
+    lines = "\n".join(f"- {escape(warning, LONGEST)}" for warning in warnings)
     return f"**Before you quote a number:**\n\n{lines}"
 
 
