@@ -249,6 +249,7 @@ def test_openais_models_get_the_newer_name_of_the_limit() -> None:
         ("Be strict.", "no `name:` line"),
         ("name: x\n\nBe strict.", "no `version:` line"),
         ("name: x\nversion: 1\ntone: kind\n\nBe strict.", "expected only `name:` and `version:`"),
+        ("name: x\nversion: 1\nscale: 0-4\nscale: 0-5\n\nBe strict.", "expected each header once"),
         ("name: Strict One\nversion: 1\n\nBe strict.", "name 'Strict One'; expected up to 40"),
         ("name: ../x\nversion: 1\n\nBe strict.", "expected up to 40"),
         ("name: x\nversion: 1\n\n \n", "no text after the headers"),

@@ -54,6 +54,9 @@ WHY = "why is the man running in the park"
         ("the dog", "what does the dog chase", ["the dog"], False),  # and is right
         ("a dog", "is it a dog or a cat", ["cat"], False),  # the question names its answers
         ("the lady is shortsighted", "is the lady shortsighted", ["yes"], False),
+        ("the lady is shortsighted", "is the lady shortsighted", ["Yes, she is.", "yes"], False),
+        ("the lady is on the table", "what does the lady put on the table", ["No lady, a cup"], True),
+        ("the lady has a cup", "does the lady have a cup, tea and a spoon", ["tea"], True),  # asks what
     ],
 )
 def test_an_echo_says_nothing_that_the_question_does_not(

@@ -34,11 +34,14 @@ YES_NO = frozenset({"yes", "no"})
 
 
 def is_yes_no(question: str, references: Sequence[str] = ()) -> bool:
-    """Whether a question asks for yes or no: all its references are one of these, or, where there is none, it begins
-    with an auxiliary verb and offers nothing else ("or")."""
+    """Whether a question asks for yes or no: all its references are one of these; or it begins with an auxiliary verb
+    and offers nothing else ("or"), and all its references, where there are any, begin with one of these ("Yes, he
+    does")."""
     forms = {normalise(reference) for reference in references if reference} - {""}
-    if forms:
-        return forms <= YES_NO
+    if forms and forms <= YES_NO:
+        return True
+    if not {form.split()[0] for form in forms} <= YES_NO:
+        return False
     return _YES_NO.match(question.strip()) is not None and not _offers(question)
 
 

@@ -105,7 +105,8 @@ class Rubric:
 def parse_rubric(content: str, place: str) -> Rubric:
     """A rubric file's content -> rubric. Raises InputError naming the place where a header is missing or odd."""
     head, _, text = content.replace("\r\n", "\n").removeprefix("\ufeff").partition("\n\n")
-    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in head.splitlines())}
+    headers = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in head.splitlines())]
+    fields = dict(headers)
     for field in ("name", "version"):
         if not fields.get(field):
             raise InputError(f"{place}: no `{field}:` line; expected `name:` and `version:`, a blank line, the text")
@@ -114,6 +115,8 @@ def parse_rubric(content: str, place: str) -> Rubric:
             f"{place}: {shorten(head)}; expected only `name:` and `version:`, and `scale:` where it is not 0-5, before "
             "a blank line"
         )
+    if len(fields) < len(headers):
+        raise InputError(f"{place}: {shorten(head)}; expected each header once")
     scale = parse_scale(fields.get("scale", DEFAULT_SCALE.name), place)
     if not _NAME.fullmatch(fields["name"]) or len(fields["name"]) > 40:
         raise InputError(
