@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,16 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import load_dataset
+from datasets import Image as ImageFeature
+from datasets import List, load_dataset
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from cotasks.errors import InputError
-from cotasks.models.families import FAMILIES, frame_size
+from cotasks.models.families import FAMILIES, Limits, frame_size, limits_of
 from cotasks.records.schema import Span
 from cotasks.records.timeline import grid_frames
 from cotasks.training import export
 from cotasks.training.examples import TASKS, examples_of, instructions
-from cotasks.training.export import write_llama_factory, write_ms_swift
+from cotasks.training.export import write_llama_factory, write_messages, write_ms_swift, write_trl
+from cotasks.training.loaders import loaded_size, loader_limits
 from cotasks.video.reading import read_frames
 from tests.synthetic import FPS, make_record, write_video
 
@@ -30,9 +35,13 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows_of(tasks: Sequence[str] = TASKS, family: str = "qwen3_vl", **changes: Any) -> list[dict[str, Any]]:
+def rows_of(
+    tasks: Sequence[str] = TASKS, family: str = "qwen3_vl", limits: Limits | None = None, **changes: Any
+) -> list[dict[str, Any]]:
+    limits = limits or loader_limits(family)
     records = [make_record("a", 0, **changes), make_record("b", 0, **{"video_path": "sub/b.mp4", **changes})]
-    return [row for record in records for row in examples_of(instructions(record, tasks, family=family, num_frames=4))]
+    made = [instructions(record, tasks, family=family, num_frames=4, limits=limits) for record in records]
+    return [row for columns in made for row in examples_of(columns)]
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -44,7 +53,8 @@ def test_ms_swift_by_path(tmp_path: Path, videos: Path) -> None:
     path = tmp_path / "out" / "train.jsonl"
     assert write_ms_swift(rows, path, videos) == len(rows) == 14
     for line, row in zip(lines_of(path), rows, strict=True):
-        assert set(line) == {"messages", "videos"}
+        assert set(line) == {"id", "messages", "videos", "boxes"}
+        assert line["boxes"] == "[x1, y1, x2, y2] from 0 to 1000 of the frame's width and height"
         assert [m["role"] for m in line["messages"]] == [m["role"] for m in row["messages"]]
         texts = [m["content"][-1]["text"] for m in row["messages"]]
         shown = row["task"] != "blind"
@@ -60,6 +70,8 @@ def test_frames_are_those_that_the_text_speaks_of(family: str, tmp_path: Path, v
     path, frames = tmp_path / "train.jsonl", tmp_path / "frames"
     assert write_ms_swift(rows, path, videos, frames=frames) == 4
     lines = lines_of(path)
+    if family == "qwen2_5_vl":
+        assert {line["boxes"] for line in lines} == {"[x1, y1, x2, y2] in pixels of a frame 392 wide and 280 high"}
     for line, row in zip(lines, rows, strict=True):
         (pictures,) = line["videos"]
         wanted = read_frames(videos / row["video_path"], row["frames"], (row["width"], row["height"]))
@@ -168,3 +180,104 @@ def test_bad_input(tmp_path: Path, videos: Path) -> None:
     (tmp_path / "dataset_info.json").write_text("{")
     with pytest.raises(InputError, match=r"dataset_info\.json: not JSON"):
         write_llama_factory(rows_of(), tmp_path, "cotasks", videos)
+
+
+# --- what other tools' loaders make of the frames
+
+SIZES = [(w, h) for w, h in [(1280, 720), (640, 360), (640, 480), (360, 640), (480, 270), (1920, 1080), (320, 240)]]
+
+
+def test_sizes_that_the_loader_changes() -> None:
+    assert loaded_size((644, 364), 64) == (672, 336)
+    assert loaded_size((672, 336), 64) == (672, 336)
+    family = FAMILIES["qwen2_5_vl"]
+    changed = [size for w, h in SIZES if loaded_size(size := frame_size(family, w, h, 64), 64) != size]
+    assert len(changed) >= 4
+
+
+@given(st.integers(48, 4000), st.integers(48, 4000), st.integers(1, 200), st.sampled_from(["qwen2_5_vl", "qwen2_vl"]))
+def test_with_its_limits_the_loader_changes_nothing(width: int, height: int, frames: int, name: str) -> None:
+    if max(width, height) > 4 * min(width, height):
+        return  # there may be no such size
+    size = frame_size(FAMILIES[name], width, height, frames, limits=loader_limits(name))
+    assert loaded_size(size, frames) == size
+
+
+def test_limits_of_families_that_it_does_not_load() -> None:
+    assert loader_limits("internvl") == FAMILIES["internvl"].limits
+    size = frame_size(FAMILIES["qwen3_vl"], 1280, 720, 8, limits=loader_limits("qwen3_vl"))
+    assert loaded_size(size, 8, multiple=32) == size
+
+
+def test_boxes_of_another_size_are_not_written(tmp_path: Path, videos: Path) -> None:
+    limits = dataclasses.replace(FAMILIES["qwen2_5_vl"].limits, min_pixels=120_000)
+    rows = rows_of(("cotasks", "cotasks-34", "baseline"), "qwen2_5_vl", limits)
+    assert {(row["width"], row["height"]) for row in rows} == {(420, 308)}
+    events: list[dict[str, Any]] = []
+    for write in (write_ms_swift, write_messages):
+        events.clear()
+        assert write(rows, tmp_path / "out.jsonl", videos, frames=tmp_path / "f", report=events.append) == 4
+        assert {(event["task"], event["reason"]) for event in events} == {("cotasks", "resized by the loader")}
+        assert 'which the loader makes 448x336; make the examples with limits=loader_limits("qwen2_5_vl")' in str(
+            events[0]["detail"]
+        )
+    assert write_llama_factory(rows, tmp_path, "x", videos, frames=tmp_path / "f") == 6
+    assert write_trl(rows, tmp_path / "trl.jsonl", videos, frames=tmp_path / "f") == 6
+
+
+@pytest.mark.parametrize("size", [(644, 364), (672, 336), (392, 280), (56, 56), (1372, 784), (336, 616), (28, 1120)])
+@pytest.mark.parametrize("patch", [14, 16])
+def test_the_real_loader_follows_the_rule(size: tuple[int, int], patch: int) -> None:
+    vision = pytest.importorskip("qwen_vl_utils.vision_process")
+    pictures = [Image.new("RGB", size)] * 3
+    video = vision.fetch_video({"video": pictures}, image_patch_size=patch)
+    assert tuple(video.shape[:1:-1]) == loaded_size(size, 3, 2 * patch)
+
+
+def test_the_real_loader_leaves_exported_frames_alone(tmp_path: Path, videos: Path) -> None:
+    vision = pytest.importorskip("qwen_vl_utils")
+    rows = rows_of(("cotasks", "baseline"), "qwen2_5_vl")
+    path = tmp_path / "messages.jsonl"
+    assert write_messages(rows, path, videos, frames=tmp_path / "frames") == 4
+    for line, row in zip(load_dataset("json", data_files=str(path), split="train"), rows, strict=True):
+        messages = [
+            {**m, "content": [{k: v for k, v in part.items() if v is not None} for part in m["content"]]}
+            for m in line["messages"]
+        ]
+        _, shown = vision.process_vision_info(messages)
+        assert tuple(shown[0].shape) == (4, 3, row["height"], row["width"])
+        wanted = read_frames(videos / row["video_path"], row["frames"], (row["width"], row["height"]))
+        assert np.abs(shown[0].permute(0, 2, 3, 1).numpy() - wanted).mean() < 5  # JPEG
+
+
+def test_messages_by_path(tmp_path: Path, videos: Path) -> None:
+    rows = rows_of(("baseline", "blind"))
+    write_messages(rows, tmp_path / "out.jsonl", videos)
+    for line, row in zip(lines_of(tmp_path / "out.jsonl"), rows, strict=True):
+        (first, *others), *_ = (message["content"] for message in line["messages"])
+        if row["task"] == "baseline":
+            assert first == {"type": "video", "video": str(videos / row["video_path"]), "text": None}
+            first = others[0]
+        assert first == {"type": "text", "video": None, "text": row["messages"][0]["content"][-1]["text"]}
+        assert line["id"] == row["id"]
+
+
+@pytest.mark.slow
+def test_trl_sees_the_frames_that_the_text_speaks_of(tmp_path: Path, videos: Path) -> None:
+    trainer = pytest.importorskip("trl.trainer.sft_trainer")
+    from tests.tiny_models import tiny
+
+    processor = tiny("qwen2_5_vl")[1]
+    limits = limits_of(processor, FAMILIES["qwen2_5_vl"])
+    rows = rows_of(("chain", "baseline", "blind"), "qwen2_5_vl", limits)
+    assert write_trl(rows, tmp_path / "out.jsonl", videos, frames=tmp_path / "frames") == len(rows)
+    data = load_dataset("json", data_files=str(tmp_path / "out.jsonl"), split="train")
+    data = data.cast_column("images", List(ImageFeature()))
+    collator = trainer.DataCollatorForVisionLanguageModeling(processor)
+    for example, row in zip(data, rows, strict=True):
+        for message in example["messages"]:
+            message["content"] = [{k: v for k, v in part.items() if v is not None} for part in message["content"]]
+        batch = collator([example])
+        shown = batch["image_grid_thw"].tolist() if row["frames"] else []
+        assert shown == [[1, row["height"] // 14, row["width"] // 14]] * len(row["frames"])
+        assert row["messages"][-1]["content"][0]["text"] in processor.tokenizer.decode(batch["input_ids"][0])

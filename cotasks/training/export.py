@@ -1,18 +1,32 @@
-"""Instruction examples as the JSON lines that ms-swift and LLaMA-Factory read.
+"""Instruction examples as the JSON lines that other trainers read.
 
-Both take `{"messages": [{"role", "content"}], "videos": [...]}` with a `<video>` tag in the content where the video is
-shown; LLaMA-Factory wants a `dataset_info.json` beside it. A video is its path, of which either tool chooses frames
-and a size by its own settings, or a list of pictures.
+    write_ms_swift         {messages, videos}: ms-swift, `swift sft --dataset PATH`
+    write_llama_factory    the same, and an entry of `dataset_info.json`
+    write_messages         {messages}: Hugging Face chat messages, the video within the user's turn
+    write_trl              {messages, images}: TRL's SFTTrainer, frames as images, as it takes no videos
+
+Each line also holds `id`, the record's, and `boxes`, which says in what convention, and in pixels of what size, its
+boxes are.
+
+ms-swift and LLaMA-Factory take a `<video>` tag in the content where the video is shown. A video is its path, of which
+either tool chooses frames and a size by its own settings, or a list of pictures.
 
 - ms-swift: Custom Dataset, "Multimodal" (docs/source_en/Customization/Custom-dataset.md); a list of pictures for the
   Qwen families (swift/template/templates/qwen.py).
 - LLaMA-Factory: data/README.md, "sharegpt" format; a list of pictures (src/llamafactory/data/mm_plugin.py).
 
 So examples that speak of frames by position, or of boxes in pixels, need `frames`: a folder to write the very frames
-to. ms-swift, by its defaults, leaves pictures of this size alone; LLaMA-Factory shrinks all above `video_max_pixels`,
-which is 65,536 unless set, and boxes in pixels (Qwen2.5-VL's) are then wrong: set it to 602,112, the greatest width x
-height that `cotasks.models.families.frame_size` gives by default. Neither tool can be told the time of each picture, as
-Qwen2.5-VL and Qwen3-VL want it: they take one rate for all videos (`FPS`, `video_fps`).
+to. What then becomes of their size:
+
+- ms-swift and all who load by `qwen_vl_utils` leave alone what `cotasks.training.loaders.loaded_size` leaves alone.
+  Examples with boxes in pixels (Qwen2.5-VL's) of another size are skipped: make them with
+  `instructions(..., limits=loader_limits("qwen2_5_vl"))`.
+- LLaMA-Factory shrinks all above `video_max_pixels`, which is 65,536 unless set, and boxes in pixels are then wrong:
+  set it to 602,112, the greatest width x height that `cotasks.models.families.frame_size` gives by default.
+- TRL hands pictures to the family's image processor, which leaves the sizes of `frame_size` alone.
+
+Neither ms-swift nor LLaMA-Factory can be told the time of each picture, as Qwen2.5-VL and Qwen3-VL want it: they take
+one rate for all videos (`FPS`, `video_fps`).
 """
 
 from __future__ import annotations
@@ -27,11 +41,13 @@ import orjson
 
 from cotasks.errors import InputError, MissingExtra
 from cotasks.models.families import FAMILIES
+from cotasks.records.boxes import CoordinateFormat
 from cotasks.records.videos import Videos
 from cotasks.steps.table import STEP_NUMBERS, STEPS
 from cotasks.tools.files import dump_json, read_json
 from cotasks.training.events import Event, log_event
 from cotasks.training.examples import CHAIN, expected_video, parse_task
+from cotasks.training.loaders import loaded_size
 from cotasks.video.check import look_at
 from cotasks.video.facts import VideoFacts
 from cotasks.video.files import video_file
@@ -41,6 +57,10 @@ TAGS = ("<video>", "<image>", "<audio>", "<bbox>", "<ref-object>")
 JPEG_QUALITY = 95
 
 Row = Mapping[str, Any]
+Media = str | list[str]
+"""A video: its path, or those of its frames."""
+Shape = Callable[[Row, Media | None], dict[str, Any]]
+"""(example, its video where it shows one) -> what a line says of it."""
 
 
 def write_ms_swift(
@@ -58,7 +78,9 @@ def write_ms_swift(
         rows: what `cotasks.instructions` gives, as dicts, such as a `datasets.Dataset` of them.
         path: the `.jsonl` file, written whole or not at all.
         videos: folder of the videos.
-        frames: folder to write the frames shown to, as JPEG files in the size that boxes refer to; each once.
+        frames: folder to write the frames shown to, as JPEG files in the size that boxes refer to; each once. An
+            example whose boxes are in pixels of a size that the loader would change is skipped, see the head of this
+            module.
         video_check: what is done about a video that is not the annotated one: `fail`, so that its examples are skipped,
             `warn`, or `off`; see `cotasks.video.check`.
         report: called with what is skipped, see `cotasks.training.events.Event`: a video that is missing, say.
@@ -69,7 +91,43 @@ def write_ms_swift(
     Raises InputError where none was, and MissingExtra where `frames` is given and PyAV or Pillow is not installed.
     """
     at = Videos(Path(videos).resolve(), video_check)
-    return _write(rows, Path(path), at, Path(frames).resolve() if frames is not None else None, report)
+    pictures = Path(frames).resolve() if frames is not None else None
+    return _write(rows, Path(path), at, pictures, report, _tagged, by_qwen_loader=True)
+
+
+def write_messages(
+    rows: Iterable[Row],
+    path: str | Path,
+    videos: str | Path,
+    *,
+    frames: str | Path | None = None,
+    video_check: str = "fail",
+    report: Callable[[Event], None] = log_event,
+) -> int:
+    """Write examples as chat messages for `processor.apply_chat_template` or `qwen_vl_utils.process_vision_info`; see
+    `write_ms_swift`. The video is a part `{"type": "video", "video": PATH, or the list of its frames' paths}`; each
+    part has the keys type, video and text, null where they say nothing, so that `datasets` reads the file."""
+    at = Videos(Path(videos).resolve(), video_check)
+    pictures = Path(frames).resolve() if frames is not None else None
+    return _write(rows, Path(path), at, pictures, report, _parts, by_qwen_loader=True)
+
+
+def write_trl(
+    rows: Iterable[Row],
+    path: str | Path,
+    videos: str | Path,
+    *,
+    frames: str | Path,
+    video_check: str = "fail",
+    report: Callable[[Event], None] = log_event,
+) -> int:
+    """Write examples for TRL's SFTTrainer: {messages, images}, a placeholder `{"type": "image"}` for each frame; see
+    `write_ms_swift`.
+
+        rows = load_dataset("json", data_files=PATH, split="train").cast_column("images", List(Image()))
+    """
+    at = Videos(Path(videos).resolve(), video_check)
+    return _write(rows, Path(path), at, Path(frames).resolve(), report, _images)
 
 
 def write_llama_factory(
@@ -95,7 +153,7 @@ def write_llama_factory(
         raise InputError(f"{info_path}: not a JSON object; expected LLaMA-Factory's table of data sets")
     at = Videos(Path(videos).resolve(), video_check)
     pictures = Path(frames).resolve() if frames is not None else None
-    written = _write(rows, folder / f"{name}.jsonl", at, pictures, report)
+    written = _write(rows, folder / f"{name}.jsonl", at, pictures, report, _tagged)
     info[name] = {
         "file_name": f"{name}.jsonl",
         "formatting": "sharegpt",
@@ -113,7 +171,13 @@ def write_llama_factory(
 
 
 def _write(
-    rows: Iterable[Row], path: Path, videos: Videos, frames: Path | None, report: Callable[[Event], None]
+    rows: Iterable[Row],
+    path: Path,
+    videos: Videos,
+    frames: Path | None,
+    report: Callable[[Event], None],
+    shape: Shape,
+    by_qwen_loader: bool = False,
 ) -> int:
     if not videos.folder.is_dir():
         raise InputError(f"{videos.folder}: no such folder; expected the folder of the videos")
@@ -123,7 +187,10 @@ def _write(
     with _whole(part, path) as file:
         for row in rows:
             try:
-                line = _line(row, videos, frames)
+                if by_qwen_loader and frames is not None:
+                    _check_size(row)
+                shown = _video(row, videos, frames) if row["frames"] else None
+                line = {"id": row["id"], **shape(row, shown), "boxes": boxes_of(row)}
             except InputError as error:
                 last = f"{row['id']}: {error}"
                 event = {"event": "skipped", "id": row["id"], "task": row["task"]}
@@ -148,7 +215,14 @@ def _whole(part: Path, path: Path) -> Iterator[Any]:
     os.replace(part, path)
 
 
-def _line(row: Row, videos: Videos, frames: Path | None) -> dict[str, Any]:
+def boxes_of(row: Row) -> str:
+    """In what convention the boxes of an example are: `[x1, y1, x2, y2] in pixels of a frame 644 wide and 364 high`."""
+    form = CoordinateFormat(FAMILIES[row["family"]].coordinates, (row["width"], row["height"]))
+    return f"[x1, y1, x2, y2] {form.words}"
+
+
+def _tagged(row: Row, shown: Media | None) -> dict[str, Any]:
+    """Content as text, with a tag for the video."""
     messages = []
     for message in row["messages"]:
         text = ""
@@ -161,10 +235,60 @@ def _line(row: Row, videos: Videos, frames: Path | None) -> dict[str, Any]:
                 raise InputError(f"the text holds {tag}, which these tools replace; expected none", "tag in the text")
             text += part["text"]
         messages.append({"role": message["role"], "content": text})
-    return {"messages": messages, "videos": [_video(row, videos, frames)] if row["frames"] else []}
+    return {"messages": messages, "videos": [] if shown is None else [shown]}
 
 
-def _video(row: Row, videos: Videos, frames: Path | None) -> str | list[str]:
+def _parts(row: Row, shown: Media | None) -> dict[str, Any]:
+    """Content as parts, the video's with its path or its frames'."""
+    return {
+        "messages": [
+            {
+                "role": message["role"],
+                "content": [
+                    {"type": part["type"], "video": shown if part["type"] == "video" else None, "text": part["text"]}
+                    for part in message["content"]
+                ],
+            }
+            for message in row["messages"]
+        ]
+    }
+
+
+def _images(row: Row, shown: Media | None) -> dict[str, Any]:
+    """Content as parts, a placeholder for each frame."""
+    images = shown if isinstance(shown, list) else []
+    messages = []
+    for message in row["messages"]:
+        content: list[dict[str, Any]] = []
+        for part in message["content"]:
+            content += [{"type": "image", "text": None}] * len(images) if part["type"] == "video" else [dict(part)]
+        messages.append({"role": message["role"], "content": content})
+    return {"messages": messages, "images": images}
+
+
+def _check_size(row: Row) -> None:
+    """Raises InputError where the boxes of an example are in pixels of a size that `qwen_vl_utils` changes."""
+    family, size = FAMILIES[row["family"]], (row["width"], row["height"])
+    if not row["frames"] or family.coordinates != "pixels" or 2 not in _spoken(row):
+        return
+    loaded = loaded_size(size, len(row["frames"]), family.limits.multiple)
+    if loaded != size:
+        raise InputError(
+            f"boxes in pixels of frames of {size[0]}x{size[1]}, which the loader makes {loaded[0]}x{loaded[1]}; make "
+            f'the examples with limits=loader_limits("{family.name}") of cotasks.training.loaders',
+            "resized by the loader",
+        )
+
+
+def _spoken(row: Row) -> set[int]:
+    """The steps that the text of an example speaks of."""
+    condition = parse_task(row["task"])
+    if condition is not None:
+        return set(condition.steps)
+    return set(STEPS) if row["task"] == CHAIN else set(range(1, 1 + STEP_NUMBERS[row["task"]]))
+
+
+def _video(row: Row, videos: Videos, frames: Path | None) -> Media:
     path = video_file(videos.folder, row["video_path"])
     facts = look_at(path, expected_video(row), videos.check)
     if frames is not None:
@@ -179,13 +303,7 @@ def _video(row: Row, videos: Videos, frames: Path | None) -> str | list[str]:
 
 def _bound_to_frames(row: Row) -> str:
     """Why the text is true of the very frames only; empty where it is true of the video."""
-    family, condition = FAMILIES[row["family"]], parse_task(row["task"])
-    if condition is not None:
-        spoken = set(condition.steps)
-    elif row["task"] == CHAIN:
-        spoken = set(STEPS)
-    else:  # a step, and those before it
-        spoken = set(range(1, 1 + STEP_NUMBERS[row["task"]]))
+    family, spoken = FAMILIES[row["family"]], _spoken(row)
     if spoken and family.frame_reference == "position":
         return f"{family.name} refers to frames by their position"
     if 2 in spoken and family.coordinates == "pixels":
