@@ -59,6 +59,10 @@ class Scorer:
             return read
         return self._read[key]
 
+    def value(self, record_id: str, text: str, weights: Mapping[str, float] = WEIGHTS) -> float | None:
+        """What a text earns in all."""
+        return reward_of(self.read(record_id, text), weights).value
+
     def rewards(self, ids: Sequence[str], completions: Sequence[Any], weights: Mapping[str, float]) -> list[Reward]:
         """Of each completion, a text or the assistant's messages."""
         pairs = [(id_, text_of(completion)) for id_, completion in zip(ids, completions, strict=True)]

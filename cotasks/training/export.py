@@ -5,6 +5,9 @@
     write_messages         {messages}: Hugging Face chat messages, the video within the user's turn
     write_trl              {messages, images}: TRL's SFTTrainer, frames as images, as it takes no videos
 
+Of pairs of `cotasks.training.preferences`, ms-swift's lines also hold `rejected_response`, and TRL's, for its
+DPOTrainer, prompt, chosen and rejected in place of messages; the others write none.
+
 Each line also holds `id`, the record's, and `boxes`, which says in what convention, and in pixels of what size, its
 boxes are.
 
@@ -153,7 +156,7 @@ def write_llama_factory(
         raise InputError(f"{info_path}: not a JSON object; expected LLaMA-Factory's table of data sets")
     at = Videos(Path(videos).resolve(), video_check)
     pictures = Path(frames).resolve() if frames is not None else None
-    written = _write(rows, folder / f"{name}.jsonl", at, pictures, report, _tagged)
+    written = _write(rows, folder / f"{name}.jsonl", at, pictures, report, _single)
     info[name] = {
         "file_name": f"{name}.jsonl",
         "formatting": "sharegpt",
@@ -235,11 +238,21 @@ def _tagged(row: Row, shown: Media | None) -> dict[str, Any]:
                 raise InputError(f"the text holds {tag}, which these tools replace; expected none", "tag in the text")
             text += part["text"]
         messages.append({"role": message["role"], "content": text})
-    return {"messages": messages, "videos": [] if shown is None else [shown]}
+    rejected = {"rejected_response": row["rejected"]} if "rejected" in row else {}
+    return {"messages": messages, **rejected, "videos": [] if shown is None else [shown]}
+
+
+def _single(row: Row, shown: Media | None) -> dict[str, Any]:
+    """The same, of one answer."""
+    if "rejected" in row:
+        raise InputError("a pair of texts; expected an example of one answer", "a pair of texts")
+    return _tagged(row, shown)
 
 
 def _parts(row: Row, shown: Media | None) -> dict[str, Any]:
     """Content as parts, the video's with its path or its frames'."""
+    if "rejected" in row:
+        raise InputError("a pair of texts; expected an example of one answer", "a pair of texts")
     return {
         "messages": [
             {
@@ -263,7 +276,10 @@ def _images(row: Row, shown: Media | None) -> dict[str, Any]:
         for part in message["content"]:
             content += [{"type": "image", "text": None}] * len(images) if part["type"] == "video" else [dict(part)]
         messages.append({"role": message["role"], "content": content})
-    return {"messages": messages, "images": images}
+    if "rejected" not in row:
+        return {"messages": messages, "images": images}
+    worse = [{"role": "assistant", "content": [{"type": "text", "text": row["rejected"]}]}]
+    return {"prompt": messages[:-1], "chosen": messages[-1:], "rejected": worse, "images": images}
 
 
 def _check_size(row: Row) -> None:
