@@ -147,9 +147,13 @@ def step_request(record: Record, condition: Condition, step: int, context: StepC
         )
     if not opens:
         return words
+    return f"{_asked_about(record, condition)}\n{when_words(context)}\n{words}"
+
+
+def when_words(context: StepContext) -> str:
+    """What times or numbers of frames mean, where no context block says it."""
     at_position = context.frame_reference == "position"
-    frames = _numbering(context) if at_position else "Times are in seconds from the start of the video."
-    return f"{_asked_about(record, condition)}\n{frames}\n{words}"
+    return _numbering(context) if at_position else "Times are in seconds from the start of the video."
 
 
 def _asked_about(record: Record, condition: Condition) -> str:

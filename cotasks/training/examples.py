@@ -4,11 +4,11 @@ A task is one of
 
     frame_localization, entity_tracking, spatial_relations, temporal_relations
                    one step: the question and the true answers of the steps before it -> the step
-    chain          Q1 A1 Q2 A2 Q3 A3 Q4 A4 Q A, in turns
+    chain          Q1 A1 Q2 A2 Q3 A3 Q4 A4 Q A, in turns; with `think`, in one turn, see `cotasks.training.thoughts`
     a condition    the prompt of `cotasks generate` under that condition (`baseline`, `cotasks`, `cotasks-12:frames=16`,
                    see `cotasks.prompts.parse_condition`) -> the answer
 
-Step 1 is left out, as a task and in the chain, where A1's spans are `whole`: there is nothing to learn.
+Step 1 is left out, as a task and in a chain of turns, where A1's spans are `whole`: there is nothing to learn.
 
     rows.map(cotasks.instructions, batched=True, remove_columns=rows.column_names, features=INSTRUCTION_FEATURES)
 
@@ -39,6 +39,7 @@ from cotasks.records.videos import Videos, videos_of
 from cotasks.steps.context import NOTHING, StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
+from cotasks.training.thoughts import ThoughtForm, thought_form, thought_request, thought_text
 from cotasks.video.check import Expected
 from cotasks.words.plain import plain
 
@@ -87,6 +88,7 @@ def instructions(
     videos: str | Path | None = None,
     video_check: str = "fail",
     count_tokens: Callable[[str], int] | None = None,
+    think: str | None = None,
 ) -> dict[str, list[Any]]:
     """Chat examples of a record, one a task, as columns of `INSTRUCTION_FEATURES`.
 
@@ -101,14 +103,19 @@ def instructions(
         video_check: what is done about a video that is read and is not the annotated one, of
             `cotasks.video.check.MODES`.
         count_tokens: the model's token count of a text; needed where a condition has a token budget.
+        think: a form of `cotasks.training.thoughts.THOUGHTS`: the chain is then one question and one answer, the steps
+            within `<think>`, the answer within `<answer>`. The other tasks are as they are.
 
-    Raises InputError for an unknown task or family, more frames asked for than a record's grid has, and a record
-    of unknown frame size.
+    Raises InputError for an unknown task, family or form, a form without the chain among the tasks, more frames asked
+    for than a record's grid has, and a record of unknown frame size.
     """
     if family not in FAMILIES:
         raise InputError(f"family {family!r}; expected one of {', '.join(FAMILIES)}", "unknown model family")
     parsed = [(task, parse_task(task, num_frames)) for task in tasks]
     shown = videos_of(videos, video_check)
+    form = None if think is None else thought_form(think)
+    if form is not None and CHAIN not in tasks:
+        raise InputError(f"think {form.name!r} with tasks {', '.join(tasks)}; expected {CHAIN}, which it is a form of")
     examples: list[Row] = []
     for one in _records(record):
         for task, condition in parsed:
@@ -117,7 +124,7 @@ def instructions(
             if condition is not None:
                 examples.append(_answer_example(seen, one, count_tokens))
             elif task == CHAIN:
-                examples.append(_chain_example(seen))
+                examples.append(_chain_example(seen) if form is None else _thought_example(seen, form))
             elif task != STEPS[1].field or _has_step_1(one):
                 examples.append(_step_example(seen, one))
     return {name: [example[name] for example in examples] for name in INSTRUCTION_FEATURES}
@@ -299,6 +306,15 @@ def _chain_example(seen: _View) -> Row:
             cuts = [(turn, line, line + 1) for line in range(_items(answer) - 1, spared - 1, -1)] + cuts
     messages += [_turn("user", question_text(seen.record)), _turn("assistant", answer_text(seen.record))]
     return seen.example(messages, cuts)
+
+
+def _thought_example(seen: _View, form: ThoughtForm) -> Row:
+    """The chain in one turn. Its tags are no text of the data, so they stand as they are."""
+    most = seen.condition.boxes_per_entity
+    request = thought_request(seen.record, form, seen.context, most)
+    said = thought_text(seen.record, form, seen.context, answer_text(seen.record), most)
+    user = {"role": "user", "content": [{"type": "video", "text": None}, {"type": "text", "text": request}]}
+    return seen.example([user, {"role": "assistant", "content": [{"type": "text", "text": said}]}], [])
 
 
 def _items(text: str) -> int:

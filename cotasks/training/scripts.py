@@ -23,6 +23,7 @@ from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.training.collator import TrainingCollator
 from cotasks.training.events import ReportFile
 from cotasks.training.examples import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
+from cotasks.training.thoughts import THOUGHTS
 from cotasks.training.turns import IGNORED
 from cotasks.video.cache import FOLDER_BYTES, FrameCache
 from cotasks.video.check import MODES
@@ -121,6 +122,11 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to learn, once or several times: a step such as frame_localization, `chain`, or a condition such as "
         f"cotasks-12 (default: {' '.join(TASKS)})",
     )
+    group.add_argument(
+        "--think",
+        choices=tuple(THOUGHTS),
+        help="the chain in one turn, the steps within <think> in this form, the answer within <answer>",
+    )
     group.add_argument("--num-frames", type=int, help="frames shown (default: the grid of the records)")
     group.add_argument(
         "--boxes-per-entity", type=int, default=BOXES_PER_ENTITY, help=f"in step 2 (default: {BOXES_PER_ENTITY})"
@@ -197,6 +203,7 @@ def training_examples(args: argparse.Namespace, base: Base, split: str, limit: i
     tokenizer = base.processor.tokenizer
     limits = limits_of(base.processor, base.family)
     options = {"tasks": tasks, "num_frames": args.num_frames, "boxes_per_entity": args.boxes_per_entity}
+    options |= {} if args.think is None else {"think": args.think}
     rows = records.rows.map(
         _examples_or_faults,
         batched=True,
@@ -289,7 +296,7 @@ def _fingerprint(*parts: object) -> str:
     """A name for examples made of these by this code."""
     digest = hashlib.sha256(repr(parts).encode())
     package = Path(__file__).parents[1]
-    for room in ("models", "prompts", "records", "steps", "training", "video"):
+    for room in ("evidence", "models", "prompts", "records", "steps", "training", "video"):
         for path in sorted((package / room).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:32]
