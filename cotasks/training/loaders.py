@@ -37,8 +37,8 @@ def loaded_size(size: Size, num_frames: int, multiple: int = 28) -> Size:
     picture = _fitted(size, 2 * multiple, *(tokens * (2 * multiple) ** 2 for tokens in IMAGE_TOKENS))
     frames = math.ceil(num_frames / FRAMES) * FRAMES
     least, most = (tokens * multiple**2 for tokens in VIDEO_TOKENS)
-    most = max(min(most, ALL_TOKENS * multiple**2 / frames * FRAMES), int(1.05 * least))
-    return _fitted(picture, multiple, least, most)
+    share = max(min(most, ALL_TOKENS * multiple**2 / frames * FRAMES), int(1.05 * least))
+    return _fitted(picture, multiple, least, share)
 
 
 def _fitted(size: Size, multiple: int, least: float, most: float) -> Size:
