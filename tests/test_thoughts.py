@@ -13,7 +13,8 @@ from cotasks.evidence import predicted_steps, read_evidence
 from cotasks.evidence.evidence import with_boxes
 from cotasks.models.families import FAMILIES
 from cotasks.records.dataset import load_records
-from cotasks.records.schema import Record
+from cotasks.records.schema import Record, Span
+from cotasks.records.timeline import grid_frames
 from cotasks.rewards import Asked, reward
 from cotasks.steps.sections import read_sections
 from cotasks.training.examples import TASKS, examples_of, instructions
@@ -58,6 +59,21 @@ def test_the_forms_as_published(sample: list[Record]) -> None:
     assert '"bbox_2d":[' in said["qwen"]
     assert read_sections(said["steps"]).in_order
     assert set(read_sections(said["steps"]).steps) == {1, 2, 3, 4}
+
+
+def test_the_last_frame_of_a_run_is_read_back(sample: list[Record]) -> None:
+    """87.44 s after 24.6 s is a bit less than 112.04 s."""
+    frames = grid_frames([615, 2801], 25.0)
+    a1 = dataclasses.replace(sample[0].frame_localization, frames=(615, 2801), entities=())
+    record = dataclasses.replace(
+        sample[0], fps=25.0, frames=frames, frame_count=2802, clip=Span(24.6, 112.08), frame_localization=a1,
+        entity_tracking=(),
+    )  # fmt: skip
+    assert 87.44 + 24.6 < 112.04
+    read = read_evidence(turns(record, "open-o3", "qwen3_vl")[1])
+    found = predicted_steps(record, read, None).steps.frame_localization
+    assert found is not None
+    assert found.frames == (615, 2801)
 
 
 @given(st.data())

@@ -58,11 +58,14 @@ def _second(moment: str) -> float:
 def _span(start: float, end: float, context: StepContext) -> tuple[float, float]:
     """Seconds of the file -> of the clip, with the decimals of a moment: outwards, so that both frames lie within; a
     single frame's is a moment."""
-    digits = 10**context.decimals
-    begin, until = (max(0.0, second - context.clip.start_seconds) for second in (start, end))
+    digits, zero = 10**context.decimals, context.clip.start_seconds
     if start == end:
-        return (round(begin, context.decimals),) * 2
-    return math.floor(begin * digits) / digits, math.ceil(until * digits) / digits
+        return (round(max(0.0, start - zero), context.decimals),) * 2
+    low, high = max(0, math.floor((start - zero) * digits)), max(0, math.ceil((end - zero) * digits))
+    # whoever adds the clip's start again must not fall short by a last bit; the next frame is further than a digit away
+    low -= low > 0 and low / digits + zero > start
+    high += high / digits + zero < end
+    return low / digits, high / digits
 
 
 def _numbers(xyxy: Xyxy, context: StepContext) -> Xyxy:

@@ -50,7 +50,7 @@ from cotasks.steps.table import STEP_NUMBERS, STEPS
 from cotasks.tools.files import dump_json, read_json
 from cotasks.training.events import Event, log_event
 from cotasks.training.examples import CHAIN, expected_video, parse_task
-from cotasks.training.loaders import loaded_size
+from cotasks.training.loaders import LOADED, loaded_size
 from cotasks.video.check import look_at
 from cotasks.video.facts import VideoFacts
 from cotasks.video.files import video_file
@@ -285,7 +285,7 @@ def _images(row: Row, shown: Media | None) -> dict[str, Any]:
 def _check_size(row: Row) -> None:
     """Raises InputError where the boxes of an example are in pixels of a size that `qwen_vl_utils` changes."""
     family, size = FAMILIES[row["family"]], (row["width"], row["height"])
-    if not row["frames"] or family.coordinates != "pixels" or 2 not in _spoken(row):
+    if not row["frames"] or family.name not in LOADED or family.coordinates != "pixels" or 2 not in _spoken(row):
         return
     loaded = loaded_size(size, len(row["frames"]), family.limits.multiple)
     if loaded != size:

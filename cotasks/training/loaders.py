@@ -16,6 +16,8 @@ from dataclasses import replace
 from cotasks.models.families import FAMILIES, Limits
 from cotasks.records.boxes import Size
 
+LOADED = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5"})
+"""Families whose frames it loads."""
 IMAGE_TOKENS = (4, 16384)
 """Least and most area of a picture, in squares of the picture's multiple."""
 VIDEO_TOKENS = (128, 768)
@@ -57,7 +59,7 @@ def loader_limits(family: str) -> Limits:
     """The limits of a family with which every frame has a size that `qwen_vl_utils` leaves alone: for `limits` of
     `cotasks.instructions`, where the examples are for ms-swift. Of a family that it does not load, its own."""
     limits = FAMILIES[family].limits
-    if not limits.multiple % 14 or not limits.multiple % 16:
+    if family in LOADED:
         least, most = (tokens * limits.multiple**2 for tokens in VIDEO_TOKENS)
         return replace(
             limits,
