@@ -242,6 +242,23 @@ def test_predict_asks_several_servers(world: Path, tmp_path: Path) -> None:
         assert len(rows_of(tmp_path)) == 40
 
 
+def test_a_vllm_that_lets_no_request_say_how_its_video_is_read(world: Path, tmp_path: Path) -> None:
+    said = (
+        "Per-request media_io_kwargs are disabled by default because they can change multimodal media loading resource "
+        "usage. Start the server with --trust-request-mm-kwargs only when clients are trusted."
+    )
+    refusal = Response({"error": {"message": said, "type": "BadRequestError", "param": "media_io_kwargs"}}, 400)
+    with ModelServer(lambda *_: refusal, models={MODEL: "vllm"}) as server:
+        result = run(world, tmp_path / "one", [server], "baseline")
+        assert result.stopped == (
+            f"{server.url} does not let a request say how its video is read; start it with --trust-request-mm-kwargs, "
+            "or show it images (--server-media images)"
+        )
+        assert not read_failures(tmp_path / "one")
+        with ModelServer(models={MODEL: "vllm"}) as trusting:
+            assert run(world, tmp_path / "two", [server, trusting], "baseline").complete
+
+
 # A judge
 
 

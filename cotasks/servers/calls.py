@@ -199,6 +199,8 @@ _TOO_LONG = re.compile(
     r"context.{0,3}(length|window)|max_model_len|(prompt|input|sequence).{0,60}(too long|longer than|exceed|must be <)",
     re.IGNORECASE,
 )
+_MISTRUSTS = re.compile(r"trust-request-mm-kwargs|media_io_kwargs are disabled", re.IGNORECASE)
+"""vLLM from 0.32 on, where a request says how its video is to be read."""
 _UNSUPPORTED = re.compile(r"unsupported|not support|unexpected", re.IGNORECASE)
 _REFUSALS = {
     401: "refuses the API key; set OPENAI_API_KEY",
@@ -305,6 +307,9 @@ class Client(Generic[R]):
             )
         if code == "context_length_exceeded" or (status in (400, 413, 422) and _TOO_LONG.search(said)):
             return Trouble(reason, detail=said, too_long=True)
+        if _MISTRUSTS.search(said):
+            hint = "start it with --trust-request-mm-kwargs, or show it images (--server-media images)"
+            return Trouble(reason, fatal=f"{self.base_url} does not let a request say how its video is read; {hint}")
         if _SCHEMA_WORDS.search(body):
             return Trouble(reason, detail=said, refuses_schema=True)
         if not self.worked and _UNSUPPORTED.search(said) and _SETTINGS.search(said):
