@@ -64,6 +64,8 @@ def test_a_request_is_one_and_its_video_arrives_whole(request_body: dict[str, An
     grid = list(uniform_grid(0, 59, len(sent)))
     assert (told["frames_indices"], told["fps"], told["do_sample_frames"]) == (grid, 25.0, False)
     assert told["total_num_frames"] == 60
+    untold = MediaConnector().fetch_video(url)  # what a request without `media_io_kwargs` would get
+    assert len(getattr(untold, "media", untold)[0]) == 32 < FRAMES == len(sent)
 
 
 def test_a_server_that_does_not_trust_requests_says_so_in_words_that_we_know(request_body: dict[str, Any]) -> None:
@@ -72,7 +74,8 @@ def test_a_server_that_does_not_trust_requests_says_so_in_words_that_we_know(req
         pytest.skip("this vLLM trusts every request")
     given = {"mm_processor_kwargs": None, "media_io_kwargs": request_body["media_io_kwargs"]}
     protocol.validate_request_mm_kwargs(**given, trust_request_mm_kwargs=True)
-    with pytest.raises(ValueError, match="media_io_kwargs") as caught:
+    errors = pytest.importorskip("vllm.exceptions")
+    with pytest.raises(errors.VLLMValidationError, match="media_io_kwargs") as caught:
         protocol.validate_request_mm_kwargs(**given, trust_request_mm_kwargs=False)
     client: Client[Any] = Client("http://h/v1", KEY, 1, 1.0, read_payload)
     said = str(caught.value)
