@@ -27,6 +27,7 @@ import numpy as np
 import orjson
 import pytest
 
+from cotasks.annotate.filed import open_detections
 from cotasks.builders.assemble import plan_splits
 from cotasks.builders.jobs import workers
 from cotasks.builders.publish import card
@@ -37,6 +38,7 @@ from cotasks.cli import app
 from cotasks.commands.config_file import read_options
 from cotasks.convert import convert
 from cotasks.errors import CotasksError
+from cotasks.imports import import_answers
 from cotasks.judge.judges import judges_of, verdicts_of
 from cotasks.judge.llm.ledger import Ledger
 from cotasks.judge.llm.pricing import Price
@@ -53,8 +55,11 @@ from cotasks.sample import DATA_DIR
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.tools.files import dump_json, dump_jsonl
 from cotasks.video.cache import FrameCache
+from cotasks.video.packets import VideoInfo
 from tests import pvsg_files
 from tests import test_convert_vidvrd as vidvrd_files
+from tests import test_imports as answer_files
+from tests import test_read_castbench as castbench_files
 from tests import test_read_perception_test as perception_files
 from tests import test_read_vstar as vstar_files
 from tests.damage import damaged, files_of, put_back
@@ -366,6 +371,90 @@ def make_vstar(folder: Path) -> Kind:
     return Kind(vstar_files.write(folder, rows), use_sources("vstar", split="test"))
 
 
+def make_castbench(folder: Path) -> Kind:
+    """CaST-Bench's questions, one of them with its evidence as a list, not as text."""
+    piece = castbench_files.piece("dog_a1B", "00:01", "00:03", {s: [10, 20, 60, 90] for s in "123"})
+    rows = [castbench_files.question("v.mp4", text, [piece]) for text in ("Why?", "How?")]
+    rows.append({**rows[0], "question": "Who?", "evidence": [piece]})
+    (folder / "castbench").mkdir(parents=True)
+    dump_jsonl(folder / "castbench/castbench_hf.jsonl", rows)
+    return Kind(folder, use_sources("castbench", split="test"))
+
+
+def make_answers(name: str, form: str) -> Callable[[Path], Kind]:
+    """A file of answers in a form, with evidence in them, to import."""
+    boxes = {"00:00": [1, 2, 30, 40], "00:01": "[2, 2, 31, 40]"}
+    piece = {"evidence_start_time": "00:00", "evidence_end_time": "00:01", "bboxes_in_time_range": boxes}
+    answer = {"instances": [{"instance_name": "dog", "evidences": [piece]}], "answer_choice": "B"}
+    text = orjson.dumps(answer).decode()
+
+    def make(folder: Path) -> Kind:
+        folder.mkdir(parents=True)
+        records = load_records("sample", "validation", limit=3)
+        rows = [dict(row) for row in records.rows]
+        answer_files.write_form(form, folder, rows, lambda row: text)
+
+        def use(folder: Path, number: int) -> Any:
+            run = folder.parent / "answers of damage"
+            shutil.rmtree(run, ignore_errors=True)
+            import_answers(folder / name, records, run)
+            if number % 16 == 0:
+                judge_run(run, "exact")
+                summarise_runs([run])
+
+        return Kind(folder, use)
+
+    return make
+
+
+def make_imported(folder: Path) -> Kind:
+    """What an import wrote, evidence included, to judge and report, and to import into again."""
+    make_answers("answers.jsonl", "plain")(folder / "from")
+    records = load_records("sample", "validation", limit=3)
+    import_answers(folder / "from/answers.jsonl", records, folder / "run")
+    truth = {"instances": [{"evidences": [{"evidence_start_time": "00:00", "evidence_end_time": "00:02"}]}]}
+    dump_jsonl(folder / "run/evidence.jsonl", ({"id": i, "answer_choice": "B", **truth} for i in records.ids))
+    judge_run(folder / "run", "exact")
+
+    def use(folder: Path, number: int) -> Any:
+        summarise_runs([folder / "run"])
+        if number % 4 == 0:
+            import_answers(folder / "from/answers.jsonl", records, folder / "run")
+
+    return Kind(folder, use, spared=("from", ".lock"))
+
+
+def make_detections(name: str) -> Callable[[Path], Kind]:
+    """Detections of another program, to track."""
+
+    def make(folder: Path) -> Kind:
+        folder.mkdir()
+        boxes = [(0, [1, 2, 30, 40], "dog", 0.5), (5, [2, 2, 31, 40], "dog", 0.9), (5, [40, 2, 61, 40], "cat", 0.4)]
+        if name.endswith(".csv"):
+            rows = [f"{b[0]},{b[1]},{b[2]},{b[3]},{what},{sure},{frame}" for frame, b, what, sure in boxes]
+            head = "x_min,y_min,x_max,y_max,class_name,confidence,frame_index"
+            (folder / name).write_text("\n".join([head, *rows]) + "\n")
+        elif name.endswith(".json"):
+            keys = ("x_min", "y_min", "x_max", "y_max")
+            fields = ({"class_name": what, "confidence": sure, "frame_index": n} for n, _, what, sure in boxes)
+            dump_json(
+                folder / name, [dict(zip(keys, b[1], strict=True)) | f for b, f in zip(boxes, fields, strict=True)]
+            )
+        else:
+            own = [{"entity": n, "frame": f, "xyxy": b, "score": sure} for n, (f, b, _, sure) in enumerate(boxes)]
+            entities = [{"id": n, "category": what} for n, (_, _, what, _) in enumerate(boxes)]
+            dump_jsonl(folder / name, [{"video": "v.mp4", "entities": entities, "boxes": own}])
+        info = VideoInfo(fps=8.0, frame_count=80, width=64, height=48)
+
+        def use(folder: Path, number: int) -> Any:
+            source = open_detections(folder / name, ["v.mp4"])
+            return source.of("v.mp4", info, 0.2).frames if source.has("v.mp4") else None
+
+        return Kind(folder, use)
+
+    return make
+
+
 def make_vidvrd(folder: Path) -> Kind:
     """Annotation to convert."""
     folder.mkdir()
@@ -395,10 +484,22 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "PVSG": make_pvsg,
     "V-STaR": make_vstar,
     "VidVRD": make_vidvrd,
+    "CaST-Bench": make_castbench,
+    "answers, plain": make_answers("answers.jsonl", "plain"),
+    "answers, CaST-Bench": make_answers("answers.jsonl", "castbench"),
+    "answers, lmms-eval": make_answers("answers.jsonl", "lmms-eval"),
+    "answers, VLMEvalKit": make_answers("sheet.csv", "csv"),
+    "answers, inspect": make_answers("log.eval", "inspect"),
+    "answers, sheet": make_answers("sheet.xlsx", "xlsx"),
+    "imported run": make_imported,
+    "detections, own": make_detections("annotation.jsonl"),
+    "detections, CSV": make_detections("v.csv"),
+    "detections, JSON": make_detections("v.json"),
     "own data": make_own(packed=False),
     "own data, packed": make_own(packed=True),
 }
-FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60, "option readings": 60, "PVSG": 24}
+FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60, "option readings": 60, "PVSG": 24, "imported run": 24}
+FEWER |= dict.fromkeys((name for name in KINDS if name.startswith("answers, ")), 24)
 """Mutations by default of kinds that take longer."""
 
 

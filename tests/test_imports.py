@@ -6,6 +6,7 @@ import csv
 import json
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def said_of(row: dict[str, Any]) -> str:
     return f"I say {row['id']}"
 
 
-def write_form(form: str, folder: Path, rows: list[dict[str, Any]]) -> Path:
+def write_form(
+    form: str, folder: Path, rows: list[dict[str, Any]], said_of: Callable[[dict[str, Any]], str] = said_of
+) -> Path:
     """Answers in a form, as its program writes them."""
     if form == "lmms-eval":
         lines = [
@@ -158,6 +161,26 @@ def test_answers_that_were_read_already_and_prompts_of_messages(sample: Records,
     assert import_answers(tmp_path / "a.jsonl", sample, tmp_path / "run").taken == 1
     (answer,) = read_run(tmp_path / "run").generations.values()
     assert (answer["id"], answer["answer"]) == (row["id"], '{"answer_choice":"B"}')
+
+
+def test_half_an_emoji_is_no_traceback(sample: Records, tmp_path: Path) -> None:
+    line = json.dumps({"id": sample.ids[0], "prediction": "A \U0001f600 \ud83d", "x": {"\ude00": ["\ud83d"]}})
+    assert "\\ud83d" in line
+    (tmp_path / "a.jsonl").write_text(line)
+    assert import_answers(tmp_path / "a.jsonl", sample, tmp_path / "run").taken == 1
+    (answer,) = read_run(tmp_path / "run").generations.values()
+    assert answer["answer"] == "A \U0001f600 \ufffd"
+
+
+@pytest.mark.parametrize(("form", "said"), [("inspect", "not a log of inspect"), ("xlsx", "not a sheet")])
+def test_a_damaged_archive_is_said(form: str, said: str, sample: Records, tmp_path: Path) -> None:
+    path = write_form(form, tmp_path, [dict(row) for row in sample.rows])
+    data = bytearray(path.read_bytes())
+    start = data.index(b"sheet1.xml" if form == "xlsx" else b"samples/1_") + 60
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=said):
+        import_answers(path, sample, tmp_path / "run")
 
 
 def test_what_is_left_out_is_counted(sample: Records, tmp_path: Path) -> None:

@@ -172,6 +172,16 @@ def test_a_file_that_is_none_is_named(source: Path, tmp_path: Path) -> None:
         built(source, tmp_path / "built")
 
 
+def test_a_path_that_leaves_the_video_folder_is_skipped(source: Path, tmp_path: Path) -> None:
+    path = source / "castbench/castbench_hf.jsonl"
+    rows = [question(video, f"{video}?", [DOG]) for video in (".", "../one.mp4", "/one.mp4", "one.mp4")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert list(built(source, tmp_path / "built")) == ["one.mp4?"]
+    skipped = list(read_jsonl(tmp_path / "built/castbench/skipped.jsonl"))
+    assert [row["reason"] for row in skipped] == ["malformed video path"] * 3
+    assert "castbench_hf.jsonl:1: video is '.'; expected a path below the video folder" in skipped[0]["detail"]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -27,13 +27,14 @@ from typing import Any, Literal
 
 import orjson
 
-from cotasks.builders.readers.checks import expect_list, expect_object, is_number, unique_ids
+from cotasks.builders.readers.checks import counted_as, expect_list, expect_object, is_number, unique_ids
 from cotasks.builders.readers.own import header_of
 from cotasks.builders.readers.own_scene import category_name, clock_of, evidence_of, on_grid, tids_of
 from cotasks.builders.readers.source import Annotator, Asked, Plan
 from cotasks.errors import InputError, shorten
 from cotasks.records.annotation import Evidence, LeftOut, Question, Skipped, VideoAnnotation
 from cotasks.records.own import OwnAnnotation, OwnBox, OwnEntity, OwnEvidence
+from cotasks.records.own_fields import relative_path
 from cotasks.records.own_files import lines_of
 from cotasks.words.types import castbench_category
 
@@ -128,7 +129,7 @@ def plan(asked: Asked) -> Plan:
         except orjson.JSONDecodeError as error:
             raise InputError(f"{place}: not JSON: {error}; expected one object a line") from None
     texts = [(_text(row, "question"), _text(row, "answer"), _choices_for_id(row)) for _, row in rows]
-    stems = [PurePosixPath(_text(row, "video")).with_suffix("").as_posix() or "unnamed" for _, row in rows]
+    stems = [_stem(_text(row, "video")) for _, row in rows]
     ids = unique_ids([f"{NAME}/test/{stem}" for stem in stems], texts)
     questions: list[Question] = []
     skipped: list[Skipped] = []
@@ -148,6 +149,12 @@ def plan(asked: Asked) -> Plan:
 def _text(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
     return value.strip() if isinstance(value, str) else ""
+
+
+def _stem(video: str) -> str:
+    """A video's path without its ending."""
+    path = PurePosixPath(video)
+    return path.with_suffix("").as_posix() if path.name else "unnamed"
 
 
 def _choices_for_id(row: Mapping[str, Any]) -> list[str]:
@@ -173,13 +180,14 @@ def _question(row: Mapping[str, Any], record_id: str, place: str) -> Question:
     index = letters.index(row["answer"])
     choices = tuple(text.strip() for text in texts)
     pieces = _pieces(row.get("evidence"), place)
-    video = _text(row, "video")
+    with counted_as("malformed video path"):
+        video = relative_path(row.get("video"), f"{place}: video")
     return Question(
         id=record_id,
         source=NAME,
         question_type=_text(row, "question_type"),
         category=castbench_category(_text(row, "question_type")),
-        video_id=PurePosixPath(video).with_suffix("").as_posix(),
+        video_id=_stem(video),
         video_path=video,
         question=_text(row, "question"),
         answer=choices[index],

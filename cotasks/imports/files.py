@@ -13,7 +13,9 @@ import csv
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +71,19 @@ def _loads(data: bytes, place: object) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         try:
-            return json.loads(data)  # it takes NaN and Infinity, which programs write
+            return _whole(json.loads(data))  # it takes NaN and Infinity, which programs write
         except (ValueError, RecursionError):
             raise InputError(f"{place}: not JSON: {error}") from None
+
+
+def _whole(value: Any) -> Any:
+    """A value with U+FFFD for each half of a pair of surrogates, which a text that was cut within an emoji holds and
+    no file in UTF-8 can."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _object(value: object, place: str) -> Row:
@@ -111,15 +123,11 @@ def _xlsx(path: Path) -> Iterator[tuple[str, Row]]:
         raise MissingExtra("openpyxl", "sheets") from None
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a sheet: {error}") from None
-    try:
-        lines = (
-            (number, list(cells)) for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1)
-        )
-        yield from _named(path, lines)
-    finally:
-        book.close()
+        with closing(book):
+            lines = [list(cells) for cells in book.worksheets[0].iter_rows(values_only=True)]
+    except Exception as error:  # whatever a damaged archive or its XML makes of the library
+        raise InputError(f"{path}: not a sheet: {shorten(str(error) or type(error).__name__)}") from None
+    yield from _named(path, iter(enumerate(lines, 1)))
 
 
 def _eval(path: Path) -> Iterator[tuple[str, Row]]:
@@ -133,7 +141,7 @@ def _eval(path: Path) -> Iterator[tuple[str, Row]]:
                 if name.startswith("samples/") and name.endswith(".json"):
                     place = f"{path}: {name}"
                     yield place, {**start, **_object(_loads(archive.read(name), place), place)}
-    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise InputError(f"{path}: not a log of inspect, a zip of JSON: {error}") from None
 
 
