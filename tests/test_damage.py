@@ -39,16 +39,21 @@ from cotasks.commands.config_file import read_options
 from cotasks.convert import convert
 from cotasks.errors import CotasksError
 from cotasks.imports import import_answers
+from cotasks.judge.controls import outcomes_of
 from cotasks.judge.judges import judges_of, verdicts_of
 from cotasks.judge.llm.ledger import Ledger
 from cotasks.judge.llm.pricing import Price
 from cotasks.judge.llm.rubric import load_rubric
-from cotasks.judge.run import judge_run
+from cotasks.judge.run import control_judge, judge_run
+from cotasks.label.book import Said, open_book
+from cotasks.label.sample import choose, read_plan, settle_plan
+from cotasks.label.table import read_table, write_sheet
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import load_records
 from cotasks.records.shards import check_hashes
 from cotasks.report import summarise_runs, write_report
 from cotasks.runs.folder import settle
+from cotasks.runs.labels import export_csv, read_labels
 from cotasks.runs.predictions import prediction_row, read_predictions, write_predictions
 from cotasks.runs.run import read_run
 from cotasks.sample import DATA_DIR
@@ -128,6 +133,43 @@ def use_run(folder: Path, number: int) -> Any:
 def right_run(found: Any, sound: Any, file: str) -> bool:
     """Fewer verdicts may count, but none may say something else."""
     return all(sound.get(key, said) == said for key, said in found.items())
+
+
+def use_labelled(folder: Path, number: int) -> Any:
+    """A run that people labelled, whose judge was asked controls."""
+    run = read_run(folder)
+    labels, _ = read_labels(run)
+    found = [outcomes_of(run, judge) for judge in judges_of(folder)]
+    plan = read_plan(folder)
+    if plan is not None:
+        assert choose(run, plan)
+        write_sheet(run, plan, "ann", folder.parent / "sheet.csv")
+    export_csv(run, folder.parent / "labels.csv")
+    if number % 8 == 0:
+        summarise_runs([folder])
+    said = {(one.key, one.labeller): (one.score, one.weight) for one in labels}
+    return said, {one.control: (one.asked, one.accepted) for each in found for one in each}
+
+
+def right_labelled(found: Any, sound: Any, file: str) -> bool:
+    """No control may have been asked that was not, nor a label be of an answer that nobody labelled."""
+    controls = all(n <= sound[1][name][0] and yes <= n for name, (n, yes) in found[1].items())
+    return controls and (file.startswith("ann") or file.startswith("bob") or set(found[0]) <= set(sound[0]))
+
+
+def use_sheet(folder: Path, number: int) -> Any:
+    """Both kinds of CSV, taken over into a run of its own."""
+    found = []
+    for table in ("sheet.csv", "labels.csv"):
+        shutil.rmtree(folder / "run/labels", ignore_errors=True)
+        shutil.copytree(folder / "plan", folder / "run/labels")
+        try:
+            found.append(read_table(read_run(folder / "run"), folder / table))
+        except CotasksError as error:
+            found.append(str(error))
+            none = not read_labels(read_run(folder / "run"))[0]
+            assert none, f"a part of {table} was taken"
+    return found
 
 
 def use_ledger(folder: Path, number: int) -> Any:
@@ -266,6 +308,38 @@ def make_hand_made(folder: Path) -> Kind:
 
 def make_run(folder: Path) -> Kind:
     return Kind(judged_run(folder), use_run, right_run, spared=("ledger", ".lock"))
+
+
+def labelled_run(folder: Path) -> Path:
+    settle(folder, {"model": {"name": "m"}, "conditions": {"baseline": {}, "cotasks": {}}})
+    said = ["a cap", "the ball", "opens the box", "sits down"]
+    rows = [question(id=f"q{n}", question=f"what does he do {n}", answer=said[n], video_id=f"v{n}") for n in range(4)]
+    dump_jsonl(folder / "questions.jsonl", rows)
+    add_answers(folder, {(f"q{n}", c, 0): f"{c[0]} {said[n - 1]}" for n in range(4) for c in ("baseline", "cotasks")})
+    with JudgeServer(lambda number, request: verdict(4, "yes")) as server:
+        judge_run(folder, "openai:m", base_url=server.url, progress=False)
+        control_judge(folder, "openai:m", 2, base_url=server.url, progress=False)
+    run, plan = read_run(folder), settle_plan(folder, 6)
+    items = choose(run, plan)
+    for name in ("ann", "bob"):
+        with open_book(run, plan, name, items) as book:
+            for number, item in enumerate(items):
+                book.write(item, (Said(True, 4, "fine"), Said(False, 1), Said(None, None))[number % 3])
+    return folder
+
+
+def make_labelled(folder: Path) -> Kind:
+    return Kind(labelled_run(folder), use_labelled, right_labelled, spared=("ledger", ".lock", "verdicts"))
+
+
+def make_sheet(folder: Path) -> Kind:
+    run = read_run(labelled_run(folder / "run"))
+    plan = settle_plan(run.folder)
+    write_sheet(run, plan, "ann", folder / "sheet.csv")
+    export_csv(run, folder / "labels.csv")
+    (folder / "plan").mkdir()
+    shutil.copy(run.folder / "labels/sample.json", folder / "plan")
+    return Kind(folder, use_sheet, spared=("run/", "plan/"))
 
 
 def make_readings(folder: Path) -> Kind:
@@ -471,6 +545,8 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "hand-made parquet": make_hand_made,
     "run": make_run,
     "option readings": make_readings,
+    "labels and controls": make_labelled,
+    "tables of labels": make_sheet,
     "ledger": make_ledger,
     "predictions": make_predictions,
     "frame cache": make_frames,
@@ -499,6 +575,7 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "own data, packed": make_own(packed=True),
 }
 FEWER = {"built folder": 24, "hand-made parquet": 8, "run": 60, "option readings": 60, "PVSG": 24, "imported run": 24}
+FEWER |= {"labels and controls": 60, "tables of labels": 60}
 FEWER |= dict.fromkeys((name for name in KINDS if name.startswith("answers, ")), 24)
 """Mutations by default of kinds that take longer."""
 

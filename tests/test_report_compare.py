@@ -13,7 +13,7 @@ from cotasks.errors import InputError
 from cotasks.judge.judges import verdicts_of
 from cotasks.judge.run import judge_run
 from cotasks.report import summarise_runs, write_report
-from cotasks.report.plots import Axis, difference_axis, histogram_svg, interval_svg, share_svg
+from cotasks.report.plots import Axis, axis_svg, difference_axis, histogram_svg, interval_svg, share_svg
 from cotasks.report.tables import Interval, main_tables
 from cotasks.runs import folder as runs
 from cotasks.runs.run import read_run
@@ -174,6 +174,9 @@ def test_an_axis_holds_what_it_is_for() -> None:
         assert 0 in axis.ticks
         assert 2 <= len(axis.ticks) <= 9
         assert all(0 <= axis.x(v) <= 100 for value in [*values, (0.0,)] for v in value)
+        numbers = ElementTree.fromstring(axis_svg(axis))
+        assert len(numbers) <= 5  # what a column of a table has room for
+        assert "0" in [text.text for text in numbers]
         assert axis.x(axis.ticks[0]) < axis.x(axis.ticks[-1])
     assert axis.x(0) == pytest.approx(50)
 

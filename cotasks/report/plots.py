@@ -23,6 +23,9 @@ LINE_HEIGHT = 26
 AXIS_HEIGHT = 18
 HISTOGRAM_HEIGHT = 84
 
+MOST_NUMBERS = 5
+"""Ticks of which each has its number, in a column of a table."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -63,11 +66,14 @@ def interval_svg(interval: Interval, axis: Axis) -> str:
 
 
 def axis_svg(axis: Axis) -> str:
-    """The numbers of the ticks."""
+    """The numbers of the ticks; of many, those of every other from 0 on, so that none touches its neighbour."""
     marks = []
-    for tick in axis.ticks:
+    zero = axis.ticks.index(0)
+    every = 2 if len(axis.ticks) > MOST_NUMBERS else 1
+    numbered = [tick for place, tick in enumerate(axis.ticks) if (place - zero) % every == 0]
+    for tick in numbered:
         text = f"{tick:+g}".replace("-", "\u2212") if tick else "0"
-        kind = "label" if tick in (axis.ticks[0], 0, axis.ticks[-1]) else "label minor"
+        kind = "label" if tick in (numbered[0], 0, numbered[-1]) else "label minor"
         marks.append(f'<text class="{kind}" x="{axis.x(tick):.2f}%" y="12" text-anchor="middle">{text}</text>')
     return _svg(AXIS_HEIGHT, "points", marks)
 
