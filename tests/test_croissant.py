@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cotasks.builders.publish.facts import FACTS, facts
 from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.readers.catalog import CATALOG
 from cotasks.builders.sources import BuildOptions
+from cotasks.errors import InputError
 from cotasks.records.dataset import load_records
 
 OWN = Path(__file__).parents[1] / "examples" / "own_data"
@@ -80,3 +82,29 @@ def test_facts_come_from_the_counts(built: Path) -> None:
     assert "- own: its records' source is yard" in readme
     old = {"splits": {"train": {"questions": 1, "records": 1, "skipped": {}, "span_origins": {"whole": 1}}}}
     assert facts(old, "biases") == facts(old, "limits") == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[:500], "croissant.json"),
+        (lambda text: "[]", "distribution is not the parquet files"),
+        (lambda text: text.replace('"contentUrl": "train', '"contentUrl": "other'), "distribution is not"),
+        (lambda text: text.replace('"sha256": "', '"sha256": "0'), "distribution is not"),
+        (lambda text: text.replace("(CoTasks)", "(in our words)"), None),
+    ],
+)
+def test_a_damaged_one_is_not_published(
+    built: Path, tmp_path: Path, damage: Callable[[str], str], said: str | None
+) -> None:
+    folder = tmp_path / "folder"
+    shutil.copytree(built, folder)
+    path = folder / "sample" / FILE
+    text = path.read_text(encoding="utf-8")
+    path.write_text(damage(text), encoding="utf-8")
+    assert damage(text) != text
+    if said is None:
+        check_folder(folder)
+    else:
+        with pytest.raises(InputError, match=said):
+            check_folder(folder)

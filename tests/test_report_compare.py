@@ -169,6 +169,8 @@ def test_scores_of_many_values_are_counted_by_tens(tmp_path: Path) -> None:
 
 
 def test_an_axis_holds_what_it_is_for() -> None:
+    from xml.etree import ElementTree
+
     for values in ([(-3.2, 1.0, 4.5)], [(0.0, 0.0, 0.0)], [(-100.0, 20.0, 100.0)], [(2.0, 3.0, 3.5)], []):
         axis = difference_axis([Interval(mean, low, high, 0, True) for low, mean, high in values])
         assert 0 in axis.ticks

@@ -20,7 +20,8 @@ from cotasks.records.shards import EVIDENCE, changed_files
 from cotasks.tools.files import file_hash, read_json, read_text
 
 BESIDE_PARQUET = ("build.json", "skipped.jsonl")
-IF_THERE = (EVIDENCE, "croissant.json")
+CROISSANT = "croissant.json"
+IF_THERE = (EVIDENCE, CROISSANT)
 """What not every source has, or older builds do not."""
 BUILD_KEYS = {"config": str, "options": dict, "sources": dict, "versions": dict, "splits": dict, "left_out": dict}
 SPLIT_KEYS = {"questions": int, "records": int, "skipped": dict, "categories": dict, "span_origins": dict}
@@ -87,7 +88,8 @@ def check_folder(folder: Path) -> BuiltFolder:
 
     Raises InputError where it is not what `cotasks build` writes: README.md, and of each config build.json,
     skipped.jsonl and parquet files with the columns of a record, as many rows and lines as build.json counts, with the
-    sizes and hashes that it tells, and with values that the schema allows.
+    sizes and hashes that it tells, and with values that the schema allows; or where croissant.json is
+    none, or tells of other files.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one that `cotasks build` wrote")
@@ -103,6 +105,7 @@ def check_folder(folder: Path) -> BuiltFolder:
     for config, build in builds.items():
         _check_skipped(folder / config / "skipped.jsonl", build)
         _check_files(folder / config, build)
+        _check_croissant(folder / config / CROISSANT, build)
     for shard in shards:
         _check_values(shard.path)
     readme = read_text(folder / "README.md")
@@ -218,6 +221,24 @@ def _check_files(folder: Path, build: Any) -> None:
         raise InputError(
             f"{path}: not the size or sha256 in build.json; expected the file that the build wrote; build it again"
         )
+
+
+def _check_croissant(path: Path, build: Any) -> None:
+    """That it is JSON and tells of this build's files; its words may be those of another version, or its owner's."""
+    if not path.is_file():
+        return
+    found = read_json(path)
+    listed = found.get("distribution") if isinstance(found, dict) else None
+    told = [(row.get("contentUrl"), row.get("sha256")) for row in _of_mappings(listed)]
+    files = build.get("files")
+    named = files.items() if isinstance(files, dict) else ()
+    expected = [(n, row.get("sha256")) for n, row in named if n.endswith(".parquet") and isinstance(row, dict)]
+    if told != expected:
+        raise InputError(f"{path}: distribution is not the parquet files of build.json; build it again")
+
+
+def _of_mappings(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _check_values(path: Path) -> None:
