@@ -117,6 +117,12 @@ def test_plan_from_stated_figures_and_from_a_run(tmp_path: Path, capsys: pytest.
     printed = capsys.readouterr().out
     assert f"From cotasks minus baseline in {run}, judge exact" in printed
     assert printed.splitlines()[-1].startswith("A difference of 5: ")
+    capsys.readouterr()
+    for wrong in (["--num-videos", "1"], ["--power", "1"], ["--difference", "0"]):
+        assert main(["plan", *wrong]) == 2
+        said = capsys.readouterr()
+        assert not said.out  # nothing is said before all is known to be sound
+        assert said.err.count("\n") == 1
     assert main(["plan", str(run), "--mean", "40"]) == 2
     assert main(["plan", str(run), "--condition", "nothing"]) == 2
     assert main(["plan", "--power", "2"]) == 2

@@ -73,19 +73,19 @@ def plan(
             8.8 if questions_per_video is None else questions_per_video,
         )
         design, what = planning.stated(*given), f"stated figures, correlation {given[1]:g}"
+    counts = sorted(set(num_videos or VIDEOS))
+    found = [planning.least_difference(design, count, power) for count in counts]
+    needed = None if difference is None else planning.videos_needed(design, difference, power)
     print(
         f"From {what}: mean {design.mean:.1f}, a question's difference has the standard deviation "
         f"{design.deviation:.1f}, {design.icc:.2f} of its variance between videos, {design.questions:.1f} questions a "
         "video."
     )
-    counts = sorted(set(num_videos or VIDEOS))
-    found = [planning.least_difference(design, count, power) for count in counts]
     rows = [
         [str(count), f"{count * design.questions:.0f}", f"{least:.1f}" if least < 100 else "none"]
         for count, least in zip(counts, found, strict=True)
     ]
     print_markdown(table(["Videos", "Questions", f"Least difference with power {power:g}"], rows, 0))
     if difference is not None:
-        needed = planning.videos_needed(design, difference, power)
         answer = "no number of videos shows it" if needed is None else f"{needed} videos"
         print(f"A difference of {difference:g}: {answer}")
