@@ -7,10 +7,8 @@ once and makes a record, or a `Skipped` with its reason, of each of its question
 from __future__ import annotations
 
 import dataclasses
-import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,19 +110,6 @@ def plan_split(options: BuildOptions, split: str) -> SplitPlan:
 
 def _renamed(record_id: str, name: str) -> str:
     return f"{name}/" + record_id.split("/", 1)[1]
-
-
-@contextmanager
-def without_gc() -> Iterator[None]:
-    """Parsed annotation is a great many objects without cycles: looking for cycles among them again and again more than
-    doubles the time of parsing. Memory is freed all the same, by reference counts."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def build_video(task: VideoTask, lookups: Lookups) -> Iterator[Built | Skipped]:

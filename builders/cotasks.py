@@ -32,7 +32,6 @@ from cotasks.builders.assemble import (
     checked,
     no_record_line,
     plan_splits,
-    without_gc,
 )
 from cotasks.builders.download import fetched, sources_of
 from cotasks.builders.readers.catalog import CATALOG
@@ -42,6 +41,7 @@ from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.schema import FEATURES
 from cotasks.records.timeline import NUM_FRAMES
+from cotasks.tools.collector import without_gc
 
 logger = datasets.logging.get_logger(__name__)
 

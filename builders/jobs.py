@@ -16,12 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, checked, without_gc
+from cotasks.builders.assemble import SplitPlan, VideoTask, build_video, checked
 from cotasks.errors import InputError
 from cotasks.records.annotation import Skipped
 from cotasks.records.schema import ORIGINS, Record
 from cotasks.records.timeline import is_on_own_clock
 from cotasks.steps.frame_localization import localizes
+from cotasks.tools.collector import without_gc
 from cotasks.tools.processes import end_with_parent, start_method
 
 BYTES_A_JOB = 4 * 2**20

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from cotasks.builders.publish.folder import build_folder
+from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.records.dataset import load_records, split_name
 from cotasks.records.schema import FEATURES, Box, Record, Span, Track, records_to_table
@@ -164,6 +166,20 @@ def test_single_records(tmp_path: Path) -> None:
         found.at(15)
     with pytest.raises(InputError, match="no record 'nextqa/validation/v9/0'"):
         found.by_id("nextqa/validation/v9/0")
+
+
+def test_records_are_what_their_rows_are() -> None:
+    found = load_records("sample")
+    rows = [Record.from_row(row) for row in found.rows]
+    assert repr(list(found)) == repr(rows)
+    assert repr([found.at(position) for position in (3, 0)]) == repr([rows[3], rows[0]])
+    assert repr(found.read([5, 4, 5])) == repr([rows[5], rows[4], rows[5]])
+
+
+def test_real_records_are_what_their_rows_are(realdata: Path, tmp_path: Path) -> None:
+    build_folder(BuildOptions("nextqa_oe", data_dir=str(realdata)), tmp_path, ["validation"])
+    found = load_records(str(tmp_path))
+    assert repr(list(found)) == repr([Record.from_row(row) for row in found.rows])
 
 
 def test_what_is_not_a_data_set(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from cotasks.errors import InputError
 from cotasks.records.check import check, check_ids, check_records, faults
 from cotasks.records.dataset import load_records
-from cotasks.records.schema import FEATURES, Record, records_to_table, table_to_records
+from cotasks.records.from_arrow import table_to_records
+from cotasks.records.schema import FEATURES, Record, records_to_table
 from tests.strategies import records
 from tests.synthetic import make_record, write_folder
 

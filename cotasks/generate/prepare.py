@@ -87,7 +87,7 @@ class Asking:
     def prepare(self, positions: Sequence[int], model: Target) -> Iterator[Item | Row]:
         """`prepare_video` of the records at these positions, which are about one video."""
         for item in prepare_video(
-            [self.records.at(i) for i in positions],
+            self.records.read(positions),
             self.conditions,
             self.pending,
             model,

@@ -1,8 +1,8 @@
 """The CoTask record: dataclasses, and the `datasets` features derived from them.
 
 This module is the single truth of fields, types and units. `FEATURES` is computed from the annotations below,
-`records_to_table` writes them to Arrow, `table_to_records` reads them back, and `dataset_card.md` repeats the string
-under each field.
+`records_to_table` writes them to Arrow, `cotasks.records.from_arrow` reads them back, and `dataset_card.md` repeats the
+string under each field.
 
 Conventions: frame numbers are 0-based positions in the video file; seconds are `frame / fps`, file time; boxes
 are `[x1, y1, x2, y2]` in pixels of `(width, height)` as continuous edges, so `x2 - x1` is the width.
@@ -15,11 +15,9 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, islice
 from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from datasets import ClassLabel, Features, List, Value
 
 ORIGINS = ("human", "annotation", "model", "lexical", "whole")
@@ -235,20 +233,21 @@ this never grows."""
 
 
 @cache
-def _fields(cls: Any) -> tuple[tuple[str, Any], ...]:
+def fields_of(cls: Any) -> tuple[tuple[str, Any], ...]:
     """(name, type hint with its feature annotation) of each field of a dataclass."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return tuple((field.name, hints[field.name]) for field in dataclasses.fields(cls))
 
 
-def _is_struct(hint: Any) -> bool:
+def is_struct(hint: Any) -> bool:
+    """Whether a type hint is one of the dataclasses."""
     return dataclasses.is_dataclass(hint)
 
 
 def _feature(hint: Any) -> Any:
     """Type hint -> `datasets` feature: a dataclass becomes a struct, a tuple a list."""
-    if _is_struct(hint):
-        return {name: _feature(h) for name, h in _fields(hint)}
+    if is_struct(hint):
+        return {name: _feature(h) for name, h in fields_of(hint)}
     if typing.get_origin(hint) is tuple:
         return List(_feature(typing.get_args(hint)[0]))
     return hint.__metadata__[0]
@@ -260,8 +259,8 @@ FEATURES: Features = Features(_feature(Record))
 
 def _reader(hint: Any) -> Callable[[Any], Any]:
     """Type hint -> function from the value of a `datasets` row, made once a field: a record has thousands of values."""
-    if _is_struct(hint):
-        readers = [(name, _reader(h)) for name, h in _fields(hint)]
+    if is_struct(hint):
+        readers = [(name, _reader(h)) for name, h in fields_of(hint)]
         return lambda value: hint(*[read(value[name]) for name, read in readers])
     if typing.get_origin(hint) is tuple:
         read_item = _reader(typing.get_args(hint)[0])
@@ -276,7 +275,7 @@ _read_record = _reader(Record)
 
 
 def _to_plain(value: Any) -> Any:
-    if _is_struct(value):
+    if is_struct(value):
         return {field.name: _to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, tuple):
         return [_to_plain(v) for v in value]
@@ -291,8 +290,8 @@ def _to_arrow(hint: Any, values: Sequence[Any]) -> pa.Array:
         if len(scenes) < len(values):
             places = {id(scene): place for place, scene in enumerate(scenes)}
             return _to_arrow(hint, scenes).take(pa.array([places[id(scene)] for scene in values], pa.int32()))
-    if _is_struct(hint):
-        fields = _fields(hint)
+    if is_struct(hint):
+        fields = fields_of(hint)
         columns = [_to_arrow(h, [getattr(v, name) for v in values]) for name, h in fields]
         return pa.StructArray.from_arrays(columns, names=[name for name, _ in fields])
     if typing.get_origin(hint) is tuple:
@@ -310,44 +309,10 @@ def _to_arrow(hint: Any, values: Sequence[Any]) -> pa.Array:
     return pa.array(values, feature.pa_type)
 
 
-def _from_arrow(hint: Any, array: pa.Array) -> list[Any]:
-    """Arrow array of one field -> its values, a column at a time: the way back of `_to_arrow`."""
-    if hint is Scene:
-        # the questions of a video follow one another and share its scene: read it once
-        is_new = [row == 0 or not array[row - 1 : row].equals(array[row : row + 1]) for row in range(len(array))]
-        if not all(is_new):
-            scenes = _from_arrow(hint, array.filter(pa.array(is_new)))
-            return [scenes[number - 1] for number in accumulate(is_new)]
-    if _is_struct(hint):
-        columns = zip(_fields(hint), array.flatten(), strict=True)
-        return list(map(hint, *[_from_arrow(h, column) for (_, h), column in columns]))
-    if typing.get_origin(hint) is tuple:
-        items = iter(_from_arrow(typing.get_args(hint)[0], array.flatten()))
-        return [tuple(islice(items, length)) for length in pc.list_value_length(array).to_pylist()]
-    feature = hint.__metadata__[0]
-    if isinstance(feature, List):
-        numbers = iter(array.flatten().to_numpy().tolist())
-        return list(zip(*[numbers] * feature.length, strict=True))
-    if isinstance(feature, ClassLabel):
-        return [feature.names[value] for value in array.to_pylist()]
-    is_number = array.null_count == 0 and not pa.types.is_string(array.type)
-    return array.to_numpy(zero_copy_only=False).tolist() if is_number else array.to_pylist()
-
-
-def table_to_records(table: pa.Table) -> list[Record]:
-    """Arrow table with the columns of `FEATURES` -> records, equal to `Record.from_row` of its rows and several times
-    as fast. Rows that follow one another with equal scenes share one object. Extra columns are ignored.
-
-    Raises KeyError where a column is missing.
-    """
-    columns = [(hint, table.column(name).combine_chunks()) for name, hint in _fields(Record)]
-    return list(map(Record, *[_from_arrow(hint, column) for hint, column in columns]))
-
-
 def records_to_table(records: Iterable[Record]) -> pa.Table:
     """Records -> Arrow table with the schema of `FEATURES`, its metadata included."""
     records = list(records)
-    columns = [_to_arrow(hint, [getattr(r, name) for r in records]) for name, hint in _fields(Record)]
+    columns = [_to_arrow(hint, [getattr(r, name) for r in records]) for name, hint in fields_of(Record)]
     schema = FEATURES.arrow_schema
     columns = [c.cast(f.type) if c.type != f.type else c for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)

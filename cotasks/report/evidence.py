@@ -200,7 +200,7 @@ class _Collector:
         done = 0
         with progress_bar("questions") as update:
             for _, group in groupby(wanted, key=records.video_ids.__getitem__):
-                together = [records.at(i) for i in group]
+                together = records.read(list(group))
                 for record in together:
                     for run in asked:
                         self._prompts(run, record, counts[run.number])

@@ -43,11 +43,14 @@ class Eyes:
         said = run.settings.get("video_check")
         self._videos = Videos(folder, video_check or (said if said in MODES else "fail"))
         self._places = {id_: place for place, id_ in enumerate(self._records.ids)}
-        shown = {
-            id_: tuple(frame.index for frame in _evidence(self._records.at(self._places[id_])))
-            for id_, question in run.questions.items()
-            if id_ in self._places and not question["choices"]
+        asked = [id_ for id_, row in run.questions.items() if id_ in self._places and not row["choices"]]
+        wanted = set(asked)
+        frames = {
+            record.id: tuple(frame.index for frame in _evidence(record))
+            for record in self._records
+            if record.id in wanted
         }
+        shown = {id_: frames[id_] for id_ in asked}
         self.sight = Sight(what, self._records.fingerprint, MOST_FRAMES, LONGEST_SIDE, shown)
         self._images = lru_cache(KEPT)(self._read)
 
