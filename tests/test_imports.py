@@ -183,6 +183,41 @@ def test_a_damaged_archive_is_said(form: str, said: str, sample: Records, tmp_pa
         import_answers(path, sample, tmp_path / "run")
 
 
+def test_a_column_of_references_is_not_taken_for_answers(sample: Records, tmp_path: Path) -> None:
+    line = {"id": sample.ids[0], "answer": "the reference", "my_model_reply": "A"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(line))
+    with pytest.raises(InputError, match=r"a\.jsonl:1: columns answer and my_model_reply; expected --answer"):
+        import_answers(tmp_path / "a.jsonl", sample, tmp_path / "run")
+    import_answers(tmp_path / "a.jsonl", sample, tmp_path / "run", columns=Columns(answer="my_model_reply"))
+    (answer,) = read_run(tmp_path / "run").generations.values()
+    assert answer["answer"] == "A"
+
+
+def test_samples_that_count_from_1(sample: Records, tmp_path: Path) -> None:
+    lines = [{"id": sample.ids[0], "prediction": f"number {n}", "sample": n} for n in (2, 1)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = import_answers(path, sample, tmp_path / "run")
+    assert found.failures == {"no answer in the imported file": len(sample) - 1}
+    assert {key[2]: row["answer"] for key, row in read_run(tmp_path / "run").generations.items()} == {
+        0: "number 1",
+        1: "number 2",
+    }
+    path.write_text(json.dumps({**lines[0], "sample": 10**12}))
+    with pytest.raises(InputError, match=r"a\.jsonl:1: sample is 1000000000000; expected at most"):
+        import_answers(path, sample, tmp_path / "other")
+
+
+def test_a_log_without_answers_says_so(sample: Records, tmp_path: Path) -> None:
+    (question,) = [row["question"] for row in sample.rows][:1]
+    line = {"doc_id": 0, "arguments": {"gen_args_0": {"arg_0": question, "arg_1": {"until": ["x"]}}}, "resps": []}
+    (tmp_path / "a.jsonl").write_text(json.dumps(line))
+    with pytest.raises(InputError, match="no answer to a question of sample: 1 no answer in the imported file"):
+        import_answers(tmp_path / "a.jsonl", sample, tmp_path / "run")
+    (tmp_path / "a.jsonl").write_text(json.dumps({**line, "resps": [["A"]]}))
+    assert import_answers(tmp_path / "a.jsonl", sample, tmp_path / "run").taken == 1
+
+
 def test_what_is_left_out_is_counted(sample: Records, tmp_path: Path) -> None:
     first, second, *_ = sample.ids
     lines = [
@@ -263,6 +298,8 @@ def test_who_is_meant() -> None:
     assert find(ids=("test/q2",)) == ("own/test/q2", "")
     assert find(ids=("5",), question="why does he run") == (None, SEVERAL)
     assert find(question="why does he run", video="/data/b.mp4") == ("own/test/q2", "")
+    assert find(question="Why does he run away?", video="c.mp4") == ("own/test/q3", "")
+    assert find(question="Why does he run away?", video="a.mp4") == (None, UNKNOWN)  # a question of another video
     asked = "Question: Why does he run?\nOptions: A. to win B. to flee"
     assert find(prompt=asked) == ("own/test/q1", "")
     assert find(prompt="Tell me: why does he run away? Be brief.") == ("own/test/q3", "")

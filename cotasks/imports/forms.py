@@ -7,6 +7,7 @@ columns, or has columns with the usual names.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import orjson
 
 from cotasks.errors import InputError, shorten
 from cotasks.imports.files import HEAD, Row, rows_of
+from cotasks.runs.run import MOST_SAMPLES
 
 NO_ANSWER = "no answer in the imported file"
 FAILED = "failed in the program that was asked"
@@ -47,7 +49,7 @@ class Said:
     """What was asked, with the question in it."""
     video: str = ""
     sample: int = 0
-    """From 0, where a question was asked several times."""
+    """From 0 or 1, where a question was asked several times."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,11 @@ _PROMPTS = ("prompt", "input", "instruction", "full_prompt")
 
 
 def _strings(value: object) -> list[str]:
-    """The texts in nested lists."""
+    """The texts in nested lists and objects."""
     if isinstance(value, str):
         return [value]
+    if isinstance(value, dict):
+        return _strings(list(value.values()))
     return [text for item in value for text in _strings(item)] if isinstance(value, list | tuple) else []
 
 
@@ -232,8 +236,17 @@ _ANSWERS = (
     "generated",
     "generation",
     "model_output",
+    "model_response",
+    "model_answer",
+    "predicted_answer",
+    "generated_text",
     "completion",
 )
+_MODELS = re.compile(r"pred|respon|output|generat|completion|reply|model_")
+"""In the name of a column: it may hold what a model said, so that one called `answer` may hold the reference."""
+
+
+_USUAL = (*_IDS, *_QUESTIONS, *_PROMPTS, *_VIDEOS, "model_name", "model_id", "model_path")
 
 
 def _plain(place: str, row: Row, columns: Columns) -> Iterator[Said]:
@@ -241,9 +254,19 @@ def _plain(place: str, row: Row, columns: Columns) -> Iterator[Said]:
         if name is not None and name not in row:
             raise InputError(f"{place}: no column {name!r}; it has {', '.join(map(str, row))}")
     answer = columns.answer or next((name for name in (*_ANSWERS, "answer") if name in row), None)
+    others = [
+        name for name in row if answer == "answer" != columns.answer and name not in _USUAL and _MODELS.search(name)
+    ]
+    if others:
+        raise InputError(
+            f"{place}: columns answer and {', '.join(others)}; expected --answer to name the model's answers"
+        )
     if answer is None:
         raise InputError(f"{place}: no column of answers in {', '.join(map(str, row))}; name it with --answer")
     sample = row.get("sample")
+    number = int(_text(sample)[:9]) if _text(sample).isdecimal() else 0
+    if number >= MOST_SAMPLES:
+        raise InputError(f"{place}: sample is {shorten(sample)}; expected at most {MOST_SAMPLES - 1}")
     asked = () if columns.question is not None and columns.id is None else _IDS
     yield Said(
         place,
@@ -252,7 +275,7 @@ def _plain(place: str, row: Row, columns: Columns) -> Iterator[Said]:
         question=_first(row, columns.question) if columns.question else _first(row, *_QUESTIONS),
         prompt=next((text for name in _PROMPTS if (text := _prompt(row.get(name)))), ""),
         video=_first(row, *_VIDEOS),
-        sample=int(_text(sample)) if _text(sample).isdecimal() else 0,
+        sample=number,
     )
 
 

@@ -2,8 +2,9 @@
 
 The program's id of the question decides where it is a record's id, or the end of one (`q7` of `mine/test/q7`)
 that no other record has. Else the question's text does, then the text of a question that stands in the prompt; of
-several records with one text, the one whose video the answer names, or whose options stand in the prompt. What fits
-several records, or none, is told as such: nothing is guessed, and nothing goes by order.
+several records with one text, the one whose video the answer names, or whose options stand in the prompt. An answer that
+names a video of the data set answers none of another video by its text. What fits several records, or none, is told as
+such: nothing is guessed, and nothing goes by order.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Index:
     """End of an id -> the ids that have it."""
     by_text: dict[str, list[_Asked]] = field(default_factory=dict)
     """Question, plainly written -> the records that ask it."""
+    videos: set[str] = field(default_factory=set)
+    """Their videos, plainly written."""
 
     @classmethod
     def of(cls, records: Records) -> Index:
@@ -55,6 +58,7 @@ class Index:
         for end in ends:
             self.by_end.setdefault(end, []).append(record_id)
         asked = _Asked(record_id, plain(PurePosixPath(video).stem), tuple(map(plain, choices)))
+        self.videos.add(asked.video)
         self.by_text.setdefault(plain(question), []).append(asked)
 
     def find(self, said: Said) -> tuple[str | None, str]:
@@ -66,6 +70,8 @@ class Index:
             if not name.isdecimal() and len(found := self.by_end.get(name, [])) == 1:
                 return found[0], ""
         candidates = self._asked(said)
+        if (video := _video(said)) in self.videos:
+            candidates = [one for one in candidates if video in (one.video, one.video.split(" ")[-1])]
         if len(candidates) > 1:
             candidates = self._told_apart(candidates, said)
         if len(candidates) == 1:
@@ -91,12 +97,17 @@ class Index:
 
     def _told_apart(self, candidates: list[_Asked], said: Said) -> list[_Asked]:
         """Those whose video is named, and of these those whose options stand in the prompt, where that leaves any."""
-        video = plain(PurePosixPath(said.video.replace("\\", "/")).stem) if said.video else ""
+        video = _video(said)
         named = [one for one in candidates if video and video in (one.video, one.video.split(" ")[-1])]
         candidates = named or candidates
         whole = plain(said.prompt)
         offered = [one for one in candidates if one.choices and all(choice in whole for choice in one.choices)]
         return offered if len(candidates) > 1 and offered else candidates
+
+
+def _video(said: Said) -> str:
+    """The video that an answer names, plainly written; empty where it names none."""
+    return plain(PurePosixPath(said.video.replace("\\", "/")).stem) if said.video else ""
 
 
 def plain(text: str) -> str:

@@ -94,9 +94,8 @@ def import_answers(
     found, named, answers = answers_of(path, form, columns)
     matched = _matched(answers, records)
     if not matched.said:
-        why = "; ".join(
-            f"{count} {reason}, such as {matched.examples[reason]}" for reason, count in matched.left.items()
-        )
+        whys = [f"{count} {reason}, such as {matched.examples[reason]}" for reason, count in matched.left.items()]
+        why = "; ".join([*whys, *(f"{count} {reason}" for reason, count in Counter(matched.failed.values()).items())])
         raise InputError(f"{path}: no answer to a question of {records.dataset}: {why}", "answers to other questions")
     settings = {
         "backend": "imported",
@@ -171,6 +170,8 @@ def _matched(answers: Iterator[Said], records: Records) -> _Matched:
             matched.leave(said, TWICE)
         else:
             matched.said[record_id, said.sample] = said
+    if matched.said and min(sample for _, sample in matched.said) == 1:  # the program counts from 1
+        matched.said = {(record_id, sample - 1): said for (record_id, sample), said in matched.said.items()}
     return matched
 
 
