@@ -439,6 +439,7 @@ def test_detections_of_supervision_in_a_folder(world: Path, tmp_path: Path) -> N
         ({"confidence": 7}, "score 7.0; expected 0 to 1"),
         ({"class_name": ""}, "class_name is missing"),
         ({"x_min": "left"}, "x_min is 'left'; expected a number"),
+        ({"x_min": 30, "x_max": 3}, "expected x1 <= x2, y1 <= y2"),
     ],
 )
 def test_detections_that_do_not_fit_are_said_with_their_line(
@@ -453,6 +454,9 @@ def test_detections_that_do_not_fit_are_said_with_their_line(
     (failures,) = (out / "work/scenes/failures").glob("*.jsonl")
     assert expected in failures.read_text()
     assert "det.csv:2" in failures.read_text()
+    (example,) = result.examples.values()
+    assert expected in example
+    assert "det.csv:2" in example
 
 
 @pytest.mark.parametrize(

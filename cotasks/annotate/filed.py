@@ -188,6 +188,8 @@ def _filed(
                 f"{one.place}: box {list(one.xyxy)}; expected it inside the video's {info.width}x{info.height}",
                 "detection outside the frame",
             )
+        if one.xyxy[0] > one.xyxy[2] or one.xyxy[1] > one.xyxy[3]:
+            raise InputError(f"{one.place}: box {list(one.xyxy)}; expected x1 <= x2, y1 <= y2", "detection inverted")
         if one.score is not None and not 0 <= one.score <= 1:
             raise InputError(f"{one.place}: score {one.score}; expected 0 to 1", "score out of range")
         by_frame.setdefault(frame, []).append((one, track))

@@ -61,6 +61,8 @@ class AnnotateResult:
     """Of these, looked at by this call, in whatever process."""
     failures: dict[str, int]
     """Reason -> how many videos failed by this call or before."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """Reason -> what is said of the first of them, with file and line where it is of a file."""
     empty: int = 0
     """Of those annotated, without a thing."""
     entities: int = 0
@@ -226,11 +228,11 @@ def _claims(group: Processes, left: Sequence[str]) -> Iterator[str]:
         yield left[number]
 
 
-def _failures(work: Path) -> dict[str, str]:
-    """{video: reason} of those that failed and were not found anything in afterwards."""
+def _failures(work: Path) -> dict[str, tuple[str, str]]:
+    """{video: (reason, what is said of it)} of those that failed and were not found anything in afterwards."""
     done = kept_in(work / "found")
-    rows = {row["video_id"]: str(row["reason"]) for row in read_folder(work / "failures")}
-    return {video: reason for video, reason in rows.items() if video not in done}
+    rows = {row["video_id"]: (str(row["reason"]), str(row.get("detail", ""))) for row in read_folder(work / "failures")}
+    return {video: said for video, said in rows.items() if video not in done}
 
 
 def _append_failure(path: Path, video: str, error: BaseException | None) -> None:
@@ -284,12 +286,15 @@ def _write(out: Path, videos: Sequence[str], new: int) -> AnnotateResult:
             yield annotation
 
     write_annotation(out / ANNOTATION, rows())
-    failures = Counter(reason for video, reason in _failures(out / SCENES).items() if video in set(videos))
+    among = set(videos)
+    failed = [said for video, said in _failures(out / SCENES).items() if video in among]
+    failures = Counter(reason for reason, _ in failed)
     return AnnotateResult(
         videos=len(videos),
         done=counts["videos"],
         new=new,
         failures=dict(sorted(failures.items())),
+        examples=dict(reversed(failed)),
         empty=counts["empty"],
         entities=counts["entities"],
         boxes=counts["boxes"],

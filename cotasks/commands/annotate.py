@@ -183,7 +183,7 @@ def annotate(
     if not result.main:  # another process of the same launch says how it went
         return
     for reason, count in result.failures.items():
-        print(f"{count} failed: {reason}")
+        print(f"{count} failed: {reason}, such as {result.examples[reason]}")
     said = result.said
     if said.asked:
         failed = "".join(f", {count} failed: {reason}" for reason, count in sorted(said.failures.items()))

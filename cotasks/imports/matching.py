@@ -2,9 +2,9 @@
 
 The program's id of the question decides where it is a record's id, or the end of one (`q7` of `mine/test/q7`)
 that no other record has. Else the question's text does, then the text of a question that stands in the prompt; of
-several records with one text, the one whose video the answer names, or whose options stand in the prompt. An answer that
-names a video of the data set answers none of another video by its text. What fits several records, or none, is told as
-such: nothing is guessed, and nothing goes by order.
+several records with one text, the one whose video the answer names, or whose options stand in the prompt. By its text
+an answer that names a video of the data set answers none of another video. What fits several records, or none, is told
+as such: nothing is guessed, and nothing goes by order.
 """
 
 from __future__ import annotations
