@@ -6,6 +6,7 @@ raises InputError that names place, value and what was expected.
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -90,12 +91,18 @@ def name(value: Any, place: str) -> str:
     return _printable(value, place, "")
 
 
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""What makes the text behind it run the other way."""
+
+
 def _printable(value: Any, place: str, allowed: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise fault(place, value, "a text that is not blank")
     value = value.strip()
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") and c not in allowed for c in value):
         raise fault(place, value, "printable text, no control characters")
+    if not allowed and (_TURNS.search(value) or all(unicodedata.category(c) in ("Cf", "Zs") for c in value)):
+        raise fault(place, value, "text that is seen, no marks of writing direction")
     return str(value)
 
 
@@ -125,7 +132,7 @@ def entity_id(value: Any, place: str) -> Id:
 def whole(value: Any, place: str) -> int:
     """A whole number from 0."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST:
-        raise fault(place, value, "a whole number from 0")
+        raise fault(place, value, f"a whole number from 0 to {MOST}")
     return value
 
 
