@@ -349,7 +349,9 @@ def test_a_proposal_of_step_1_builds(tmp_path: Path, speaker: Speaker) -> None:
         assert new.frames == old.frames
         assert new.entities == old.entities
         assert (new.span_origin, new.used_answer) == ("model", True)
-    assert read_predictions(tmp_path / "a1").of(records.at(0)).frame_localization.used_answer  # type: ignore[union-attr]
+    proposed = read_predictions(tmp_path / "a1")
+    assert proposed.of(records.at(0)).frame_localization.used_answer  # type: ignore[union-attr]
+    assert proposed.run_settings()["saw_answer"] == len(records)  # of a run that is told of them, see the report
 
 
 @pytest.mark.parametrize(

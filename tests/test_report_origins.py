@@ -11,7 +11,7 @@ import pytest
 from cotasks.judge.verdicts import Verdict
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import Record
-from cotasks.report import caution, write_report
+from cotasks.report import caution, summarise_runs, write_report
 from cotasks.report.caution import JUDGE, RUN, Caution, Seen
 from cotasks.runs.questions import write_questions
 from cotasks.runs.run import read_run
@@ -90,6 +90,14 @@ def test_nothing_is_said_where_nothing_applies(world: tuple[Path, Records]) -> N
     summary = read_json(write_report([run], frames=False).summary)
     assert summary["cautions"] == summary["origin_means"] == summary["leakage"] == summary["warnings"] == []
     assert len(summary["origins"]) == 2  # what it is stands there all the same
+
+
+def test_predictions_that_saw_the_answer_are_said_to(world: tuple[Path, Records], tmp_path: Path) -> None:
+    folder, records = world
+    predictions = {"folder": str(tmp_path), "fingerprint": "1", "saw_answer": 7}
+    run = write_run(folder / "saw", records, lambda record, _: record.answer, ("baseline",), predictions=predictions)
+    [row] = [row for row in summarise_runs([run])["cautions"] if row["caution"] == "step 1 saw the answer"]
+    assert "predicted step 1 had seen the answer of 7 questions" in row["text"]
 
 
 def test_records_that_are_gone_are_said_to_be(world: tuple[Path, Records]) -> None:

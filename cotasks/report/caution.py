@@ -97,6 +97,10 @@ def _saw_answer(seen: Seen) -> Iterable[str]:
     if saw and tells_steps(seen.run.settings):
         share = f"{saw} of {len(seen.run.questions)} questions ({saw / len(seen.run.questions):.1%})"
         yield f"for {share}, whoever made step 1 had seen the answer: their contexts may give it away."
+    predictions = seen.run.settings.get("predictions")
+    told = predictions.get("saw_answer") if isinstance(predictions, dict) else None
+    if told and type(told) is int:
+        yield f"the model that predicted step 1 had seen the answer of {told} questions: contexts may give it away."
 
 
 def _leaks(seen: Seen) -> Iterable[str]:

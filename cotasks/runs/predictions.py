@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
 
@@ -128,8 +129,10 @@ class PredictionsFolder:
         return digest.hexdigest()
 
     def run_settings(self) -> dict[str, Any]:
-        """What `run.json` says of it."""
-        return {"folder": os.path.normpath(self.folder), "fingerprint": self.fingerprint}
+        """What `run.json` says of it; `saw_answer` is how many have a step 1 whose maker saw the answer, if any."""
+        saw = pc.sum(pc.struct_field(self.table[STEPS[1].field], "used_answer")).as_py() or 0
+        told = {"folder": os.path.normpath(self.folder), "fingerprint": self.fingerprint}
+        return {**told, **({"saw_answer": saw} if saw else {})}
 
     @cached_property
     def _places(self) -> dict[str, int]:
