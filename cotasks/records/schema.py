@@ -284,12 +284,12 @@ def _to_plain(value: Any) -> Any:
 
 def _to_arrow(hint: Any, values: Sequence[Any]) -> pa.Array:
     """Values of one field -> Arrow array, a column at a time: no dict is built for any box or triple."""
-    if hint is Scene:
-        # the questions of a video share its scene: write it once and repeat it by index
-        scenes = list({id(scene): scene for scene in values}.values())
-        if len(scenes) < len(values):
-            places = {id(scene): place for place, scene in enumerate(scenes)}
-            return _to_arrow(hint, scenes).take(pa.array([places[id(scene)] for scene in values], pa.int32()))
+    if hint is Scene or typing.get_origin(hint) is tuple:
+        # the questions of a video share its scene, grid and tracks: write them once and repeat them by index
+        shared = list({id(value): value for value in values}.values())
+        if len(shared) < len(values):
+            places = {id(value): place for place, value in enumerate(shared)}
+            return _to_arrow(hint, shared).take(pa.array([places[id(value)] for value in values], pa.int32()))
     if is_struct(hint):
         fields = fields_of(hint)
         columns = [_to_arrow(h, [getattr(v, name) for v in values]) for name, h in fields]
@@ -309,10 +309,16 @@ def _to_arrow(hint: Any, values: Sequence[Any]) -> pa.Array:
     return pa.array(values, feature.pa_type)
 
 
+@cache
+def _arrow_schema() -> pa.Schema:
+    """Of `FEATURES`, with its metadata; `datasets` makes it anew each time, which takes as long as some records."""
+    return FEATURES.arrow_schema
+
+
 def records_to_table(records: Iterable[Record]) -> pa.Table:
     """Records -> Arrow table with the schema of `FEATURES`, its metadata included."""
     records = list(records)
     columns = [_to_arrow(hint, [getattr(r, name) for r in records]) for name, hint in fields_of(Record)]
-    schema = FEATURES.arrow_schema
+    schema = _arrow_schema()
     columns = [c.cast(f.type) if c.type != f.type else c for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)

@@ -25,11 +25,12 @@ def construct(scene: Scene, localization: FrameLocalization) -> tuple[Track, ...
     """The boxes of A1's entities on A1's frames, by tid; entities without a box there are left out."""
     tids = {entity.tid for entity in localization.entities}
     frames = set(localization.frames)
-    tracks = (
-        dataclasses.replace(track, boxes=tuple(box for box in track.boxes if box.frame in frames))
-        for track in scene.entity_tracking
-        if track.tid in tids
-    )
+    tracks = []
+    for track in scene.entity_tracking:
+        if track.tid in tids:
+            boxes = tuple([box for box in track.boxes if box.frame in frames])
+            # a track that is kept whole is that of the scene, not a copy
+            tracks.append(track if len(boxes) == len(track.boxes) else dataclasses.replace(track, boxes=boxes))
     return tuple(track for track in tracks if track.boxes)
 
 
