@@ -251,8 +251,9 @@ def triple_arrows(relations: Relations, ctx: StepContext) -> str:
 
 def times_inside(relations: Relations, ctx: StepContext) -> str:
     def inside(r: Any) -> str:
-        ends = span_of(r, ctx).replace(" to ", ", ") if isinstance(r, TemporalRelation) else span_of(r, ctx)
-        return ends
+        if isinstance(r, TemporalRelation) and ctx.frame_reference == "seconds":
+            return span_of(r, ctx).replace(" to ", ", ")
+        return span_of(r, ctx)
 
     return "\n".join(
         f"({', '.join(triple_of(r, ctx))}, {inside(r)})"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import typing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -342,7 +343,12 @@ def test_an_interrupt_while_modules_load_is_one_line_of_the_command_only(tmp_pat
     (tmp_path / "typer.py").write_text("import pathlib, time\npathlib.Path('reached').touch()\ntime.sleep(60)\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     command = subprocess.Popen(
-        [sys.executable, *start], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, *start],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a job in the background may ignore it
     )
     while not (tmp_path / "reached").exists():
         assert command.poll() is None

@@ -248,7 +248,10 @@ def test_the_context_is_the_same_whatever_is_shown(record: Record) -> None:
     by_time = {prompt_of(record, name).context for name in names}
     assert by_time == {prompt_of(record, f"cotasks:frames={context}").context}
     by_position = [prompt_of(record, name, LLAVA).context for name in names]
-    assert {numbers(text) for text in by_position} == {numbers(prompt_of(record, names[0], LLAVA).context)}
+    # at how many of the frames shown a triple of step 4 holds depends on the frames; when it does, does not
+    spans = re.compile(r"(?:between |before |after )?frame #(?: (?:to|and) frame #)? at ")
+    told = {spans.sub("", numbers(text)) for text in by_position}
+    assert told == {spans.sub("", numbers(prompt_of(record, names[0], LLAVA).context))}
     for name, text in zip(names[:-2], by_position, strict=False):
         assert f"numbered 1 to {parse_condition(name).num_frames} in" in text
 
