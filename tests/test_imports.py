@@ -17,6 +17,7 @@ from cotasks.builders.sources import BuildOptions
 from cotasks.cli import main
 from cotasks.errors import InputError
 from cotasks.imports import FORMS, Columns, import_answers
+from cotasks.imports.files import rows_of
 from cotasks.imports.forms import Said
 from cotasks.imports.matching import SEVERAL, UNKNOWN, Index
 from cotasks.imports.run import TWICE
@@ -516,3 +517,10 @@ def test_the_publishers_figures(tmp_path: Path) -> None:
             assert row["mean"] == pytest.approx(figure, abs=1e-9), (name, score)
             assert row["low"] < figure < row["high"]
             assert (row["questions"], row["videos"]) == (80, 56)
+
+
+def test_json_of_too_many_levels_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.jsonl"
+    path.write_text('{"id": "q[[[", "answer": ' + "[" * 300 + "]" * 300 + "}\n")
+    with pytest.raises(InputError, match=r"deep\.jsonl:1: JSON of more than 200 levels; expected answers"):
+        list(rows_of(path))

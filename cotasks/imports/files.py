@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -66,7 +67,15 @@ def _json(path: Path) -> Iterator[tuple[str, Row]]:
         yield f"{path}: [{number}]", {**head, **_object(item, f"{path}: [{number}]")}
 
 
+MOST_LEVELS = 200
+"""Levels of lists and objects; beyond some 250, JSON that is read cannot be written."""
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
+"""A text, or a bracket outside of one."""
+
+
 def _loads(data: bytes, place: object) -> Any:
+    if data.count(b"[") + data.count(b"{") > MOST_LEVELS and _levels(data) > MOST_LEVELS:
+        raise InputError(f"{place}: JSON of more than {MOST_LEVELS} levels; expected answers")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -74,6 +83,17 @@ def _loads(data: bytes, place: object) -> Any:
             return _whole(json.loads(data))  # it takes NaN and Infinity, which programs write
         except (ValueError, RecursionError):
             raise InputError(f"{place}: not JSON: {error}") from None
+
+
+def _levels(data: bytes) -> int:
+    """How deep brackets stand within each other, outside of texts."""
+    deepest = level = 0
+    for mark in _MARKS.finditer(data):
+        if mark[0] in b"[{":
+            deepest = max(deepest, level := level + 1)
+        elif mark[0] in b"]}":
+            level -= 1
+    return deepest
 
 
 def _whole(value: Any) -> Any:
