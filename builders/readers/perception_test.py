@@ -40,6 +40,7 @@ from cotasks.records import own_fields as check
 from cotasks.records.annotation import Evidence, Question, Skipped, VideoAnnotation
 from cotasks.records.own import OwnEvidence
 from cotasks.records.timeline import spans_of_frames
+from cotasks.tools.archives import FAULTS
 from cotasks.tools.files import read_json, utf8
 
 NAME = "perception_test"
@@ -195,8 +196,7 @@ def _member(path: Path) -> tuple[str, bytes]:
             if len(names) != 1:
                 raise InputError(f"{path}: {len(names)} JSON files; expected one, such as all_train.json")
             return f"{path}!{names[0]}", archive.read(names[0])
-    # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compression
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except FAULTS as error:
         stop_at_environment_fault(error, path)
         raise InputError(f"{path}: not a readable zip: {error}", "damaged annotation file") from None
 

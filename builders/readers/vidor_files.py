@@ -8,13 +8,13 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from cotasks.builders.readers.checks import expect_object
 from cotasks.errors import InputError, shorten, stop_at_environment_fault
+from cotasks.tools.archives import FAULTS, check_inside, kept_open
 from cotasks.tools.files import utf8
 
 PARTS = ("training", "validation")
@@ -134,8 +134,7 @@ def _alone_in_folder(folder: str) -> list[tuple[str, Location]]:
 def _in_zip(path: str, names: re.Pattern[str] = _MEMBER) -> list[tuple[str, Location]]:
     found: list[tuple[str, Location]] = []
     for name in _archive(path).namelist():
-        if name.startswith("/") or "\\" in name or name[1:2] == ":" or ".." in name.split("/"):
-            raise InputError(f"{path}: member {shorten(name)}; expected a name that stays inside the archive")
+        check_inside(path, name)
         match = names.fullmatch(name)
         if match:
             found.append((match[1], Location(path, name)))
@@ -143,19 +142,12 @@ def _in_zip(path: str, names: re.Pattern[str] = _MEMBER) -> list[tuple[str, Loca
 
 
 def _archive(path: str) -> zipfile.ZipFile:
-    """The open zip, kept open: listing a large one takes longer than reading a member."""
+    """The open zip. Raises InputError where it is none."""
     try:
-        state = os.stat(path)
-        return _open_archive(path, os.getpid(), state.st_mtime_ns, state.st_size)
+        return kept_open(path)
     except (OSError, zipfile.BadZipFile) as error:
         stop_at_environment_fault(error, path)
         raise InputError(f"{path}: not a readable zip: {error}", "damaged annotation file") from None
-
-
-@lru_cache(maxsize=16)
-def _open_archive(path: str, process: int, mtime: int, size: int) -> zipfile.ZipFile:
-    # keyed by process: forked workers would share one file position
-    return zipfile.ZipFile(path)
 
 
 def read_video(index: VidorIndex, video_id: str) -> dict[str, Any]:
@@ -192,7 +184,6 @@ def _read(location: Location) -> bytes:
             with open(location.path, "rb") as file:
                 return file.read()
         return _archive(location.path).read(location.member)
-    # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compression
-    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (*FAULTS, KeyError) as error:
         stop_at_environment_fault(error, location)
         raise InputError(f"{location}: cannot be read: {error}", "damaged annotation file") from None

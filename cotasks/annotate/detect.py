@@ -29,7 +29,6 @@ NMS_IOU = 0.7
 SAME_IOU = 0.9
 LONGEST_PROMPT = 256
 """Tokens of all words together that a Grounding DINO takes; more words are asked for in several passes."""
-LABELS_SHOWN = 12
 
 Floats = npt.NDArray[np.float64]
 

@@ -23,7 +23,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,6 +32,7 @@ from cotasks.convert.building import Converted, Draft, Told, member, read_json_o
 from cotasks.errors import InputError, MissingExtra, shorten, stop_at_environment_fault
 from cotasks.records import own_fields as check
 from cotasks.records.own import SPATIAL_PREDICATES, OwnRelation
+from cotasks.tools.archives import FAULTS, check_inside, kept_open
 
 PARTS = ("vidor", "epic_kitchen", "ego4d")
 """What the videos come from; names of the folders below PVSG's data folder."""
@@ -66,10 +66,10 @@ class Masks:
         try:
             if self.prefix is None:
                 return Path(self.path, f"{frame:04d}.png").read_bytes()
-            return self._archive().read(f"{self.prefix}{frame:04d}.png")
+            return kept_open(self.path).read(f"{self.prefix}{frame:04d}.png")
         except (KeyError, FileNotFoundError):
             raise InputError(f"{self.place(frame)}: no such file; expected the mask", "no mask of a frame") from None
-        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except FAULTS as error:
             stop_at_environment_fault(error, self.place(frame))
             raise InputError(f"{self.place(frame)}: cannot be read: {error}", "damaged mask") from None
 
@@ -81,21 +81,11 @@ class Masks:
                 if self.prefix is None:
                     found = zlib.crc32(self.read(frame))
                 else:
-                    found = self._archive().getinfo(f"{self.prefix}{frame:04d}.png").CRC
+                    found = kept_open(self.path).getinfo(f"{self.prefix}{frame:04d}.png").CRC
             except (KeyError, InputError):
                 continue  # a mask that is missing or damaged is counted where it is read
             total = zlib.crc32(f"{frame} {found:08x}\n".encode(), total)
         return total
-
-    def _archive(self) -> zipfile.ZipFile:
-        state = os.stat(self.path)
-        return _archive(self.path, os.getpid(), state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=4)
-def _archive(path: str, process: int, mtime: int, size: int) -> zipfile.ZipFile:
-    # keyed by process: forked workers would share one file position
-    return zipfile.ZipFile(path)
 
 
 def find_masks(root: Path) -> dict[str, Masks]:
@@ -106,14 +96,12 @@ def find_masks(root: Path) -> dict[str, Masks]:
     found: dict[str, Masks] = {}
     for path in sorted([*root.glob("*_masks.zip"), *root.glob("*/*_masks.zip")]):
         try:
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
+            names = kept_open(path).namelist()
         except (OSError, zipfile.BadZipFile) as error:
             stop_at_environment_fault(error, path)
             raise InputError(f"{path}: not a readable zip: {error}", "damaged annotation file") from None
         for name in names:
-            if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-                raise InputError(f"{path}: member {shorten(name)}; expected a name that stays inside the archive")
+            check_inside(path, name)
             if (match := _MEMBER.fullmatch(name)) and "__MACOSX" not in name.split("/"):
                 found.setdefault(match[2], Masks(str(path), f"{match[1]}{match[2]}/"))
     for part in PARTS:

@@ -11,7 +11,6 @@ Videos", ICMR 2019.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from cotasks.convert.building import Converted, Draft, Told, member, told_or
 from cotasks.errors import InputError, shorten, stop_at_environment_fault
 from cotasks.records import own_fields as check
 from cotasks.records.own import SPATIAL_PREDICATES, OwnRelation
+from cotasks.tools.archives import FAULTS
 from cotasks.tools.files import utf8
 
 SPATIAL = SPATIAL_PREDICATES | {"front", "left", "right", "toward", "larger", "taller"}
@@ -62,8 +62,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
             yield str(path), path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "missing file") from None
-    # zipfile raises RuntimeError for encrypted members, NotImplementedError for unknown compression
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except FAULTS as error:
         stop_at_environment_fault(error, path)
         raise InputError(f"{path}: cannot be read: {error}", "damaged annotation file") from None
 

@@ -14,7 +14,6 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import orjson
 
 from cotasks.errors import InputError, MissingExtra, shorten
+from cotasks.tools.archives import FAULTS
 from cotasks.tools.files import read_bytes, read_text
 
 Row = dict[str, Any]
@@ -161,7 +161,7 @@ def _eval(path: Path) -> Iterator[tuple[str, Row]]:
                 if name.startswith("samples/") and name.endswith(".json"):
                     place = f"{path}: {name}"
                     yield place, {**start, **_object(_loads(archive.read(name), place), place)}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except FAULTS as error:
         raise InputError(f"{path}: not a log of inspect, a zip of JSON: {error}") from None
 
 

@@ -10,10 +10,9 @@ as such: nothing is guessed, and nothing goes by order.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
 from cotasks.imports.forms import Said
 from cotasks.records.dataset import Records
@@ -113,10 +112,3 @@ def _video(said: Said) -> str:
 def plain(text: str) -> str:
     """Small letters and digits, words parted by one blank."""
     return " ".join(re.findall(r"\w+", text.lower()))
-
-
-def first_few(items: Iterable[Any], most: int = 3) -> str:
-    """`a, b, c and 4 more`"""
-    listed = list(map(str, items))
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more

@@ -145,7 +145,7 @@ def _judge_at(
 
 @dataclass(frozen=True)
 class ControlCounts:
-    """What a call of `control_judge` did, and what the judge said to its controls."""
+    """What a call of `ask_controls` did, and what the judge said to its controls."""
 
     path: Path
     judge: str
