@@ -26,7 +26,9 @@ from cotasks.video.packets import Image
 DETECTOR = "IDEA-Research/grounding-dino-tiny"
 """By default."""
 NMS_IOU = 0.7
+"""Of two boxes of one category that overlap by more, the surer one is kept."""
 SAME_IOU = 0.9
+"""So of two boxes of whatever category."""
 LONGEST_PROMPT = 256
 """Tokens of all words together that a Grounding DINO takes; more words are asked for in several passes."""
 

@@ -30,7 +30,7 @@ from cotasks.report.rebuild import (
 )
 from cotasks.report.summary import Row, Scored
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
-from cotasks.runs.questions import named_records, says_which
+from cotasks.runs.records import named_records, says_which
 from cotasks.tools.progress import progress_bar
 from cotasks.video.check import MODES
 

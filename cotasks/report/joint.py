@@ -15,12 +15,12 @@ from cotasks.errors import InputError
 from cotasks.evidence import castbench
 from cotasks.judge.verdicts import Verdict
 from cotasks.metrics.joint import JOINT, Case, joint_rows, overlap
-from cotasks.records.dataset import load_records
 from cotasks.records.shards import EVIDENCE
 from cotasks.report.summary import Row, Scored
 from cotasks.report.tables import NOTHING, Line, Table
 from cotasks.runs.folder import Key
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
+from cotasks.runs.records import named_records, says_which
 from cotasks.runs.run import Run
 from cotasks.step_scores.table import scores_of
 from cotasks.tools.files import read_jsonl
@@ -99,10 +99,10 @@ def _predictions(run: Run) -> Path | None:
 
 def _read_steps(run: Run, folder: Path, dataset: str | None, sides: _Sides) -> None:
     """Raises InputError where records or predictions are not at hand, or do not belong together."""
-    named = run.settings.get("dataset")
-    if not isinstance(named, dict) or not {"name", "config", "split"} <= named.keys():
+    named: Any = run.settings.get("dataset")
+    if not says_which(named):
         raise InputError(f"{run.folder}: run.json does not say which records it is about")
-    records = load_records(dataset or named["name"], named["split"], named["config"], named.get("limit"))
+    records = named_records(named, dataset, {})
     found: PredictionsFolder = load_predictions(folder, records, ())
     said = found.settings.get("boxes")
     sides.boxes = said.get("ground", "") if isinstance(said, dict) else ""

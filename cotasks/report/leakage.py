@@ -20,7 +20,7 @@ from cotasks.prompts.prompt import build_prompt
 from cotasks.records.schema import Record
 from cotasks.report.tables import NOTHING, Line, Table
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
-from cotasks.runs.questions import named_records, says_which
+from cotasks.runs.records import named_records, says_which
 from cotasks.runs.run import Run
 
 if TYPE_CHECKING:

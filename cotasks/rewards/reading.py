@@ -142,9 +142,10 @@ def _answer_of(text: str, evidence: Evidence | None, has_steps: bool) -> str:
     """The answer of a text that marks none: what an evidence says, what follows a thought, or, without steps, all."""
     if evidence is not None and evidence.answer is not None:
         return evidence.answer
-    if "</think>" in text.lower() or not (has_steps or evidence is not None):
-        return text[text.lower().rfind("</think>") + len("</think>") :] if "</think>" in text.lower() else text
-    return ""
+    thought_ends = text.lower().rfind("</think>")
+    if thought_ends >= 0:
+        return text[thought_ends + len("</think>") :]
+    return "" if has_steps or evidence is not None else text
 
 
 def question_row(record: Record) -> dict[str, Any]:

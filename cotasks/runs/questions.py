@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from cotasks.records.dataset import Records, load_records
+from cotasks.records.dataset import Records
 from cotasks.records.schema import FEATURES
 from cotasks.runs.folder import ORIGIN_FIELDS, QUESTION_FIELDS
 from cotasks.tools.files import dump_jsonl
@@ -28,28 +28,6 @@ def dataset_settings(records: Records, video_folder: Path | None) -> dict[str, A
         "fingerprint": records.fingerprint,
         "videos": str(video_folder.resolve()) if video_folder is not None and not records.is_sample else None,
     }
-
-
-def says_which(dataset: Any) -> bool:
-    """Whether `dataset` of `run.json` names records."""
-    if not isinstance(dataset, dict) or not {"name", "config", "split", "fingerprint"} <= dataset.keys():
-        return False
-    texts = (dataset["config"], dataset["split"], dataset.get("videos"))
-    limit = dataset.get("limit")
-    return (
-        isinstance(dataset["name"], str)
-        and all(text is None or isinstance(text, str) for text in texts)
-        and (limit is None or type(limit) is int)
-    )
-
-
-def named_records(dataset: Mapping[str, Any], place: str | None, loaded: dict[tuple[Any, ...], Records]) -> Records:
-    """The records that `dataset` of `run.json` names, or those of the place given; kept in `loaded`. Raises InputError
-    where they are not there."""
-    where = (place or dataset["name"], dataset["split"], dataset["config"], dataset.get("limit"))
-    if where not in loaded:
-        loaded[where] = load_records(*where)
-    return loaded[where]
 
 
 def write_questions(path: Path, records: Records) -> None:

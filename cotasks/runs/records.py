@@ -12,6 +12,34 @@ if TYPE_CHECKING:
     from cotasks.records.dataset import Records
 
 
+NEEDED = ("name", "split", "config", "fingerprint")
+"""What `dataset` of `run.json` must hold to name records."""
+
+
+def says_which(dataset: Any) -> bool:
+    """Whether `dataset` of `run.json` names records."""
+    if not isinstance(dataset, dict) or not {*NEEDED} <= dataset.keys():
+        return False
+    texts = (dataset["config"], dataset["split"], dataset.get("videos"))
+    limit = dataset.get("limit")
+    return (
+        isinstance(dataset["name"], str)
+        and all(text is None or isinstance(text, str) for text in texts)
+        and (limit is None or type(limit) is int)
+    )
+
+
+def named_records(dataset: Mapping[str, Any], place: str | None, loaded: dict[tuple[Any, ...], Records]) -> Records:
+    """The records that `dataset` of `run.json` names, or those of the place given; kept in `loaded`. Raises InputError
+    where they are not there."""
+    where = (place or dataset["name"], dataset["split"], dataset["config"], dataset.get("limit"))
+    if where not in loaded:
+        from cotasks.records.dataset import load_records
+
+        loaded[where] = load_records(*where)
+    return loaded[where]
+
+
 def records_of(settings: Mapping[str, Any], dataset: str | None = None) -> Records:
     """The records of a run, which its fingerprint knows.
 
@@ -21,13 +49,10 @@ def records_of(settings: Mapping[str, Any], dataset: str | None = None) -> Recor
 
     Raises InputError where `run.json` does not say which they are, they are not there, or they are others.
     """
-    from cotasks.records.dataset import load_records
-
-    said = settings.get("dataset")
-    needed = ("name", "split", "config", "fingerprint")
-    if not isinstance(said, dict) or not {*needed} <= said.keys() or not isinstance(said["name"], str):
-        raise InputError(f"run.json: dataset is {shorten(said)}; expected an object with {', '.join(needed)}")
-    records = load_records(dataset or said["name"], said["split"], said["config"], said.get("limit"))
+    said: Any = settings.get("dataset")
+    if not says_which(said):
+        raise InputError(f"run.json: dataset is {shorten(said)}; expected an object with {', '.join(NEEDED)}")
+    records = named_records(said, dataset, {})
     if records.fingerprint != said["fingerprint"]:
         raise InputError(f"{records.dataset}: other records than those that the run asked; expected their fingerprint")
     return records
