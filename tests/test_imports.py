@@ -30,6 +30,7 @@ from cotasks.records.dataset import Records, load_records
 from cotasks.report import write_report
 from cotasks.runs.predictions import load_predictions
 from cotasks.runs.run import read_run
+from cotasks.step_scores.report import write_step_report
 from cotasks.steps.conventions import parse_convention
 from cotasks.steps.table import step_text
 from cotasks.tools.files import read_json, read_jsonl
@@ -422,6 +423,21 @@ def test_evidence_becomes_predicted_steps_and_scores(cast_source: Path, tmp_path
     assert "Right answers on right evidence" in text
     assert "xyxy pixels: given" in text
     assert "Right answers on right evidence" in (tmp_path / "report/report.html").read_text()
+    # `steps` shows the same scores, since it finds the answers that the steps belong to
+    _, summary = write_step_report([tmp_path / "run/steps"], tmp_path / "table")
+    assert {(row["answers"], row["condition"]) for row in summary["joint"]} == {(None, None), ("run", "baseline")}
+    shown = {(row["score"], row["judge"]): row for row in summary["joint"] if row["answers"]}
+    assert shown.keys() == rows.keys()
+    same = ("title", "questions", "videos", "mean", "low", "high", "rough")
+    assert all(one[name] == rows[key][name] for key, one in shown.items() for name in same)
+    assert {row["score"]: row["mean"] for row in summary["joint"] if row["answers"] is None} == {
+        "miop": rows["miop", None]["mean"],
+        "miou": rows["miou", None]["mean"],
+        "viou": rows["viou", None]["mean"],
+    }
+    page = (tmp_path / "table/steps.md").read_text()
+    assert "## Answers and steps" in page
+    assert "faithful: right on evidence that is met" in page
 
 
 def test_the_convention_that_fits_the_frames_is_found(tmp_path: Path) -> None:

@@ -9,6 +9,10 @@ import pytest
 
 from cotasks.cli import main
 from cotasks.errors import InputError
+from cotasks.imports import import_answers
+from cotasks.judge.run import judge_run
+from cotasks.records.dataset import load_records
+from cotasks.runs.predictions import read_predictions
 from cotasks.step_scores.report import render, write_step_report
 from cotasks.step_scores.table import METRICS
 from tests.test_predict import Speaker, run, speak, speaker, world
@@ -83,6 +87,44 @@ def test_the_command_compares_folders(
     assert printed.count("says none") == 12
     assert "frame recall" not in printed
     assert (tmp_path / "table" / "steps.md").exists()
+
+
+def test_answers_are_joined_with_the_steps_that_they_were_given(
+    speaker: Speaker, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An echo of the truth has every step right, so what is right given a step is what is right."""
+    steps = tmp_path / "steps-folder"
+    run(world, steps)
+    records = read_predictions(steps).settings["dataset"]["name"]
+    loaded = load_records(records)
+    said = [{"id": row.id, "answer": row.answer if n % 2 else "no"} for n, row in enumerate(loaded)]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
+    import_answers(tmp_path / "answers.jsonl", loaded, tmp_path / "plain")
+    with pytest.raises(InputError, match=r"plain: no verdicts; write them with `cotasks judge"):
+        write_step_report([steps], tmp_path / "table", answers=[tmp_path / "plain"])
+    judge_run(tmp_path / "plain", "exact")
+    run(world, tmp_path / "other", given="oracle")
+    # which of two, the run does not say
+    with pytest.raises(InputError, match="names no predictions; give it beside one predictions folder only"):
+        write_step_report([steps, tmp_path / "other"], tmp_path / "table", answers=[tmp_path / "plain"])
+    command = ["steps", str(steps), "--answers-of", str(tmp_path / "plain"), "--out", str(tmp_path / "table")]
+    assert main(command) == 0
+    assert "right, given step 3 right" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "table/steps.json").read_bytes())["joint"]
+    means = {row["score"]: row["mean"] for row in rows if row["judge"] == "exact"}
+    right = sum(row["answer"] == record.answer for row, record in zip(said, loaded, strict=True)) / len(said)
+    assert means["accuracy"] == pytest.approx(right)
+    assert 0 < right < 1
+    assert "right_given_no_step_1" not in means
+
+    # a run that was given other predictions belongs to those
+    settings = json.loads((tmp_path / "plain/run.json").read_bytes())
+    settings["predictions"] = {"folder": str(tmp_path / "other")}
+    (tmp_path / "plain/run.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="which is none of the predictions given"):
+        write_step_report([steps], tmp_path / "table", answers=[tmp_path / "plain"])
+    _, summary = write_step_report([steps, tmp_path / "other"], tmp_path / "table", answers=[tmp_path / "plain"])
+    assert {row["run"] for row in summary["joint"] if row["answers"]} == {"other"}
 
 
 def test_what_is_no_predictions_folder_is_one_line(tmp_path: Path) -> None:

@@ -22,6 +22,13 @@ def steps(
     dataset: Annotated[
         str | None, typer.Option(help="The records, where they are not where run.json says.", rich_help_panel=DATA)
     ] = None,
+    answers_of: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A run with verdicts whose answers go with these steps, for joint scores; may be given several times.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     judge: Annotated[
         str | None,
         typer.Option(help="Score the texts as well: f1, or openai:MODEL; see `cotasks judge`.", rich_help_panel=JUDGE),
@@ -36,13 +43,16 @@ def steps(
 ) -> None:
     """Score predicted steps against the true ones: frames, boxes, triples, spans, with intervals and baselines.
 
-    Reads the predictions and the records that they were made of. Writes OUT/steps.json and OUT/steps.md.
+    With --answers-of also a right answer on right evidence: Acc@GQA, AM, LGM, right given that a step is right.
+    Reads the predictions, the records that they were made of, and the runs. Writes OUT/steps.json and OUT/steps.md.
     """
     require("report", *judge_extras(judge))
-    from cotasks.step_scores.report import render, write_step_report
+    from cotasks.step_scores.report import render, render_joint, write_step_report
 
     paths, summary = write_step_report(
-        predictions, out, dataset, judge, videos, video_check, base_url=base_url or judge_url
+        predictions, out, dataset, judge, videos, video_check, answers_of or [], base_url=base_url or judge_url
     )
     print_markdown(render(summary, main_only=not all_scores))
+    if summary["joint"]:
+        print_markdown(render_joint(summary))
     print(f"Step table {paths.markdown}")

@@ -161,6 +161,12 @@ def verdicts_of(run: Run, judge: str) -> dict[Key, Verdict]:
     return verdicts
 
 
+def scored_by(run: Run) -> dict[str, dict[Key, Verdict]]:
+    """{judge: verdicts of the run} of every judge that it has verdicts of. Raises InputError where a file of theirs
+    cannot be read."""
+    return {judge: verdicts_of(run, judge) for judge in judges_of(run.folder)}
+
+
 def rows_that_count(run: Run, judge: str) -> list[Row]:
     """The rows of a language model's verdict file that count: of each answer and repeat the last one, given under the
     settings of now."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from cotasks.records.boxes import CoordinateFormat
 from cotasks.records.dataset import Records
 from cotasks.records.schema import Entity, Record
 from cotasks.records.timeline import thin
-from cotasks.runs.predictions import PredictionsFolder, load_predictions
+from cotasks.runs.predictions import PredictionsFolder
 from cotasks.step_scores.baselines import BASELINES, pool
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
@@ -152,13 +151,9 @@ def corrupted_step_rows(records: Records | Sequence[Record], corruptions: Sequen
     return rows
 
 
-def predicted_step_rows(records: Records, folder: str | Path) -> list[Row]:
-    """The rows of a predictions folder, each with the fields of its step's `TextCounts`, and those of the baselines
-    over the records that have a prediction of the step.
-
-    Raises InputError where the folder is none, or was made of other records.
-    """
-    found = load_predictions(folder, records, ())
+def predicted_step_rows(records: Records, found: PredictionsFolder) -> list[Row]:
+    """The rows of predictions of these records, each with the fields of its step's `TextCounts`, and those of the
+    baselines over the records that have a prediction of the step."""
     texts = _read_texts(found)
     among = pool(records)
     scores, videos, kinds = [], [], []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.metrics.contrasts import Scores, Weights
+from cotasks.runs.predictions import load_predictions
 from cotasks.step_scores.table import predicted_step_rows
 from cotasks.studies.drawing import groups_of, of_group, points
 from cotasks.studies.rows import differences, means, ratios
@@ -48,11 +49,10 @@ def annotation(scores: Scores) -> dict[str, list[Row]]:
 
 
 def _tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[Row]]:
-    steps = [
-        {"arm": rung, **row}
-        for rung in RUNGS[1:]
-        for row in predicted_step_rows(setup.records, predictions_folder(folder, rung))
-    ]
+    steps = []
+    for rung in RUNGS[1:]:
+        found = load_predictions(predictions_folder(folder, rung), setup.records, ())
+        steps += [{"arm": rung, **row} for row in predicted_step_rows(setup.records, found)]
     return {**annotation(scores), "steps": steps}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.metrics.contrasts import Scores, Weights
+from cotasks.runs.predictions import load_predictions
 from cotasks.step_scores.table import predicted_step_rows
 from cotasks.studies.drawing import groups_of, points
 from cotasks.studies.rows import differences, means, ratios
@@ -30,7 +31,8 @@ def oracle_gap(scores: Scores) -> dict[str, list[Row]]:
 
 
 def _tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[Row]]:
-    return {**oracle_gap(scores), "steps": predicted_step_rows(setup.records, folder / "predictions")}
+    found = load_predictions(folder / "predictions", setup.records, ())
+    return {**oracle_gap(scores), "steps": predicted_step_rows(setup.records, found)}
 
 
 def _oracle_gap(figure: Any, tables: Tables) -> None:
