@@ -10,9 +10,13 @@ import typer
 from cotasks.commands.extras import require
 from cotasks.commands.options import DATA, OUTPUT, RunVideoCheck, Videos
 from cotasks.commands.output import print_markdown
+from cotasks.errors import InputError
 
 if TYPE_CHECKING:
     from cotasks.report import ReportPaths
+
+
+LAYOUTS = ("report", "paper")
 
 
 def report(
@@ -28,6 +32,13 @@ def report(
     compare: Annotated[
         bool, typer.Option("--compare", help="Instead: set the speed of the runs side by side; writes nothing.")
     ] = False,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="report, or paper: the tables of the CoTasks paper, one row a model, and a reproducibility card.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "report",
     videos: Videos = None,
     video_check: RunVideoCheck = None,
     frames: Annotated[bool, typer.Option(help="Show frames on the page.", rich_help_panel=OUTPUT)] = True,
@@ -40,8 +51,11 @@ def report(
 
     Reads run.json, questions, generations, failures and verdicts, and for the page the records and videos. Writes
     summary.json, report.md, report.tex and report.html, one file that opens without a network. With --compare, a table
-    of RUN/costs is printed: answers, videos, frames and tokens in a time, waiting for videos, device, memory.
+    of RUN/costs is printed: answers, videos, frames and tokens in a time, waiting for videos, device, memory. With
+    --layout paper it writes paper.tex, paper.md and reproducibility.md instead.
     """
+    if layout not in LAYOUTS:
+        raise InputError(f"layout {layout!r}; expected {' or '.join(LAYOUTS)}")
     if compare:
         from cotasks.pages.markdown import table
         from cotasks.report.costs import compare as costs_of
@@ -50,6 +64,13 @@ def report(
         print_markdown(table(found.header, [list(map(str, line.cells)) for line in found.lines], found.text_columns))
         return
     require("report")
+    if layout == "paper":
+        from cotasks.report import write_paper
+
+        written = write_paper(runs, baseline, judge, out, dataset=dataset)
+        print_markdown(written.markdown.read_text(encoding="utf-8").partition("\n\n")[2])
+        print(f"Tables {written.latex}, card {written.card}")
+        return
     from cotasks.report import write_report
 
     paths = write_report(

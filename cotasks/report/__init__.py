@@ -64,7 +64,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError
-from cotasks.report import html, latex, leakage, markdown
+from cotasks.report import card, html, latex, leakage, markdown, paper
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.joint import joint_parts
 from cotasks.report.summary import Scored, read_scored, summarise
@@ -84,6 +84,18 @@ class ReportPaths:
     """`report.tex`, the main tables."""
     html: Path
     """`report.html`, one file: tables, plots, and every answer with what it was an answer to."""
+
+
+@dataclass(frozen=True)
+class PaperPaths:
+    """The files of a paper's tables."""
+
+    latex: Path
+    """`paper.tex`"""
+    markdown: Path
+    """`paper.md`, the same to read."""
+    card: Path
+    """`reproducibility.md`"""
 
 
 def write_report(
@@ -138,6 +150,40 @@ def write_report(
     write_text(paths.markdown, markdown.render(summary))
     write_text(paths.latex, latex.render(summary))
     write_text(paths.html, page)
+    return paths
+
+
+def write_paper(
+    runs: Sequence[Path],
+    baseline: str = "baseline",
+    judge: str | None = None,
+    out: Path | None = None,
+    *,
+    dataset: str | None = None,
+) -> PaperPaths:
+    """The tables of the CoTasks paper over one or several runs (`cotasks.report.paper`), and one page that says what
+    made them (`cotasks.report.card`).
+
+    Args and errors as of `write_report`; InputError too where no run has a condition that a table of the paper shows.
+    """
+    scored, warnings = read_scored(runs, judge)
+    out = out or runs[0]
+    steps, said = paper.step_rows_of(scored, dataset)
+    leaks = leakage.of_runs({one.name: one.run for one in scored}, dataset)
+    summary = _summary(scored, baseline, [*warnings, *said], out, dataset, None, leaks)
+    judges = list(dict.fromkeys(name for one in scored for name in one.verdicts))
+    tables = [table for name in judges for table in paper.paper_tables(summary, name)]
+    tables += paper.step_tables(steps, summary["confidence"])
+    if not tables:
+        raise InputError(
+            f"{', '.join(one.name for one in scored)}: nothing for the paper's tables; expected runs with {baseline!r} "
+            "and conditions that tell steps, such as cotasks, or with predicted steps"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    paths = PaperPaths(out / "paper.tex", out / "paper.md", out / "reproducibility.md")
+    write_text(paths.latex, paper.render_latex(tables, summary["warnings"]))
+    write_text(paths.markdown, f"# Tables\n\n{paper.render_markdown(tables)}\n")
+    write_text(paths.card, card.render(summary))
     return paths
 
 

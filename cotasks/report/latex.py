@@ -81,12 +81,17 @@ def render(summary: Mapping[str, Any]) -> str:
     Args:
         summary: As `report.summarise_runs` returns it, or as read from `summary.json`.
     """
-    parts = [_HEAD, *_warnings(summary["warnings"])]
+    found: list[str] = []
     for judge in tables.judges_in(summary):
         corrected = people.paper_table(summary, judge)
-        found = [*origins.main_tables(summary, judge), *([corrected] if corrected else [])]
-        parts += [_table(table, judge, summary["confidence"]) for table in found]
-    return "\n".join(parts) + "\n\\cotasksend\n"
+        of_judge = [*origins.main_tables(summary, judge), *([corrected] if corrected else [])]
+        found += [_table(table, judge, summary["confidence"]) for table in of_judge]
+    return document(found, summary["warnings"])
+
+
+def document(found: Sequence[str], warnings: Sequence[str]) -> str:
+    """Tables as a file for `\\input`, which also compiles by itself; warnings become comments at its head."""
+    return "\n".join([_HEAD, *_warnings(warnings), *found]) + "\n\\cotasksend\n"
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
@@ -102,7 +107,6 @@ def _table(table: Table, judge: str, confidence: float) -> str:
         "Bold: a difference whose interval does not hold 0. Rough: an interval that rests on too few videos, or too "
         "few answers at one end of the scale, to be held to its level."
     )
-    label = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     header = table.header[1:]  # a model stands on a line of its own
     columns = "l" + "r" * (len(header) - 1)
     lines = [
@@ -110,10 +114,10 @@ def _table(table: Table, judge: str, confidence: float) -> str:
         r"  \centering",
         r"  \small",
         rf"  \caption{{{caption}}}",
-        rf"  \label{{tab:{label}}}",
+        rf"  \label{{tab:{label_of(title)}}}",
         rf"  \begin{{tabular}}{{@{{}}{columns}@{{}}}}",
         r"    \toprule",
-        f"    {_row(map(escape, header))}",
+        f"    {table_row(map(escape, header))}",
     ]
     for line in table.lines:
         if line.starts_model:
@@ -123,7 +127,13 @@ def _table(table: Table, judge: str, confidence: float) -> str:
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
 
 
-def _row(cells: Iterable[str]) -> str:
+def label_of(title: str) -> str:
+    """A title as the name of a label: `nextqa-questions-judge-exact`."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """Cells that are escaped already, as a row of a table."""
     return rf"{' & '.join(cells)} \\"
 
 
@@ -131,11 +141,12 @@ def _rows(line: Line) -> list[str]:
     """A row of numbers, and below it one of their intervals."""
     _, condition, *numbers = line.cells
     indent = r"\qquad" if line.is_difference else r"\quad"
-    first = _row([f"{indent} {escape(condition)}", *map(_number, numbers)])
-    return [first, _row(["", *map(_below, numbers)]) + "[2pt]"]
+    first = table_row([f"{indent} {escape(condition)}", *map(number_of, numbers)])
+    return [first, table_row(["", *map(ends_of, numbers)]) + "[2pt]"]
 
 
-def _number(cell: Cell) -> str:
+def number_of(cell: Cell) -> str:
+    """The number of a cell; bold where it is a difference whose interval does not hold 0."""
     if not isinstance(cell, Interval):
         return escape(cell.share if isinstance(cell, Unscored) else cell)
     if cell.mean is None:
@@ -144,7 +155,7 @@ def _number(cell: Cell) -> str:
     return rf"\boldmath {number}" if cell.sign else number
 
 
-def _below(cell: Cell) -> str:
+def ends_of(cell: Cell) -> str:
     """The interval; for unscored answers, the averages that they allow."""
     if isinstance(cell, Unscored) and cell.bounds:
         low, high = cell.bounds.split(" to ")

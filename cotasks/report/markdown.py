@@ -24,7 +24,7 @@ def render(summary: Mapping[str, Any]) -> str:
         parts += main_tables(summary, judge)
         parts.append(f"## By question type, {title}")
         for found in tables.type_tables(summary, judge):
-            parts += [f"{escape(found.title)}:", _table(found)]
+            parts += [f"{escape(found.title)}:", render_table(found)]
         parts += _section(f"Differences, {title}", claims.difference_table(summary, judge))
         equivalent = claims.equivalence_table(summary, judge)
         parts += _section(f"{escape(equivalent.title)}, {title}" if equivalent else "", equivalent)
@@ -44,7 +44,7 @@ def render(summary: Mapping[str, Any]) -> str:
     parts += _section("Cost", costs.table(summary))
     parts.append("## Settings")
     for found in tables.settings_tables(summary):
-        parts += [f"{escape(found.title)}:", _table(found)]
+        parts += [f"{escape(found.title)}:", render_table(found)]
     notes = all_notes(summary, names)
     parts += ["## How to read this", "\n".join(f"- {escape(note, LONGEST)}" for note in notes)]
     return "\n\n".join(parts) + "\n"
@@ -58,10 +58,11 @@ def main_tables(summary: Mapping[str, Any], judge: str) -> list[str]:
 
 
 def _section(title: str, found: Table | None) -> list[str]:
-    return [f"## {title}", _table(found)] if found is not None else []
+    return [f"## {title}", render_table(found)] if found is not None else []
 
 
-def _table(found: Table) -> str:
+def render_table(found: Table) -> str:
+    """A table whose texts are escaped here."""
     rows = [[_cell(cell) for cell in line.cells] for line in found.lines]
     return table([escape(name) for name in found.header], rows, found.text_columns)
 
