@@ -68,6 +68,7 @@ from cotasks.report import card, html, latex, leakage, markdown, paper
 from cotasks.report.evidence import MAX_IMAGE_BYTES, Sources
 from cotasks.report.joint import joint_parts
 from cotasks.report.summary import Scored, read_scored, summarise
+from cotasks.runs.records import Loaded
 from cotasks.tools.files import dump_json, write_text
 from cotasks.video.check import check_mode
 
@@ -140,10 +141,11 @@ def write_report(
     if equivalence is not None and not 0 < equivalence < 100:
         raise InputError(f"equivalence {equivalence:g}; expected a margin between 0 and 100, in points of score")
     scored, warnings = read_scored(runs, judge)
-    out = out or runs[0]
-    leaks = leakage.of_runs({one.name: one.run for one in scored}, dataset)
-    summary = _summary(scored, baseline, warnings, out, dataset, equivalence, leaks)
-    page = html.render(summary, scored, Sources(dataset, videos, video_check, frames, max_image_bytes))
+    out, loaded = out or runs[0], Loaded()
+    leaks = leakage.of_runs({one.name: one.run for one in scored}, dataset, loaded)
+    joint = joint_parts(scored, dataset, loaded)
+    summary = _summary(scored, baseline, warnings, out, joint, equivalence, leaks)
+    page = html.render(summary, scored, Sources(dataset, videos, video_check, frames, max_image_bytes, loaded))
     out.mkdir(parents=True, exist_ok=True)
     paths = ReportPaths(out / "summary.json", out / "report.md", out / "report.tex", out / "report.html")
     dump_json(paths.summary, summary)
@@ -167,10 +169,10 @@ def write_paper(
     Args and errors as of `write_report`; InputError too where no run has a condition that a table of the paper shows.
     """
     scored, warnings = read_scored(runs, judge)
-    out = out or runs[0]
-    steps, said = paper.step_rows_of(scored, dataset)
-    leaks = leakage.of_runs({one.name: one.run for one in scored}, dataset)
-    summary = _summary(scored, baseline, [*warnings, *said], out, dataset, None, leaks)
+    out, loaded = out or runs[0], Loaded()
+    steps, said = paper.step_rows_of(scored, dataset, loaded)
+    leaks = leakage.of_runs({one.name: one.run for one in scored}, dataset, loaded)
+    summary = _summary(scored, baseline, [*warnings, *said], out, ([], []), None, leaks)
     judges = list(dict.fromkeys(name for one in scored for name in one.verdicts))
     tables = [table for name in judges for table in paper.paper_tables(summary, name)]
     tables += paper.step_tables(steps, summary["confidence"])
@@ -192,7 +194,7 @@ def summarise_runs(
 ) -> dict[str, Any]:
     """The content of `summary.json`; arguments and errors as of `write_report`."""
     scored, warnings = read_scored(folders, judge)
-    return _summary(scored, baseline, warnings, out or folders[0], None, None, {})
+    return _summary(scored, baseline, warnings, out or folders[0], joint_parts(scored, None, Loaded()), None, {})
 
 
 def _summary(
@@ -200,12 +202,12 @@ def _summary(
     baseline: str,
     warnings: Sequence[str],
     out: Path,
-    dataset: str | None,
+    joint: tuple[list[dict[str, Any]], list[str]],
     equivalence: float | None,
     leaks: Mapping[str, leakage.Leaks],
 ) -> dict[str, Any]:
     """The content of `summary.json`, joint scores included."""
-    rows, said = joint_parts(scored, dataset)
+    rows, said = joint
     summary = summarise(scored, baseline, [*warnings, *said], out, equivalence, leaks)
     said_last = summary.pop("warnings")
     return {**summary, "joint": rows, "warnings": said_last}

@@ -30,7 +30,7 @@ from cotasks.report.rebuild import (
 )
 from cotasks.report.summary import Row, Scored
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
-from cotasks.runs.records import named_records, says_which
+from cotasks.runs.records import Loaded, named_records, says_which
 from cotasks.tools.progress import progress_bar
 from cotasks.video.check import MODES
 
@@ -60,6 +60,8 @@ class Sources:
     """None for what each `run.json` says."""
     frames: bool = True
     max_image_bytes: int = MAX_IMAGE_BYTES
+    loaded: Loaded = field(default_factory=dict)
+    """Records that were loaded already."""
 
 
 @dataclass
@@ -93,7 +95,6 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
     if sources.videos is not None and not sources.videos.is_dir():
         raise InputError(f"{sources.videos}: no such folder; expected the folder of the videos")
     found = Panels()
-    loaded: dict[tuple[Any, ...], Records] = {}
     asked: dict[int, list[_Asked]] = {}
     for number, one in enumerate(scored):
         dataset: Any = one.run.settings.get("dataset")
@@ -101,7 +102,7 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
             found.notes.append(f"{one.name}: no prompts and no frames: run.json does not say which records it asked.")
             continue
         try:
-            records = named_records(dataset, sources.dataset, loaded)
+            records = named_records(dataset, sources.dataset, sources.loaded)
         except InputError as error:
             if sources.dataset is not None:
                 raise
@@ -122,7 +123,7 @@ def collect(scored: Sequence[Scored], sources: Sources, first: Sequence[set[str]
         run = _Asked(number, one.name, set(one.run.questions), rows, conditions, videos, first[number], predictions)
         asked.setdefault(id(records), []).append(run)
     collector = _Collector(found, sources)
-    for records in loaded.values():
+    for records in sources.loaded.values():
         collector.add(records, asked.get(id(records), []))
     return found
 

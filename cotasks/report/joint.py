@@ -9,6 +9,7 @@ from cotasks.errors import InputError
 from cotasks.metrics.joint import JOINT
 from cotasks.report.summary import Row, Scored
 from cotasks.report.tables import NOTHING, Line, Table
+from cotasks.runs.records import Loaded
 from cotasks.step_scores.joint import Evidence, add_castbench, add_steps_of, interval_cell, predictions_of, rows_of_run
 
 NOTES = (
@@ -17,19 +18,20 @@ NOTES = (
 )
 
 
-def joint_of(one: Scored, dataset: str | None) -> tuple[list[Row], list[str]]:
+def joint_of(one: Scored, dataset: str | None, loaded: Loaded) -> tuple[list[Row], list[str]]:
     """(rows of `joint`, warnings).
 
     Args:
         one: the run.
         dataset: where its records are; None for where run.json says.
+        loaded: those that were loaded already.
     """
     evidence, warnings = Evidence(), []
     try:
         add_castbench(one.run, evidence)
         found = predictions_of(one.run)
         if found is not None:
-            add_steps_of(one.run, found, dataset, evidence)
+            add_steps_of(one.run, found, dataset, evidence, loaded)
     except InputError as error:
         warnings.append(f"no joint scores with predicted steps: {error}.")
     if not evidence:
@@ -69,12 +71,12 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     return [*NOTES, *(f"Boxes of {model}: {ground}." for model, ground in grounds.items())]
 
 
-def joint_parts(scored: Sequence[Scored], dataset: str | None) -> tuple[list[Row], list[str]]:
+def joint_parts(scored: Sequence[Scored], dataset: str | None, loaded: Loaded) -> tuple[list[Row], list[str]]:
     """(rows of `joint` of all runs, warnings)."""
     rows: list[Row] = []
     warnings: list[str] = []
     for one in scored:
-        found, said = joint_of(one, dataset)
+        found, said = joint_of(one, dataset, loaded)
         rows += found
         warnings += [f"{one.name}: {text}" for text in said]
     return rows, warnings

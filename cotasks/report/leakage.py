@@ -20,7 +20,7 @@ from cotasks.prompts.prompt import build_prompt
 from cotasks.records.schema import Record
 from cotasks.report.tables import NOTHING, Line, Table
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
-from cotasks.runs.records import named_records, says_which
+from cotasks.runs.records import Loaded, named_records, says_which
 from cotasks.runs.run import Run
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ class Leaks:
 NO_LEAKS = Leaks()
 
 
-def of_runs(runs: Mapping[str, Run], dataset: str | None = None) -> dict[str, Leaks]:
+def of_runs(runs: Mapping[str, Run], dataset: str | None, loaded: Loaded) -> dict[str, Leaks]:
     """Name of a run -> what its contexts give away.
 
     Args:
         runs: by name.
         dataset: where the records are; None for what each `run.json` names.
+        loaded: those that were loaded already.
     """
-    loaded: dict[tuple[Any, ...], Records] = {}
     return {name: _of_run(run, dataset, loaded) for name, run in runs.items()}
 
 
-def _of_run(run: Run, place: str | None, loaded: dict[tuple[Any, ...], Records]) -> Leaks:
+def _of_run(run: Run, place: str | None, loaded: Loaded) -> Leaks:
     told = {name: condition for name, condition in _conditions(run).items() if condition.steps}
     if not told:
         return NO_LEAKS

@@ -23,7 +23,7 @@ from cotasks.report import latex
 from cotasks.report.summary import Row, Scored
 from cotasks.report.tables import Interval, interval, model_labels
 from cotasks.runs.predictions import load_predictions
-from cotasks.runs.records import named_records, says_which
+from cotasks.runs.records import Loaded, named_records, says_which
 from cotasks.step_scores.joint import predictions_of
 from cotasks.step_scores.table import predicted_step_rows
 from cotasks.words.types import ALL, group_place, group_title, listed_categories
@@ -172,12 +172,13 @@ def _named(steps: tuple[int, ...]) -> str:
     return {(): WITHOUT, ALL_STEPS: WITH}.get(steps, ", ".join(map(str, steps)))
 
 
-def step_rows_of(scored: Sequence[Scored], dataset: str | None) -> tuple[list[Row], list[str]]:
+def step_rows_of(scored: Sequence[Scored], dataset: str | None, loaded: Loaded) -> tuple[list[Row], list[str]]:
     """(rows of `cotasks.step_scores.table` with their {run, model}, of the predictions that belong to runs; warnings).
 
     Args:
         scored: the runs.
         dataset: where their records are; None for where each run.json says.
+        loaded: those that were loaded already.
     """
     rows: list[Row] = []
     warnings = []
@@ -187,7 +188,7 @@ def step_rows_of(scored: Sequence[Scored], dataset: str | None) -> tuple[list[Ro
         if folder is None or not says_which(named):
             continue
         try:
-            records = named_records(named, dataset, {})
+            records = named_records(named, dataset, loaded)
             found = predicted_step_rows(records, load_predictions(folder, records, ()))
         except InputError as error:
             warnings.append(f"{one.name}: no table of steps: {error}")

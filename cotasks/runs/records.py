@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from cotasks.records.dataset import Records
 
 
+Loaded = dict[tuple[Any, ...], "Records"]
+"""Records that were loaded already, by where they lie: what one command reads, it reads once."""
 NEEDED = ("name", "split", "config", "fingerprint")
 """What `dataset` of `run.json` must hold to name records."""
 
@@ -29,7 +31,7 @@ def says_which(dataset: Any) -> bool:
     )
 
 
-def named_records(dataset: Mapping[str, Any], place: str | None, loaded: dict[tuple[Any, ...], Records]) -> Records:
+def named_records(dataset: Mapping[str, Any], place: str | None, loaded: Loaded) -> Records:
     """The records that `dataset` of `run.json` names, or those of the place given; kept in `loaded`. Raises InputError
     where they are not there."""
     where = (place or dataset["name"], dataset["split"], dataset["config"], dataset.get("limit"))

@@ -20,7 +20,7 @@ from cotasks.records.dataset import Records
 from cotasks.records.shards import EVIDENCE
 from cotasks.runs.folder import Key
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
-from cotasks.runs.records import named_records, says_which
+from cotasks.runs.records import Loaded, named_records, says_which
 from cotasks.runs.run import Run
 from cotasks.step_scores.table import StepScores, scores_of
 from cotasks.tools.files import read_jsonl
@@ -74,7 +74,7 @@ def predictions_of(run: Run) -> Path | None:
     return folder if folder is not None and (folder / "run.json").is_file() else None
 
 
-def add_steps_of(run: Run, folder: Path, dataset: str | None, evidence: Evidence) -> None:
+def add_steps_of(run: Run, folder: Path, dataset: str | None, evidence: Evidence, loaded: Loaded) -> None:
     """The steps of a predictions folder against the records that a run is about.
 
     Raises InputError where records or predictions are not at hand, or do not belong together.
@@ -82,7 +82,7 @@ def add_steps_of(run: Run, folder: Path, dataset: str | None, evidence: Evidence
     named: Any = run.settings.get("dataset")
     if not says_which(named):
         raise InputError(f"{run.folder}: run.json does not say which records it is about")
-    records = named_records(named, dataset, {})
+    records = named_records(named, dataset, loaded)
     found = load_predictions(folder, records, ())
     add_steps(records, found, scores_of(records, found), evidence)
 

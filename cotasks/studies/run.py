@@ -232,7 +232,7 @@ def _cautions(run: Run, judge: str) -> list[str]:
     from cotasks.report import caution, leakage
 
     about = {"mixed origins", "step 1 saw the answer", "leakage", "thinking cut off", "other videos"}
-    leaks = leakage.of_runs({"run": run})["run"]
+    leaks = leakage.of_runs({"run": run}, None, {})["run"]
     seen = caution.Seen(run, "run", "", "", "run", leaks.rows, judge=judge, verdicts=verdicts_of(run, judge))
     rows = [row for row in caution.RUN if row.name in about]
     rows += [row for row in caution.JUDGE if row.name in ("unreadable", "judge and version")]
