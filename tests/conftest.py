@@ -18,10 +18,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # tests run on all cores already, and threads of small models mostly wait for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# the same examples in every run of continuous integration; new ones on a developer's machine
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# `--hypothesis-profile full` tries each property on as many examples as it says, the default on a fifth of them: the
+# same ones in every run of continuous integration, new ones on a developer's machine
+for profile, percent in {"full": 100, "quick": 20}.items():
+    settings.register_profile(profile, max_examples=percent, deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("quick")
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 
@@ -122,7 +123,13 @@ def own_cache(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """First the modules that fork processes: so one worker has a fork server, not each of them."""
-    items.sort(key=lambda item: "FORKSERVER" not in vars(getattr(item, "module", None) or object))
+    from tests import processes
+
+    def forks(item: pytest.Item) -> bool:
+        names = vars(getattr(item, "module", None) or object)
+        return any(names.get(name) is vars(processes)[name] for name in ("FORKSERVER", "forked", "forked_command"))
+
+    items.sort(key=lambda item: not forks(item))
 
 
 def pytest_collection_finish() -> None:

@@ -11,6 +11,7 @@ from cotasks.records.boxes import CoordinateFormat, Size, Xyxy, area, format_box
 from cotasks.records.schema import Record
 from cotasks.steps import entity_tracking
 from cotasks.steps.context import StepContext
+from tests.examples import examples
 from tests.strategies import boxes, coordinate_formats, records
 
 
@@ -63,7 +64,7 @@ def units(family: str, source: Size, frame: Size) -> tuple[float, float]:
 
 
 @given(st.sampled_from(sorted(FAMILIES)), records(), st.integers(1, 64))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_boxes_of_a_record_come_back_from_the_prompt_of_each_family(family: str, record: Record, shown: int) -> None:
     """Written as step 2 of a prompt, and read back, at the odd sizes and aspect ratios of `records`."""
     source = (record.width or 0, record.height or 0)

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES
 from cotasks.models.tensors import Clip, collate_for_generation, rows_together, thinking_off
+from tests.examples import examples
 from tests.tiny_models import Prompt, clip, pixels_name, prompt, tiny
 
 torch = pytest.importorskip("torch")
@@ -178,7 +179,7 @@ def test_positions_of_a_clip_inside_a_longer_file() -> None:
     num_frames=st.integers(1, 12),
     step=st.integers(1, 60),
 )
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_seconds_per_patch_of_even_frames(fps: float, first: int, num_frames: int, step: int) -> None:
     numbers = range(first, first + num_frames * step, step)
     frames = clip_inside_a_file("qwen2_5_vl", fps, first, numbers, first + num_frames * step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -22,6 +22,7 @@ from cotasks.steps.conventions import (
     the_convention,
     to_pixels,
 )
+from tests.examples import examples
 
 XYXY_PIXELS, YXYX_PIXELS, XYXY_RESIZED = CONVENTIONS[0], CONVENTIONS[1], CONVENTIONS[2]
 XYXY_THOUSANDTHS, YXYX_THOUSANDTHS, XYXY_FRACTIONS = CONVENTIONS[4], CONVENTIONS[5], CONVENTIONS[6]
@@ -60,7 +61,7 @@ def lists_of_boxes(draw: st.DrawFn) -> tuple[Convention, list[tuple[Xyxy, Writte
     return convention, pairs
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(drawn=lists_of_boxes(), seed=st.integers(0, 99))
 def test_only_the_true_convention_is_ever_found(
     drawn: tuple[Convention, list[tuple[Xyxy, WrittenBox]]], seed: int
@@ -90,7 +91,7 @@ def _pixel(box: WrittenBox, convention: Convention) -> float:
     return max(box.frame[0] / box.resized[0], box.frame[1] / box.resized[1], 1.0)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(drawn=lists_of_boxes())
 def test_a_single_convention_leaves_no_other_that_fits(
     drawn: tuple[Convention, list[tuple[Xyxy, WrittenBox]]],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import cotasks
@@ -19,6 +19,7 @@ from cotasks.convert import FORMATS, Told, convert, from_detections
 from cotasks.errors import InputError
 from cotasks.records.own import OwnAnnotation
 from cotasks.records.own_files import read_annotation
+from tests.examples import examples
 
 SEQINFO = "[Sequence]\nname=MOT-1\nframeRate=30\nseqLength=60\nimWidth=640\nimHeight=480\n"
 MOT = "1,1,11,21,100,50,1,1,1\n2,1,12,21,100,50,1,1,0.5\n\n2,2,1,1,40,40,0,1,1\n3,3,600,400,100,100,1,3,1\n"
@@ -176,7 +177,7 @@ def test_supervision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         from_detections(frames, video="a.mp4")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     rows=st.dictionaries(
         st.tuples(st.integers(1, 50), st.integers(0, 5)),

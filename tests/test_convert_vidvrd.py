@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks import make_record
@@ -15,6 +15,7 @@ from cotasks.convert import Told, convert
 from cotasks.convert.building import FLAT
 from cotasks.errors import InputError
 from cotasks.records.own_files import read_annotation
+from tests.examples import examples
 from tests.source_files import write_json, write_zip
 from tests.test_read_vidor import video as vidor_video
 
@@ -196,7 +197,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(path=st.sampled_from(LEAVES), value=VALUES)
 def test_any_damage_is_one_line_or_counted(
     path: list[Any], value: Any, tmp_path_factory: pytest.TempPathFactory

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ from cotasks.records.schema import (
 )
 from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
+from tests.examples import examples
 from tests.strategies import records
 
 Pixels = NDArray[np.uint8]
@@ -268,7 +269,7 @@ def test_describe_what_is_not_known() -> None:
     assert text.count("\n  none") == 3
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(records(), st.booleans(), st.sampled_from(("a2", "scene")))
 def test_any_record_can_be_shown(shown: Record, sized: bool, steps: str) -> None:
     shown = shown if sized else dataclasses.replace(shown, width=None, height=None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -28,6 +28,7 @@ from cotasks.models.families import (
 from cotasks.prompts import build_prompt, parse_condition
 from cotasks.prompts.condition import condition_settings
 from cotasks.records.boxes import CoordinateFormat
+from tests.examples import examples
 from tests.synthetic import make_record
 
 transformers = pytest.importorskip("transformers")
@@ -112,7 +113,7 @@ def resized_by(video: Any, size: tuple[int, int], num_frames: int, cap: bool) ->
 @example("qwen2_5_vl", True, 1280, 720, 64)
 @example("qwen3_vl", False, 1920, 1080, 15)
 @example("qwen3_vl", False, 32, 32, 5)  # counted as 4 frames
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_processors_leave_frame_size_alone(
     family: str, published: bool, width: int, height: int, num_frames: int
 ) -> None:
@@ -127,7 +128,7 @@ def test_processors_leave_frame_size_alone(
 
 @given(families, st.booleans(), sides, sides, st.integers(2, 5))
 @example("llava_next_video", False, 1280, 720, 2)
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_whole_processor_call_does_not_resize(
     family: str, published: bool, width: int, height: int, num_frames: int
 ) -> None:
@@ -153,7 +154,7 @@ def test_whole_processor_call_does_not_resize(
 
 @given(sides, sides, st.sampled_from([70, 140, 280, 1120]))
 @example(1280, 720, 70)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_gemma_s_processor_leaves_frame_size_alone(width: int, height: int, tokens: int) -> None:
     module = pytest.importorskip("transformers.models.gemma4.video_processing_gemma4")
     get_aspect_ratio_preserving_size = module.get_aspect_ratio_preserving_size
@@ -167,7 +168,7 @@ def test_gemma_s_processor_leaves_frame_size_alone(width: int, height: int, toke
 
 
 @given(st.sampled_from(DYNAMIC), sides, sides, st.integers(1, 200))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_aspect_ratio_is_kept_as_well_as_multiples_allow(family: str, width: int, height: int, num_frames: int) -> None:
     assume(max(width, height) <= 100 * min(width, height))
     row = FAMILIES[family]
@@ -180,7 +181,7 @@ def test_aspect_ratio_is_kept_as_well_as_multiples_allow(family: str, width: int
 
 
 @given(st.integers(28, 4096), st.integers(28, 4096))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_rule_is_qwens_own_where_that_one_is_stable(width: int, height: int) -> None:
     from transformers.models.qwen2_vl.video_processing_qwen2_vl import smart_resize
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import datasets
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -17,6 +17,7 @@ from cotasks.models.families import FAMILIES
 from cotasks.training.events import ReportFile, describe_report
 from cotasks.training.scripts import Base, add_data_arguments, add_training_arguments, training_examples
 from cotasks.training.turns import IGNORED
+from tests.examples import examples
 from tests.finetune_runs import ROOT, TINY, launch, log, losses, run_here
 from tests.processes import own_port
 from tests.synthetic import HEIGHT, WIDTH, make_record, write_folder, write_video
@@ -197,7 +198,7 @@ def orders(count: int, batch: int, accumulate: int, processes: int, start: int, 
     processes=st.integers(1, 3),
     data=st.data(),
 )
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_order_of_examples(count: int, batch: int, accumulate: int, processes: int, data: st.DataObject) -> None:
     size = batch * accumulate * processes
     end = data.draw(st.integers(1, 2 * count // size + 2))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError, MissingExtra
@@ -22,6 +22,7 @@ from cotasks.video import cache as frame_cache
 from cotasks.video.cache import FrameCache, cached
 from cotasks.video.packets import Image
 from cotasks.video.reading import probe, read_frames
+from tests.examples import examples
 from tests.synthetic import HEIGHT, WIDTH, number_of, write_video
 
 pytest.importorskip("av")
@@ -78,7 +79,7 @@ def test_frames_cannot_be_written_to(video: Path, tmp_path: Path) -> None:
             cache.read(video, INDICES)[0] = 0
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(bound=st.integers(0, 6 * FRAME), asked=st.lists(st.tuples(st.integers(0, 59), st.integers(1, 4)), max_size=12))
 def test_memory_keeps_what_was_used_last_within_its_bound(
     video: Path, bound: int, asked: list[tuple[int, int]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -29,6 +29,7 @@ from cotasks.training.examples import (
     instructions,
     shorten_messages,
 )
+from tests.examples import examples
 from tests.strategies import records
 from tests.synthetic import make_record, write_video
 
@@ -100,7 +101,7 @@ def test_step_1_is_left_out_where_its_spans_are_whole() -> None:
 
 
 @given(record=records(), family=st.sampled_from(sorted(FAMILIES)))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60, suppress_health_check=[HealthCheck.too_slow])
 def test_answers_of_steps_read_back_as_the_record(record: Record, family: str) -> None:
     from cotasks.training.examples import _view
 
@@ -217,7 +218,7 @@ def item_lines(text: str) -> int:
 
 
 @given(record=records(), steps=st.sampled_from([(2,), (2, 3), (3, 4), (2, 4), (2, 3, 4)]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60, suppress_health_check=[HealthCheck.too_slow])
 def test_cuts_of_a_context_are_those_of_its_own_budget(record: Record, steps: tuple[int, ...]) -> None:
     """Leaving out the first n cuts gives the text that `build_prompt` gives for n items fewer."""
     task = "cotasks-" + "".join(map(str, steps))
@@ -250,7 +251,7 @@ def test_cuts_of_a_context_are_those_of_its_own_budget(record: Record, steps: tu
 
 
 @given(record=records(), task=st.sampled_from(TASKS), data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(150, suppress_health_check=[HealthCheck.too_slow])
 def test_cuts_take_whole_items_and_nothing_else(record: Record, task: str, data: st.DataObject) -> None:
     columns = instructions(record, (task,))
     for row in examples_of(columns):

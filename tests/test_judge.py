@@ -5,19 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -28,6 +24,8 @@ from cotasks.judge.verdicts import Verdict
 from cotasks.runs import folder as runs
 from cotasks.runs.run import read_run
 from cotasks.tools.files import read_jsonl
+from tests.examples import examples
+from tests.processes import forked, wait_until
 
 CONDITIONS = {"baseline": {"steps": []}, "cotasks": {"steps": [1, 2, 3, 4]}}
 CHOICES = ["scarf", "cap", "turban", "glasses", "scarf"]
@@ -266,7 +264,7 @@ def test_every_question_is_to_have_as_many_samples_as_any(tmp_path: Path) -> Non
     assert judge_run(folder).missing == 3
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.data())
 def test_a_torn_verdict_file_is_resumed(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     answers = {(f"q{i}", "baseline", 0): "to catch the ball" if i % 2 else "" for i in range(6)}
@@ -282,23 +280,24 @@ def test_a_torn_verdict_file_is_resumed(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_killed_and_restarted_every_answer_is_judged_once(tmp_path: Path) -> None:
-    answers = {(f"q{i}", "baseline", 0): "to catch the ball" for i in range(20_000)}
+    answers = {(f"q{i}", "baseline", 0): "to catch the ball" for i in range(10_000)}
     folder = write_run(tmp_path / "run", answers)
-    program = f"from pathlib import Path; from cotasks.judge.run import judge_run; judge_run(Path({str(folder)!r}))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     path = folder / "verdicts" / "exact.jsonl"
+
+    def size() -> int:
+        return path.stat().st_size if path.exists() else 0
+
     kept = []
-    for _ in range(3):
-        size = path.stat().st_size if path.exists() else 0
-        process = subprocess.Popen([sys.executable, "-c", program], env=environment)
-        while process.poll() is None and (not path.exists() or path.stat().st_size <= size):
-            time.sleep(0.005)
-        time.sleep(random.Random(size).random() * 0.1)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    for kill in range(3):
+        before = size()
+        process = forked(tmp_path / "log", judge_run, folder)
+        wait_until(lambda: size() > before or not process.is_alive())  # noqa: B023
+        time.sleep(random.Random(kill).random() * 0.05)
+        process.kill()
+        process.join()
         kept.append(path.read_bytes().count(b"\n"))
     assert kept == sorted(kept)
-    assert kept[0] > 0
+    assert 0 < kept[0] < len(answers)
     judge_run(folder)
     rows = rows_of(folder)
     assert len(rows) == len(answers)

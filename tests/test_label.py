@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.cli import main
@@ -30,6 +30,7 @@ from cotasks.runs import folder as runs
 from cotasks.runs.labels import Label, export_csv, read_labels
 from cotasks.runs.run import Run, read_run
 from cotasks.tools.files import read_jsonl
+from tests.examples import examples
 from tests.test_judge import multiple_choice, question
 
 MARKUP = "<img src=x onerror=window.broken=1></script><script>window.broken=1</script>"
@@ -96,7 +97,7 @@ def test_a_sample_shares_its_answers_among_strata_and_takes_questions_in_pairs(t
     assert drawn_of(run, 1)[:40] != drawn[:40]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(size=st.integers(1, 80), seed=st.integers(0, 1000))
 def test_any_beginning_is_spread_over_the_strata(
     size: int, seed: int, tmp_path_factory: pytest.TempPathFactory

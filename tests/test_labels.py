@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -19,6 +19,7 @@ from cotasks.runs.labels import Label, append_labels, export_csv, import_csv, la
 from cotasks.runs.run import read_run
 from cotasks.tools.files import dump_jsonl, read_jsonl
 from tests.benchmarks.correction import Judge, holds, naive, simulate, true_mean, width
+from tests.examples import examples
 from tests.test_report import add, add_question, write_run
 
 
@@ -114,7 +115,7 @@ def test_csv_goes_out_and_in(tmp_path: Path) -> None:
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12).map(str.strip).filter(bool)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     told=st.lists(
         st.tuples(TEXT, st.sampled_from(["q0", "q1"]), st.none() | st.floats(0, 100).map(lambda x: round(x, 4)), TEXT),

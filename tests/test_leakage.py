@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.audit import leakage as lk
@@ -20,6 +20,7 @@ from cotasks.prompts.condition import Condition
 from cotasks.prompts.prompt import build_prompt
 from cotasks.records.schema import Record, records_to_table
 from tests.audit_records import make_record
+from tests.examples import examples
 from tests.strategies import records
 
 NO_VOCABULARY = Vocabulary(frozenset(), frozenset())
@@ -184,7 +185,7 @@ def test_what_says_nothing_gives_no_reading() -> None:
 
 
 @given(records())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_reading_takes_everything_that_is_said_and_nothing_else(record: Record) -> None:
     names = w.read_context(block(record, (1,))).names
     assert len(names) == len(record.frame_localization.entities)
@@ -435,7 +436,7 @@ def open_questions(draw: st.DrawFn) -> list[Record]:
 
 
 @given(open_questions())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_share_and_chance_are_what_their_definitions_say(questions: list[Record]) -> None:
     leakage = measured(*questions)
     vocabulary = vocabulary_of(*questions)

@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,13 +15,12 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -37,8 +35,9 @@ from cotasks.runs import folder as runs
 from cotasks.runs.run import read_run
 from cotasks.servers import calls as openai_calls
 from cotasks.tools.files import dump_json, read_json, read_jsonl
+from tests.examples import examples
 from tests.judge_server import JudgeServer, Response, completion, fair, verdict
-from tests.processes import own_port
+from tests.processes import forked, own_port, wait_until
 from tests.test_judge import CHOICES, add_answers, question, write_run
 
 KEY = "sk-test-0123456789abcdef"
@@ -340,67 +339,39 @@ def test_with_a_third_failing_every_answer_is_scored_or_says_why_not(tmp_path: P
             assert (v.score, v.correct) == (20, False)  # what the judge says, never 0 by accident
 
 
-DRIVER = """
-import os, sys
-from pathlib import Path
-import openai  # once, not in every process
-from cotasks.servers import calls as openai_calls
-from cotasks.judge.llm import loop as llm_loop
-from cotasks.judge.run import judge_run
-openai_calls.BACKOFF_SECONDS = 0.01
-for line in sys.stdin:
-    pid = os.fork()
-    if pid == 0:
-        judge_run(Path(sys.argv[1]), "openai:m", base_url=sys.argv[2], concurrency=16, timeout=0.5, progress=False)
-        os._exit(0)
-    print(pid, flush=True)
-    os.waitpid(pid, 0)
-    print("ended", flush=True)
-"""
+def judge_quickly(folder: Path, url: str) -> None:
+    openai_calls.BACKOFF_SECONDS = 0.01
+    judge_run(folder, "openai:m", base_url=url, concurrency=16, timeout=0.5, progress=False)
 
 
-def test_killed_ten_times_nothing_on_disk_is_asked_for_again(tmp_path: Path) -> None:
-    answers = many(450)
+def test_killed_again_and_again_nothing_on_disk_is_asked_for_again(tmp_path: Path) -> None:
+    answers = many(240)
     folder = write_run(tmp_path / "run", answers)
     path = folder / "verdicts" / "openai-m.jsonl"
 
     def on_disk() -> set[str]:
         return {answers[runs.key_of(row)] for row in read_jsonl(path)} if path.exists() else set()
 
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with JudgeServer(flaky(), latency=0.03) as server:
-        command = [sys.executable, "-c", DRIVER, str(folder), server.url]
-        driver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        assert driver.stdin is not None
-        assert driver.stdout is not None
-        kills = 0
-        while kills < 10:
+        for kill in range(4):
             before, asked = on_disk(), len(server.requests)
-            driver.stdin.write("go\n")
-            driver.stdin.flush()
-            pid = int(driver.stdout.readline())
+            process = forked(tmp_path / "log", judge_quickly, folder, server.url)
             # on a busy machine a server that fails so often may be given up before
-            while len(server.requests) < asked + 25 and Path(f"/proc/{pid}").exists():
-                time.sleep(0.002)
-            time.sleep(random.Random(kills).random() * 0.05)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            driver.stdout.readline()
-            kills += 1
+            wait_until(lambda: len(server.requests) >= asked + 25 or not process.is_alive())  # noqa: B023
+            time.sleep(random.Random(kill).random() * 0.05)
+            process.kill()
+            process.join()
             new = [data["prediction"] for data in server.asked[asked:]]
             assert not before & set(new)
             assert len(set(new) - on_disk()) <= 16  # those in flight
             assert before <= on_disk()
-        driver.stdin.close()
-        driver.wait()
-        driver.stdout.close()
-        assert 0 < len(on_disk()) < 450  # the kills hit a judging under way
+        assert 0 < len(on_disk()) < 240  # the kills hit a judging under way
         counts = ask(folder, server, timeout=0.5, concurrency=32)
-    assert counts.scored + counts.unscored == 450
+    assert counts.scored + counts.unscored == 240
     assert Counter(row["id"] for row in rows_of(folder)) == Counter(id_ for id_, _, _ in answers)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.data())
 def test_a_torn_file_is_gone_on_with(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = write_run(tmp_path_factory.mktemp("torn") / "run", {**many(4), ("q0", "cotasks", 0): ""})

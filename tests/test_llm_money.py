@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -24,7 +23,9 @@ from cotasks.judge.llm.rubric import CONTRADICTION
 from cotasks.judge.verdicts import with_checksum
 from cotasks.runs.run import read_run
 from cotasks.tools.files import dump_jsonl, read_jsonl
+from tests.examples import examples
 from tests.judge_server import JudgeServer, Response, fair, verdict
+from tests.processes import forked_command, wait_until
 from tests.test_judge import write_run
 from tests.test_llm_judge import ask, calls_are_quick, many, rows_of, stops
 from tests.test_llm_servers import judge_command, scored
@@ -66,55 +67,38 @@ def test_one_fatal_error_lets_the_calls_under_way_finish_and_writes_them(tmp_pat
         assert len(rows_of(folder)) == len(scored(folder)) == server.worked_off >= 40
 
 
-PROGRAM = """
-import sys
-from cotasks.cli import main
-from cotasks.servers import calls
-calls.BACKOFF_SECONDS = 0.01
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def start(arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with log.open("w") as file:
-        return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdout=file, stderr=file, env=environment)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def end(process: ForkServerProcess, number: int) -> None:
+    """The signal ends it as an interrupt does, and soon."""
+    os.kill(process.pid or 0, number)
+    process.join(20)
+    assert process.exitcode == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_the_calls_under_way_finish_and_writes_them(tmp_path: Path, number: signal.Signals) -> None:
-    folder = write_run(tmp_path / "run", many(300))
+    folder = write_run(tmp_path / "run", many(120))
     with JudgeServer(latency=0.3) as server:
-        process = start(judge_command(folder, server, "--concurrency", "16"), tmp_path / "log")
+        process = forked_command(tmp_path / "log", *judge_command(folder, server, "--concurrency", "16"))
         wait_until(lambda: server.worked_off > 20)
-        process.send_signal(number)
-        assert process.wait(60) == 130
+        end(process, number)
         said = (tmp_path / "log").read_text()
         assert said.splitlines()[-1] == "Interrupted; run the same command again to go on."
         assert "Traceback" not in said
         asked = len(server.completions)
-        assert len(scored(folder)) == asked == server.worked_off < 300
+        assert len(scored(folder)) == asked == server.worked_off < 120
         server.latency = 0.0
-        assert ask(folder, server, concurrency=16).scored == 300
-        assert len(server.completions) == 300
+        assert ask(folder, server, concurrency=16).scored == 120
+        assert len(server.completions) == 120
 
 
 def test_a_signal_does_not_wait_for_those_whose_turn_has_not_come(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", many(50))
     crowded = Response({}, 429, {"retry-after": "500"})
     with JudgeServer(lambda number, request: crowded if number == 8 else fair(request), latency=0.1) as server:
-        process = start(judge_command(folder, server, "--concurrency", "4"), tmp_path / "log")
+        process = forked_command(tmp_path / "log", *judge_command(folder, server, "--concurrency", "4"))
         wait_until(lambda: len(server.completions) >= 8)
         time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 130
+        end(process, signal.SIGTERM)
         assert len(scored(folder)) == server.worked_off
 
 
@@ -143,18 +127,18 @@ def test_failed_calls_count_in_the_next_command(tmp_path: Path) -> None:
 
 def test_the_limit_holds_over_kills_and_restarts(tmp_path: Path) -> None:
     """Killed with calls under way, which the server works off and bills."""
-    folder = write_run(tmp_path / "run", many(400))
-    limit, draw = 0.4, random.Random(0)
+    folder = write_run(tmp_path / "run", many(120))
+    limit, draw = 0.12, random.Random(0)
     with JudgeServer(latency=0.05) as server:
         server.answer = lambda n, request: Response({}, 500) if n % 11 == 0 else fair(request)
-        command = judge_command(folder, server, "--concurrency", "6", "--max-cost", str(limit))
-        for _ in range(4):
+        words = judge_command(folder, server, "--concurrency", "6", "--max-cost", str(limit))
+        for _ in range(3):
             asked = len(server.completions)
-            process = start(command, tmp_path / "log")
-            wait_until(lambda: len(server.completions) > asked + 6 or process.poll() is not None)  # noqa: B023
+            process = forked_command(tmp_path / "log", *words)
+            wait_until(lambda: len(server.completions) > asked + 6 or not process.is_alive())  # noqa: B023
             time.sleep(draw.random() / 10)
             process.kill()
-            process.wait()
+            process.join()
         wait_until(lambda: server._at_once == 0)
         assert billed(server) <= limit
         before = len(server.completions)
@@ -182,7 +166,7 @@ def test_verdicts_from_before_the_ledger_count(tmp_path: Path) -> None:
 _tokens = st.tuples(st.integers(0, 5000), st.integers(0, 5000))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.data())
 def test_a_ledger_that_is_opened_again_anywhere_never_says_less_than_was_spent(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

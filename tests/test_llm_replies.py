@@ -8,12 +8,13 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.judge.llm.reading import NOT_ASKED, NOT_JSON, TWO_VERDICTS, Reading, Reply, read_completion, read_reading
 from cotasks.judge.llm.rubric import CONTRADICTION
 from cotasks.judge.scales import DEFAULT_SCALE
+from tests.examples import examples
 from tests.judge_server import completion
 
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>"
@@ -188,7 +189,7 @@ def replies(draw: st.DrawFn, verdict: tuple[int, str, str]) -> str:
     return thought + draw(_plain) + fence.replace("{}", text) + draw(_plain)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.data())
 def test_a_verdict_is_read_as_it_was_written(data: st.DataObject) -> None:
     score, match, reason = data.draw(verdicts())
@@ -201,7 +202,7 @@ def test_a_verdict_is_read_as_it_was_written(data: st.DataObject) -> None:
         assert (reading.score, reading.match) == (score, match)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.data())
 def test_of_two_verdicts_none_is_read(data: st.DataObject) -> None:
     """As two objects, or an object and lines, or two sets of lines; in either order."""
@@ -215,7 +216,7 @@ def test_of_two_verdicts_none_is_read(data: st.DataObject) -> None:
     assert isinstance(read_reading("\n".join(texts)), str)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.text(max_size=200) | st.text(alphabet="{}[]\"':,=matchscoreyn 0125.\n<>/|", max_size=200), verdicts())
 def test_no_text_breaks_the_reader_or_makes_up_a_verdict(noise: str, verdict: tuple[int, str, str]) -> None:
     score, match, _ = verdict

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.builders import localize as module
@@ -21,6 +21,7 @@ from cotasks.records.annotation import Evidence, Question, VideoAnnotation
 from cotasks.records.schema import Box, Entity, Record, Scene, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import grid_frames
 from cotasks.steps.by_words import entities_by_words, frames_by_words
+from tests.examples import examples
 from tests.strategies import records
 
 ADULT, CHILD, DOG, DOG_2, SOFA = (
@@ -316,7 +317,7 @@ TEXTS = st.lists(
 PAIRS = st.tuples(st.floats(-10, 900), st.floats(-10, 900)).map(sorted).map(lambda pair: Span(*pair))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(records(), TEXTS, TEXTS, st.lists(PAIRS, max_size=3), st.booleans(), st.data())
 def test_every_a1_is_sound(
     record: Record, text: str, name: str, spans: list[Span], use_answer: bool, data: st.DataObject
@@ -359,7 +360,7 @@ def test_every_a1_is_sound(
     assert refused.items() <= expected.items()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(PAIRS, max_size=5), PAIRS)
 def test_spans_within_a_clip(spans: list[Span], clip: Span) -> None:
     inside = module._within(spans, clip)

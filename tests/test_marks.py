@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.builders.publish.folder import build_folder
@@ -32,6 +32,7 @@ from cotasks.steps.naming import open_context
 from cotasks.steps.table import read_step
 from cotasks.tools.files import read_jsonl
 from tests.audit_records import make_record, write_folder
+from tests.examples import examples
 from tests.model_options import grouped
 from tests.strategies import records
 
@@ -209,7 +210,7 @@ def test_every_mark_is_read_back() -> None:
     assert (0, "dog") not in others
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(record=records(), family=st.sampled_from(("qwen2_5_vl", "internvl", "qwen3_vl")), data=st.data())
 def test_marks_round_trip(record: Record, family: str, data: st.DataObject) -> None:
     """Step 1 written with marks reads back as it was, and any choice of numbers as those instances."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -16,6 +16,7 @@ from cotasks.metrics.intervals import Estimate, cluster_estimates
 from cotasks.metrics.means import Difference, Mean, Summary, summarise
 from cotasks.runs.folder import Key
 from cotasks.words.types import NEXTQA, STAR
+from tests.examples import examples
 
 Floats = npt.NDArray[np.float64]
 
@@ -324,7 +325,7 @@ def test_a_difference_is_bounded_by_what_is_unscored() -> None:
     assert (difference.lowest, difference.highest) == ((100 - 50 + 0 + 0) / 4, (100 + 50 + 100 + 0) / 4)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(st.tuples(*[st.sampled_from([None, 0.0, 40.0, 100.0])] * 2), min_size=1, max_size=5),
     st.lists(st.sampled_from([0.0, 25.0, 100.0]), min_size=10, max_size=10),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from cotasks.runs import folder as runs
 from cotasks.runs.run import read_run
 from cotasks.tools.files import read_jsonl
 from tests.judge_server import Json, JudgeServer, Response, completion
+from tests.processes import forked_command, wait_until
 from tests.test_judge import add_answers, question
 
 CHOICES = ["take the cap", "throw the ball", "open the box"]
@@ -144,14 +143,13 @@ def test_a_refused_key_ends_it_and_keeps_what_came(tmp_path: Path) -> None:
 def test_ended_and_called_again_it_asks_no_answer_twice(tmp_path: Path, ending: signal.Signals) -> None:
     folder = make_run(tmp_path / "run", {(f"q{i}", "baseline", 0): f"{UNREAD} {i}" for i in range(24)})
     with JudgeServer(says("C"), latency=0.1) as server:
-        command = [sys.executable, "-m", "cotasks", "judge", str(folder), "--choices-by", READER]
-        command += ["--base-url", server.url, "--concurrency", "2"]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        asked = ("--choices-by", READER, "--base-url", server.url, "--concurrency", "2")
+        process = forked_command(tmp_path / "log", "judge", str(folder), *asked)
         path = readings_path(folder)
-        while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < 4):
-            time.sleep(0.01)
-        process.send_signal(ending)
-        assert process.wait(60) != 0
+        wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 4)
+        os.kill(process.pid or 0, ending)
+        process.join(60)
+        assert process.exitcode == (-ending if ending == signal.SIGKILL else 130)
         written, asked = path.read_bytes().count(b"\n"), len(server.completions)
         assert 4 <= written < 24
         assert ending == signal.SIGKILL or written == asked  # what was under way was waited for, and written

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -36,6 +36,7 @@ from cotasks.records.timeline import spans_of_frames, thin
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.steps.table import step_text
+from tests.examples import examples
 from tests.strategies import records
 from tests.synthetic import make_record
 
@@ -113,7 +114,7 @@ def test_fewer_frames_shown_than_spoken_of_are_refused_wherever_the_number_comes
         dataclasses.replace(parse_condition("cotasks:context=8"), num_frames=4)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(record=records(), seed=st.integers(0, 3))
 def test_no_corruption_is_the_oracle_byte_for_byte(record: Record, seed: int) -> None:
     assert corrupt(record, 0.0, seed) is record
@@ -123,7 +124,7 @@ def test_no_corruption_is_the_oracle_byte_for_byte(record: Record, seed: int) ->
             assert prompt_of(record, option, family) == prompt_of(record, name, family)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(record=records(), low=st.floats(0, 1), high=st.floats(0, 1), seed=st.integers(0, 3))
 def test_corruption_is_coupled_and_everything_follows_from_the_scene(
     record: Record, low: float, high: float, seed: int
@@ -217,7 +218,7 @@ def test_fewer_frames_are_chosen_after_the_damage() -> None:
     assert set(told.frame_localization.frames) == whole & {frame.index for frame in thin(record.frames, 8)}
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(record=records(), frames=st.integers(1, 12), context=st.integers(1, 12))
 def test_what_is_spoken_of_is_shown(record: Record, frames: int, context: int) -> None:
     context, frames = sorted((min(context, len(record.frames)), min(frames, len(record.frames))))
@@ -238,7 +239,7 @@ def numbers(text: str) -> str:
     return re.sub(r"\d+", "#", text)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(record=records())
 def test_the_context_is_the_same_whatever_is_shown(record: Record) -> None:
     most = len(record.frames)
@@ -256,7 +257,7 @@ def test_the_context_is_the_same_whatever_is_shown(record: Record) -> None:
         assert f"numbered 1 to {parse_condition(name).num_frames} in" in text
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(record=records(), family=st.sampled_from([QWEN, LLAVA]), fewer=st.integers(1, 4))
 def test_positions_count_among_the_frames_shown(record: Record, family: Any, fewer: int) -> None:
     condition = parse_condition(f"cotasks:context={min(fewer, len(record.frames))}")
@@ -331,7 +332,7 @@ def truth_of(record: Record) -> PredictedSteps:
     return PredictedSteps(*steps_of(record), entities=record.scene.entities)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(record=records(), family=st.sampled_from([QWEN, LLAVA]), fewer=st.integers(1, 12))
 def test_the_truth_as_a_prediction_is_the_oracle(record: Record, family: Any, fewer: int) -> None:
     for name in ("", "-12", "-3", ":boxes=2"):

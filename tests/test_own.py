@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from datasets import load_dataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -53,6 +53,7 @@ from cotasks.steps.table import read_step, step_text
 from cotasks.tools.files import read_json, read_jsonl
 from cotasks.video.reading import probe
 from cotasks.words.lexicon import match_predicates
+from tests.examples import examples
 from tests.synthetic import write_video
 
 SCHEMA = Path(cotasks.__file__).parent / "records/own.schema.json"
@@ -159,7 +160,7 @@ def annotations(draw: st.DrawFn) -> OwnAnnotation:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(question=questions(), annotation=annotations())
 def test_what_is_written_is_read_back(question: OwnQuestion, annotation: OwnAnnotation) -> None:
     for kind, row in (("question", question_row(question)), ("annotation", annotation_row(annotation))):
@@ -168,7 +169,7 @@ def test_what_is_written_is_read_back(question: OwnQuestion, annotation: OwnAnno
     assert parse_annotation(json.loads(json.dumps(annotation_row(annotation)))) == annotation
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(found=st.lists(questions(), max_size=4, unique_by=lambda q: q.id))
 def test_files_are_read_back(found: list[OwnQuestion], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("own") / "questions.jsonl"

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.models.families import FAMILIES
@@ -14,6 +14,7 @@ from cotasks.models.tiny import build_tiny
 from cotasks.prompts import build_prompt, parse_condition
 from cotasks.training import instructions
 from cotasks.words.plain import plain
+from tests.examples import examples
 from tests.synthetic import make_record
 
 PUBLISHED = (
@@ -60,7 +61,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
     return build_tiny(request.param)[1].tokenizer
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(data=st.data())
 def test_no_special_token_of_any_family_comes_out(tokenizer: Any, data: st.DataObject) -> None:
     special = {str(token): number for number, token in tokenizer.added_tokens_decoder.items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cotasks.generate.prepare import _clip
@@ -21,6 +21,7 @@ from cotasks.models.tensors import Clip, collate_for_generation
 from cotasks.models.tiny import build_tiny
 from cotasks.records.schema import Span
 from cotasks.records.timeline import grid_frames
+from tests.examples import examples
 from tests.synthetic import make_record
 from tests.tiny_models import clip, prompt, seen_token, tiny
 
@@ -103,7 +104,7 @@ rows = st.lists(
 @example("qwen2_5_vl", [("Why?", (8, 90, (160, 120))), ("How?", None), ("Why not so?", (5, 3, (64, 200)))])
 @example("qwen2_vl", [("Why?", (9, 1, (28, 28)))])
 @example("qwen2_5_vl", [("Why?", (7, 155, (160, 120)))])
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_text_goes_on_after_the_video(family: str, rows: list[tuple[str, Any]]) -> None:
     shown = [(text, v and clip(family, *v[2], num_frames=v[0], step=v[1])) for text, v in rows]
     batch = collate(family, shown)

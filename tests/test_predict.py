@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from datasets import load_dataset
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cotasks.builders.publish.folder import build_folder
@@ -45,6 +45,7 @@ from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
 from cotasks.tools.files import dump_json, read_json, read_jsonl
 from cotasks.training.examples import examples_of, instructions
 from tests import strategies
+from tests.examples import examples
 from tests.model_options import grouped
 from tests.processes import FORKSERVER, own_port
 from tests.synthetic import make_record, write_folder
@@ -598,7 +599,7 @@ def step_texts(draw: st.DrawFn, record: Record, family: str) -> dict[int, str]:
     return texts
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), record=strategies.records(), family=st.sampled_from(["qwen2_5_vl", "llava_onevision"]))
 def test_what_is_told_of_a_text_is_what_the_folder_holds(
     data: st.DataObject, record: Record, family: str, tmp_path: Path

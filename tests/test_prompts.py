@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from datasets import load_dataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import cotasks
@@ -16,6 +16,7 @@ from cotasks.models.families import FAMILIES
 from cotasks.prompts.condition import Condition, parse_condition
 from cotasks.prompts.prompt import build_prompt, question_text
 from cotasks.records.schema import Record
+from tests.examples import examples
 from tests.strategies import records
 
 GOLDEN = Path(__file__).parent / "golden" / "prompts"
@@ -75,7 +76,7 @@ def test_other_conditions_are_refused_with_what_is_known(text: str) -> None:
         parse_condition(text)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(record=records(), family=st.sampled_from([QWEN, LLAVA]))
 def test_conditions_differ_in_the_context_and_the_video_only(record: Record, family: Any) -> None:
     assert record.width is not None
@@ -93,7 +94,7 @@ def test_conditions_differ_in_the_context_and_the_video_only(record: Record, fam
     assert prompts["cotasks"].context == prompts["blind-cotasks"].context
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(record=records(), budget=st.integers(1, 400))
 def test_a_budget_cuts_whole_lines_from_the_end(record: Record, budget: int) -> None:
     assert record.width is not None

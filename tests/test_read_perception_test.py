@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.builders.assemble import plan_split
@@ -18,6 +18,7 @@ from cotasks.errors import InputError
 from cotasks.records.check import faults
 from cotasks.records.schema import records_to_table
 from cotasks.steps import temporal_relations
+from tests.examples import examples
 from tests.source_files import Built, write_json, write_zip
 
 FPS, FRAMES, HEIGHT, WIDTH = 30.0, 300, 1080, 1920
@@ -393,7 +394,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(path=st.sampled_from(LEAVES), value=VALUES, strict=st.booleans())
 def test_any_damage_is_one_line_or_counted(path: list[Any], value: Any, strict: bool) -> None:
     found, error = outcome(damaged(path, value), strict)

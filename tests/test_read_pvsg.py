@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -22,6 +22,7 @@ from cotasks.errors import InputError
 from cotasks.records.check import faults
 from cotasks.records.own_files import read_annotation
 from cotasks.records.schema import records_to_table
+from tests.examples import examples
 from tests.pvsg_files import FRAMES, HEIGHT, WIDTH, annotation, mask, video, write
 from tests.source_files import Built, write_json, write_zip
 
@@ -254,7 +255,7 @@ def test_zips_that_are_none(tmp_path: Path) -> None:
         results(tmp_path)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 4)))
 def test_a_box_is_the_least_around_the_pixels(pixels: Any) -> None:
     import io
@@ -296,7 +297,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("pvsg"))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(path=st.sampled_from(LEAVES), value=VALUES)
 def test_any_damage_is_one_line_or_counted(path: list[Any], value: Any, folder: Path) -> None:
     write_json(folder / "pvsg/pvsg.json", annotation(damaged(path, value)))

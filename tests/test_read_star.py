@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.builders.readers.plain_pickle import read_plain_pickle
@@ -24,6 +24,7 @@ from cotasks.errors import InputError
 from cotasks.records.annotation import VideoAnnotation
 from cotasks.records.schema import Box, Entity, Frame, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import snapped_grid, uniform_grid
+from tests.examples import examples
 
 CLASSES = StarClasses(
     objects={"o000": "person", "o003": "closet/cabinet", "o019": "clothes", "o029": "chair"},
@@ -594,7 +595,7 @@ def situations(draw: st.DrawFn) -> dict[str, Any]:
     return result
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(situations(), st.integers(1, 40), st.sampled_from(["snapped", "uniform"]))
 def test_any_situations_against_a_plain_reading(
     tmp_path_factory: Any, raw: dict[str, Any], num_frames: int, grid: Any

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.builders.readers import vidor
@@ -23,6 +23,7 @@ from cotasks.errors import InputError
 from cotasks.records.annotation import VideoAnnotation
 from cotasks.records.schema import Box, Entity, Span, SpatialRelation, TemporalRelation, Track
 from cotasks.records.timeline import uniform_grid
+from tests.examples import examples
 
 
 def box(tid: int, xmin: int, ymin: int, xmax: int, ymax: int, generated: int = 1) -> dict[str, Any]:
@@ -443,7 +444,7 @@ def videos(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(videos(), st.integers(1, 40))
 def test_any_annotation_against_a_plain_reading(raw: dict[str, Any], num_frames: int) -> None:
     got: VideoAnnotation = annotation(orjson.loads(orjson.dumps(raw)), "here", num_frames)

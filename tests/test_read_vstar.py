@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.builders.assemble import Built as BuiltRecord
@@ -15,6 +15,7 @@ from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.records.check import faults
 from cotasks.records.schema import records_to_table
+from tests.examples import examples
 from tests.source_files import Built, write_json
 
 FPS, FRAMES, WIDTH, HEIGHT = 30.0, 600, 640, 360
@@ -183,7 +184,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     key=st.sampled_from(sorted(row())),
     of_box=st.sampled_from((None, *sorted(box(5)))),

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, List
-from hypothesis import given, settings
+from hypothesis import given
 
 from cotasks.errors import InputError
 from cotasks.records.check import check, check_ids, check_records, faults
 from cotasks.records.dataset import load_records
 from cotasks.records.from_arrow import table_to_records
 from cotasks.records.schema import FEATURES, Record, records_to_table
+from tests.examples import examples
 from tests.strategies import records
 from tests.synthetic import make_record, write_folder
 
@@ -185,7 +186,7 @@ def test_bytes_that_are_no_text_are_named() -> None:
             check(broken, "here")
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(records())
 def test_whatever_the_package_makes_is_sound_but_for_its_text(record: Record) -> None:
     check_records([dataclasses.replace(record, question="why")], "here")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -26,6 +26,7 @@ from cotasks.report.rebuild import prompt_text, rebuild_prompt, scene_of
 from cotasks.report.summary import read_scored
 from cotasks.tools.files import dump_json, read_json
 from tests import report_runs, strategies
+from tests.examples import examples
 from tests.synthetic import HEIGHT, WIDTH, number_of
 
 pytest.importorskip("av")
@@ -121,7 +122,7 @@ def test_prompts_are_those_that_a_model_got(
 
 
 @given(st.data(), st.integers(1, 400))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_budget_is_rebuilt_from_the_lines_it_cut(data: st.DataObject, budget: int) -> None:
     record = data.draw(strategies.records())
     family = FAMILIES["qwen2_vl"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError, MissingExtra
@@ -21,6 +21,7 @@ from cotasks.metrics.intervals import cluster_estimates
 from cotasks.report import summarise_runs, write_report
 from cotasks.runs import folder as runs
 from cotasks.tools.files import dump_json, read_json, read_jsonl
+from tests.examples import examples
 from tests.judge_server import JudgeServer, verdict
 from tests.report_runs import make_world
 from tests.report_runs import write_run as write_world_run
@@ -144,7 +145,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_one_line_or_a_report(judged: Path, tmp_path: Path, data: st.DataObject) -> None:
     folder = tmp_path / "run"

@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.runs.folder import Appender, locked, read_failures, read_generations, read_questions, read_settings, settle
 from cotasks.tools.files import dump_jsonl, read_jsonl
+from tests.examples import examples
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=6),
     cut=st.integers(0, 400),

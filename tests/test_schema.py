@@ -12,16 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, List, Value, load_dataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.records import schema
 from cotasks.records.from_arrow import table_to_records
 from cotasks.records.schema import FEATURES, Record, records_to_table
+from tests.examples import examples
 from tests.strategies import records
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rows=st.lists(records(), max_size=4))
 def test_records_survive_arrow_and_rows(rows: list[Record]) -> None:
     dataset = Dataset(records_to_table(rows))
@@ -30,14 +31,14 @@ def test_records_survive_arrow_and_rows(rows: list[Record]) -> None:
     assert [Record.from_row(record.to_row()) for record in rows] == rows  # and as names
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows=st.lists(records(), min_size=1, max_size=3), shared=st.lists(st.integers(0, 2), min_size=2, max_size=6))
 def test_records_that_share_a_scene_are_written_alike(rows: list[Record], shared: list[int]) -> None:
     same = [dataclasses.replace(rows[0], scene=rows[i % len(rows)].scene) for i in shared]
     assert [Record.from_row(row) for row in Dataset(records_to_table(same))] == same
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows=st.lists(records(), max_size=4), shared=st.sets(st.integers(1, 3)), start=st.integers(0, 3))
 def test_a_table_reads_back_as_its_rows_do(rows: list[Record], shared: set[int], start: int) -> None:
     for row in range(len(rows)):
@@ -49,7 +50,7 @@ def test_a_table_reads_back_as_its_rows_do(rows: list[Record], shared: set[int],
     assert all((one.scene is two.scene) == (one.scene == two.scene) for one, two in pairwise(read))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows=st.lists(records(), min_size=2, max_size=4))
 def test_equal_lists_of_boxes_are_read_once(rows: list[Record]) -> None:
     same = [dataclasses.replace(row, entity_tracking=row.scene.entity_tracking, frames=rows[0].frames) for row in rows]
@@ -66,7 +67,7 @@ def test_a_table_without_a_column_is_refused() -> None:
         table_to_records(records_to_table([_record()]).drop_columns(["fps"]))
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(rows=st.lists(records(), min_size=1, max_size=3))
 def test_table_equals_what_datasets_encodes(rows: list[Record]) -> None:
     encoded = Dataset.from_list([FEATURES.encode_example(r.to_row()) for r in rows], features=FEATURES)

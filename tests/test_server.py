@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import random
 import re
 import signal
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import groupby
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,7 +44,7 @@ from cotasks.tools.files import read_jsonl
 from tests.judge_server import Response, completion
 from tests.model_options import grouped
 from tests.model_server import MODEL, ModelServer, frames_of, seen, texts_of
-from tests.processes import own_port
+from tests.processes import forked_command, own_port
 from tests.synthetic import make_record, write_folder, write_video
 
 pytest.importorskip("av")
@@ -617,59 +617,11 @@ def test_videos_may_be_elsewhere_when_a_run_goes_on(world: Path, tmp_path: Path)
         assert run(world, tmp_path / "run", server.url, "baseline", videos=moved).complete
 
 
-DRIVER = """
-import json, os, sys
-import openai  # once, not in every process
-from cotasks.servers import calls as openai_calls
-from cotasks.cli import main
-from cotasks.generate.server import ask as server_ask
-openai_calls.BACKOFF_SECONDS = 0.01
-for line in sys.stdin:
-    log, *arguments = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        code = main(arguments)
-        sys.stdout.flush()
-        os._exit(code)
-    print(pid, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-
-
-class Driver:
-    """Runs `cotasks generate`, in a process of its own each time, without importing all anew."""
-
-    def __init__(self, world: Path, out: Path, url: str) -> None:
-        self.log = out.parent / "log"
-        place = ["--videos", str(world / "videos"), "--run", str(out), "--backend", "server", "--base-url", url]
-        self.arguments = ["generate", str(world / "data"), "--model", MODEL, *place, "--concurrency", "3"]
-
-    def __enter__(self) -> Driver:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        program = [sys.executable, "-c", DRIVER]
-        self.process = subprocess.Popen(program, env=environment, stdin=-1, stdout=-1, text=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.communicate(timeout=60)
-
-    def _read(self) -> int:
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline())
-
-    def start(self) -> int:
-        """The process id of a run that has begun."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([str(self.log), *self.arguments]) + "\n")
-        self.process.stdin.flush()
-        return self._read()
-
-    def end(self) -> tuple[int, str]:
-        """(exit code, or the signal's number below 0; all that was said) of the run, once it has ended."""
-        return self._read(), self.log.read_text()
+def start(world: Path, out: Path, url: str) -> ForkServerProcess:
+    """`cotasks generate`, three calls at once; what it says is in `log` beside the run."""
+    place = ["--videos", str(world / "videos"), "--run", str(out), "--backend", "server", "--base-url", url]
+    words = ["generate", str(world / "data"), "--model", MODEL, *place, "--concurrency", "3"]
+    return forked_command(out.parent / "log", *words)
 
 
 def answers_within(out: Path, count: int, seconds: float = 60) -> int:
@@ -688,17 +640,19 @@ def test_killed_again_and_again_every_key_is_there_once(tmp_path: Path) -> None:
     world = make_world(tmp_path / "world", videos=4, questions=6)
     draw = random.Random(0)
     out, before = tmp_path / "run", 0
-    with ModelServer(latency=0.05) as server, Driver(world, out, server.url) as driver:
+    with ModelServer(latency=0.05) as server:
         for _ in range(4):
-            pid = driver.start()
+            process = start(world, out, server.url)
             before = answers_within(out, before + draw.randint(1, 8))
             time.sleep(draw.random() / 10)
-            os.kill(pid, signal.SIGKILL)
-            assert driver.end()[0] == -signal.SIGKILL
+            process.kill()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
         assert before < 48
-        driver.start()
-        code, said = driver.end()
-    assert code == 0, said
+        process = start(world, out, server.url)
+        process.join(60)
+    said = (tmp_path / "log").read_text()
+    assert process.exitcode == 0, said
     assert said.splitlines()[-1].startswith("Answered 48 of 48 (")
     rows = rows_of(out)
     assert len(rows) == len({(row["id"], row["condition"], row["sample"]) for row in rows}) == 48
@@ -709,16 +663,14 @@ def test_a_signal_ends_it_after_the_calls_in_hand(tmp_path: Path) -> None:
     world = make_world(tmp_path / "world", videos=4, questions=6)
     out = tmp_path / "run"
     crowded = Response({}, 429, {"retry-after": "500"})
-    with (
-        ModelServer(lambda n, request: crowded if n == 6 else seen(request), latency=0.3) as server,
-        Driver(world, out, server.url) as driver,
-    ):
-        pid = driver.start()
+    with ModelServer(lambda n, request: crowded if n == 6 else seen(request), latency=0.3) as server:
+        process = start(world, out, server.url)
         answers_within(out, 3)
         began = time.monotonic()
-        os.kill(pid, signal.SIGTERM)
-        code, said = driver.end()
-        assert code == 130
+        process.terminate()
+        process.join(60)
+        assert process.exitcode == 130
+        said = (tmp_path / "log").read_text()
         assert "stopping after what is in hand" in said
         assert said.splitlines()[-1] == "Interrupted; run the same command again to go on."
         assert "Traceback" not in said

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.cli import main as cli
@@ -27,6 +27,7 @@ from cotasks.servers import pool as pools
 from cotasks.servers.address import server_urls
 from cotasks.servers.calls import Closed, Completion, Trouble, read_payload
 from cotasks.servers.pool import Pool
+from tests.examples import examples
 from tests.judge_server import JudgeServer, Response, completion, fair, verdict
 from tests.model_server import MODEL, ModelServer, seen, texts_of
 from tests.test_judge import add_answers, write_run
@@ -366,7 +367,7 @@ class Scripted:
         }[word], True
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     st.lists(st.lists(st.sampled_from(["good", "lost", "garbage", "crowded", "fatal"]), max_size=8), max_size=3),
     st.integers(1, 4),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.records.boxes import CoordinateFormat
@@ -20,6 +20,7 @@ from cotasks.records.timeline import grid_frames
 from cotasks.steps.context import StepContext
 from cotasks.steps.naming import OPEN_TID, open_context
 from cotasks.steps.table import read_step
+from tests.examples import examples
 from tests.step_contexts import FRACTIONS, MODULES, POSITIONS, as_text, context
 from tests.step_packaging import PACKAGINGS, in_prose
 from tests.strategies import contexts, records
@@ -99,7 +100,7 @@ def _items(step: int, value: Any) -> list[tuple[Any, ...]]:
     return [(r.subject_tid, r.predicate, r.object_tid, r.begin_frame, r.end_frame) for r in value]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data(), record=records())
 def test_any_step_survives_every_packaging(data: st.DataObject, record: Record) -> None:
     ctx = data.draw(contexts(record))

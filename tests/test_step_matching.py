@@ -8,7 +8,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.records.schema import Entity, FrameLocalization, Record, SpatialRelation, TemporalRelation
@@ -19,12 +19,13 @@ from cotasks.steps.matching import match_entities
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.steps.scoring import score_steps
 from cotasks.steps.table import STEPS
+from tests.examples import examples
 from tests.strategies import records
 
 WEIGHTS = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(data=st.data(), rows=st.integers(1, 4), columns=st.integers(1, 4))
 def test_the_search_finds_what_trying_everything_finds(data: st.DataObject, rows: int, columns: int) -> None:
     singles = [{j: data.draw(WEIGHTS) for j in range(columns) if data.draw(st.booleans())} for _ in range(rows)]
@@ -95,7 +96,7 @@ def test_triples_tell_who_is_meant_where_there_are_no_boxes() -> None:
     assert match_entities(people[:1], people, predicted_named=[1], true_named=[3]) == {1: 3}
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(data=st.data(), record=records(), boxes=st.booleans())
 def test_a_renumbered_truth_scores_full(data: st.DataObject, record: Record, boxes: bool) -> None:
     said = _renumbered(record, data.draw(st.integers(0, 999)), PredictedSteps(**_steps(record)), boxes)
@@ -104,7 +105,7 @@ def test_a_renumbered_truth_scores_full(data: st.DataObject, record: Record, box
             assert value is None or value == pytest.approx(1)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(data=st.data(), record=records(), boxes=st.booleans())
 def test_no_prediction_gains_or_loses_by_its_numbers(data: st.DataObject, record: Record, boxes: bool) -> None:
     """Whatever is said, with entities that nothing tells apart too."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.records.schema import Record
@@ -15,6 +15,7 @@ from cotasks.records.timeline import grid_frames
 from cotasks.steps.context import StepContext
 from cotasks.steps.naming import OPEN_TID, category_of, open_context
 from cotasks.steps.table import read_step
+from tests.examples import examples
 from tests.step_contexts import FRACTIONS, MODULES, POSITIONS, as_text, context
 from tests.strategies import contexts, records
 
@@ -193,7 +194,7 @@ def test_json_without_a_time_is_of_the_only_frame() -> None:
     assert as_text(2, read.value, one) == "dog: 0.00s [0, 0, 9, 9]"
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(data=st.data(), record=records())
 def test_what_parse_reads_is_read_alike(data: st.DataObject, record: Record) -> None:
     ctx = data.draw(contexts(record))
@@ -212,7 +213,7 @@ NAME = st.from_regex(r"[A-Za-z][a-z]{0,5}( [a-z]{2,5}){0,2}( [1-9])?", fullmatch
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(names=st.lists(NAME, min_size=2, max_size=5, unique_by=str.lower), position=st.booleans())
 def test_a_step_with_any_names_is_written_as_it_was(names: Sequence[str], position: bool) -> None:
     closed = POSITIONS if position else context()
@@ -238,7 +239,7 @@ def test_a_step_with_any_names_is_written_as_it_was(names: Sequence[str], positi
     assert all(entity.tid >= OPEN_TID for entity in ctx.entities if entity not in closed.entities)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(data=st.data(), record=records())
 def test_the_names_of_the_scene_are_kept(data: st.DataObject, record: Record) -> None:
     ctx = data.draw(contexts(record))

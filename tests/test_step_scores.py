@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cotasks.models.families import FAMILIES, frame_size
@@ -33,6 +33,7 @@ from cotasks.steps.context import StepContext
 from cotasks.steps.matching import match_entities, relabel_relations
 from cotasks.steps.scoring import score_steps
 from cotasks.steps.table import read_step
+from tests.examples import examples
 from tests.step_contexts import ADULT_1, ADULT_5, BALL, context
 from tests.strategies import contexts, records
 
@@ -133,7 +134,7 @@ def test_relations_by_hand() -> None:
 SPANS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 12)), max_size=4, unique=True)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(said=SPANS, true=SPANS)
 def test_spans_are_paired_so_that_the_most_are_right(said: list[tuple[int, int]], true: list[tuple[int, int]]) -> None:
     def right(a: tuple[int, int], b: tuple[int, int]) -> bool:
@@ -187,7 +188,7 @@ def test_empty_steps_score_as_defined(exact: bool) -> None:
     assert score_steps(Answers(), full, context()) == {}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(record=records(), family=st.sampled_from(list(FAMILIES)))
 def test_an_echo_of_the_truth_scores_one(record: Record, family: str) -> None:
     ctx = context_of(record, family)
@@ -259,7 +260,7 @@ def test_an_entity_without_a_partner_is_nobody() -> None:
     assert score_steps(said, truth, context(), exact_names=True)[3]["triple_f1"] == 1
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data(), record=records())
 def test_numbers_within_a_category_are_labels(data: st.DataObject, record: Record) -> None:
     """A prediction whose every entity has a track of its own scores the same under any numbering."""
@@ -358,7 +359,7 @@ def test_random_boxes_score_their_chance_level() -> None:
 # --- what is left out ---
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data(), record=records())
 def test_scores_fall_with_every_right_item_left_out(data: st.DataObject, record: Record) -> None:
     """From the truth with some wrong items on, one right item after the other goes."""

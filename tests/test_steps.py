@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.records.boxes import CoordinateFormat
@@ -25,6 +25,7 @@ from cotasks.records.timeline import grid_frames
 from cotasks.steps import entity_tracking, frame_localization, spatial_relations, temporal_relations
 from cotasks.steps.context import StepContext
 from cotasks.steps.table import STEP_NUMBERS, STEPS, read_step, step_text
+from tests.examples import examples
 from tests.strategies import contexts, records
 
 ADULT_1, ADULT_5, BALL = Entity(1, "adult"), Entity(5, "adult"), Entity(3, "ball/sports_ball")
@@ -117,7 +118,7 @@ def test_thin_takes_boxes_evenly() -> None:
     assert entity_tracking.thin([track], 20) == (track,)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(data=st.data(), record=records())
 def test_round_trip(data: st.DataObject, record: Record) -> None:
     ctx = data.draw(contexts(record))
@@ -157,7 +158,7 @@ def test_round_trip(data: st.DataObject, record: Record) -> None:
     assert temporal_relations.render(four.value, ctx) == text
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(text=st.text(alphabet=st.sampled_from("adult 12 ball/sports,:;[]().0345sto\nframe-"), max_size=120))
 def test_no_text_makes_a_parser_fail_or_invent(text: str) -> None:
     ctx = context()
@@ -206,7 +207,7 @@ def test_each_row_is_of_the_field_that_it_names() -> None:
 
 
 @given(records(), st.data())
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_a_row_rebuilds_renders_reads_relabels_and_scores_what_its_module_does(
     record: Record, data: st.DataObject
 ) -> None:

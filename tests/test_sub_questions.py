@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from cotasks.errors import InputError
 from cotasks.generate import Sampling
@@ -24,6 +24,7 @@ from cotasks.records.sub_questions import INVERSE, parent_of, sub_questions
 from cotasks.studies import run_study
 from cotasks.studies.sub_questions import knows_why
 from cotasks.studies.sub_questions import sub_questions as tables_of
+from tests.examples import examples
 from tests.strategies import records
 from tests.test_contrasts import scores_of
 
@@ -73,7 +74,7 @@ def check_one(record: Record, sub: Record) -> None:
         assert exactly if kind == "yes" else not either
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(record=records())
 def test_answers_are_those_of_the_annotation(record: Record) -> None:
     found = sub_questions(record)

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -21,6 +21,7 @@ from cotasks.records.timeline import (
     thin,
     uniform_grid,
 )
+from tests.examples import examples
 
 
 def test_uniform_grid_is_linspace_rounded() -> None:
@@ -44,7 +45,7 @@ def least_shift(uniform: list[int], keys: list[int]) -> int:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     uniform=st.lists(st.integers(0, 60), min_size=1, max_size=8, unique=True).map(sorted),
     keys=st.lists(st.integers(0, 60), max_size=8, unique=True),

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -20,6 +20,7 @@ from cotasks.video import decord_reader as video_decord
 from cotasks.video import reading as video
 from cotasks.video.packets import VideoInfo, disposable, index_packets, open_video, read_index, runs
 from cotasks.video.reading import probe, read_frames
+from tests.examples import examples
 from tests.processes import FORKSERVER
 from tests.synthetic import FPS, HEIGHT, WIDTH, number_of, picture, write_video
 
@@ -94,7 +95,7 @@ def test_open_groups_really_mislead_decord(tmp_path: Path, decord: Any) -> None:
     assert [number_of(f) for f in frames] != WANTED
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frame_count=st.integers(1, 80),
     gop=st.integers(1, 40),
