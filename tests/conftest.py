@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # before anything imports these libraries
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -21,7 +21,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # `--hypothesis-profile full` tries each property on as many examples as it says, the default on a fifth of them: the
 # same ones in every run of continuous integration, new ones on a developer's machine
 for profile, percent in {"full": 100, "quick": 20}.items():
-    settings.register_profile(profile, max_examples=percent, deadline=None, derandomize="CI" in os.environ)
+    settings.register_profile(
+        profile,
+        max_examples=percent,
+        deadline=None,
+        derandomize="CI" in os.environ,
+        suppress_health_check=[HealthCheck.too_slow],  # on a busy machine everything is
+    )
 settings.load_profile("quick")
 
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"

@@ -1,4 +1,7 @@
-"""How many examples a property is tried on."""
+"""How many examples a property is tried on.
+
+A test that draws its examples without hypothesis is marked `hypothesis` too: so `-m hypothesis` finds it.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,14 @@ from typing import Any
 from hypothesis import settings
 
 
+def share(count: int) -> int:
+    """Of so many examples in the profile `full`, how many are tried in this one."""
+    return math.ceil(count * settings().max_examples / 100)
+
+
 def examples(count: int, **options: Any) -> settings:
     """As a decorator: `count` examples in the profile `full`, and a share of them in one that takes fewer.
 
     Of a property that says nothing, the profile `full` tries a hundred.
     """
-    return settings(max_examples=math.ceil(count * settings().max_examples / 100), deadline=None, **options)
+    return settings(max_examples=share(count), **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,10 @@ def room_of(module: str, root: Path = ROOT) -> str:
     return parts[0] if parts else ""
 
 
-def imports_of(path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, int, bool]]:
-    """(module of the package, line, whether it is imported when the file is) of each import, wherever it stands."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def statements(code: str) -> tuple[tuple[ast.Import | ast.ImportFrom, bool], ...]:
+    """(import, whether it is carried out when the file is imported) of each in the code."""
+    tree = ast.parse(code)
     late = {
         id(inner)
         for node in ast.walk(tree)
@@ -66,16 +68,22 @@ def imports_of(path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, int
         or (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING")
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    return tuple((node, id(node) not in late) for node in found)
+
+
+def imports_of(path: Path, known: Mapping[str, Path]) -> Iterator[tuple[str, int, bool]]:
+    """(module of the package, line, whether it is imported when the file is) of each import, wherever it stands."""
+    for node, at_once in statements(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: a relative import; imports name their room"
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
                 name = name if name in known else str(node.module)
                 if name in known:
-                    yield name, node.lineno, id(node) not in late
-        elif isinstance(node, ast.Import):
-            yield from ((a.name, node.lineno, id(node) not in late) for a in node.names if a.name in known)
+                    yield name, node.lineno, at_once
+        else:
+            yield from ((a.name, node.lineno, at_once) for a in node.names if a.name in known)
 
 
 def upward(root: Path) -> list[str]:
@@ -134,8 +142,8 @@ def test_an_import_upwards_is_found(line: str, tmp_path: Path) -> None:
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(path.read_text() + (f"\n{line}\n" if module == "cotasks.records.boxes" else ""))
-    assert len(upward(tmp_path)) == 1
-    assert "cotasks/records/boxes.py" in upward(tmp_path)[0]
+    (found,) = upward(tmp_path)
+    assert "cotasks/records/boxes.py" in found
 
 
 def test_files_can_be_read_in_one_sitting() -> None:

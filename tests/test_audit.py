@@ -298,6 +298,7 @@ def test_the_page_says_what_the_numbers_are(audited: tuple[Path, AuditPaths]) ->
     assert summary["splits"]["train"]["boxes"]["unchecked"] == 9 * len(FRAMES)
 
 
+@pytest.mark.slow
 def test_the_same_data_gives_the_same_bytes(audited: tuple[Path, AuditPaths], tmp_path: Path) -> None:
     folder, paths = audited
     again = audit(str(folder), tmp_path / "again")

@@ -66,7 +66,8 @@ def test_good_spans_beat_the_whole_clip_and_words_are_tried_too() -> None:
         compare([make_record()], by_words)
 
 
-def test_the_comparison_is_a_command(tmp_path: Path) -> None:
+def test_the_comparison_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cotasks.audit.plots.draw", lambda *_: ())  # of which test_audit.py has its tests
     records = [human(make_record(video=f"v{n}"), 0, 10) for n in range(12)]
     records = [dataclasses.replace(r, id=f"nextqa/validation/v{n}/0") for n, r in enumerate(records)]
     write_folder(tmp_path / "data", {"validation": records})

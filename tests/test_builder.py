@@ -21,8 +21,6 @@ from cotasks.records import registration
 from cotasks.sample import DATA_DIR
 from cotasks.words.types import NEXTQA, STAR
 
-pytestmark = pytest.mark.empty_cache
-
 TREE = str(Path(cotasks.__file__).parents[1])
 LOAD_SAMPLE = """
 import os, sys, traceback
@@ -44,6 +42,7 @@ for folder, cache, streaming in zip(*[iter(sys.argv[1:])] * 3):
 """
 
 
+@pytest.mark.empty_cache
 def test_the_sample_loads_typed() -> None:
     rows = load_dataset("cotasks")
     assert list(rows) == ["train", "validation", "test"]
@@ -70,8 +69,11 @@ def test_the_sample_loads_on_two_processes_alike() -> None:
     assert list(one) == list(two)
 
 
-def test_from_an_empty_folder_the_repository_root_and_a_full_folder(tmp_path: Path) -> None:
-    """Stray files are not even listed, however many: who lists the folder during the call is looked up on the stack."""
+def test_from_an_empty_folder_the_repository_root_and_a_full_folder(tmp_path: Path, sample_cache: Path) -> None:
+    """Stray files are not even listed, however many: who lists the folder during the call is looked up on the stack.
+
+    It is built from the empty folder, and found built from the others.
+    """
     empty, full = tmp_path / "empty", tmp_path / "full"
     empty.mkdir()
     full.mkdir()
@@ -82,6 +84,8 @@ def test_from_an_empty_folder_the_repository_root_and_a_full_folder(tmp_path: Pa
     arguments = [
         word for n, (folder, how) in enumerate(calls) for word in (str(folder), str(tmp_path / f"cache-{n}"), how)
     ]
+    for number in (1, 2):
+        shutil.copytree(sample_cache, tmp_path / f"cache-{number}", copy_function=os.link)
     # another process, which starts in the empty folder: what it watches it cannot leave off
     done = subprocess.run(
         [sys.executable, "-c", LOAD_SAMPLE, *arguments],
@@ -207,6 +211,7 @@ def test_the_code_hash_covers_what_shapes_rows(monkeypatch: pytest.MonkeyPatch, 
         before = code_hash()
 
 
+@pytest.mark.slow
 def test_real_annotation_loads(realdata: Path) -> None:
     rows = load_dataset("cotasks", "nextqa_oe", data_dir=str(realdata))
     assert {name: len(split) for name, split in rows.items()} == {"validation": 397}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cotasks.cli import main
 from cotasks.sample import DATA_DIR
+from tests.conftest import made_once
 
 VIDEOS = Path(DATA_DIR, "videos")
 
@@ -185,17 +186,35 @@ RECORD_FAULTS: list[tuple[str, Callable[[Path], object], str, str]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The training split of a config of the sample's sources, built once."""
+
+    def built(config: str) -> Path:
+        build = ["build", config, "--data-dir", DATA_DIR, "--split", "train", "--strict", "--out"]
+
+        def make(folder: Path) -> None:
+            assert main([*build, str(folder)]) == 0
+
+        return made_once(tmp_path_factory, f"whole-{config}", make) / config
+
+    return built
+
+
 @pytest.mark.parametrize(("name", "damage", "config", "reason"), RECORD_FAULTS, ids=[f[0] for f in RECORD_FAULTS])
 def test_a_damaged_record_is_skipped_under_its_reason_and_the_others_are_built(
-    name: str, damage: Callable[[Path], object], config: str, reason: str, sources: Path, tmp_path: Path
+    name: str,
+    damage: Callable[[Path], object],
+    config: str,
+    reason: str,
+    sources: Path,
+    whole: Callable[[str], Path],
+    tmp_path: Path,
 ) -> None:
-    whole = tmp_path / "whole"
-    build = ["build", config, "--data-dir", str(sources), "--split", "train", "--strict", "--out"]
-    assert main([*build, str(whole)]) == 0
     damage(sources)
     out = tmp_path / "out"
-    assert main([*build, str(out)]) == 0
-    before = json.loads((whole / config / "build.json").read_text())["splits"]["train"]
+    assert main(["build", config, "--data-dir", str(sources), "--split", "train", "--strict", "--out", str(out)]) == 0
+    before = json.loads((whole(config) / "build.json").read_text())["splits"]["train"]
     after = json.loads((out / config / "build.json").read_text())["splits"]["train"]
     skipped = [json.loads(line) for line in (out / config / "skipped.jsonl").read_text().splitlines()]
     assert 0 < len(skipped) < before["records"]

@@ -30,6 +30,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two steps."""
+    out = tmp_path_factory.mktemp("short") / "out"
+    few = ("--max-steps", "2", "--save-every", "1", "--eval-every", "2", "--frame-cache", str(out.parent / "frames"))
+    assert run_here(SCRIPT, [*OPTIONS, *few], out) == 0
+    return out
+
+
+@pytest.mark.slow
 def test_loss_falls_by_half(whole: Path) -> None:
     assert list((whole.parent / "frames").glob("*.npy"))
     curve = losses(whole)
@@ -51,7 +61,7 @@ def test_killed_and_resumed_it_follows_the_same_curve(whole: Path, tmp_path: Pat
     assert losses(out, "eval_loss") == losses(whole, "eval_loss")
 
 
-def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> None:
+def test_what_it_writes_is_a_model_for_generate(short: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     from cotasks.generate import Sampling, generate
@@ -61,7 +71,9 @@ def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> 
 
     save_tiny(tmp_path / "base")
     base = load_file(tmp_path / "base" / "model.safetensors")
-    merged = load_file(whole / "model" / "model.safetensors")
+    assert (list(losses(short)), list(losses(short, "eval_loss"))) == ([1, 2], [2])
+    assert list((short.parent / "frames").glob("*.npy"))
+    merged = load_file(short / "model" / "model.safetensors")
     assert set(base) == set(merged)
     changed = {name for name, weight in merged.items() if not torch.equal(weight, base[name])}
     layers = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -74,7 +86,7 @@ def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> 
     result = generate(
         records,
         [condition],
-        str(whole / "model"),
+        str(short / "model"),
         tmp_path / "run",
         sampling=Sampling(max_new_tokens=8),
         progress=False,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import random
 import re
 import shutil
 import signal
@@ -38,6 +39,7 @@ from cotasks.builders.publish.push import PushResult, push
 from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.sample import DATA_DIR
+from tests.examples import share
 from tests.hub_server import READ_TOKEN, TOKEN, File, Hub, Request
 
 TREE = str(Path(cotasks.__file__).parents[1])
@@ -314,6 +316,7 @@ def test_a_push_killed_half_way_goes_on_where_it_stopped(hub: Hub, built: Path, 
     assert hub.repos[NAME].tags == {"v1": hub.repos[NAME].commits[-1].oid}
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("break_at", ["dead from", "drop_answer at", "answers 500 from"])
 def test_whatever_request_breaks_one_version_results(
     hub: Hub, built: Path, tmp_path: Path, break_at: str, monkeypatch: pytest.MonkeyPatch
@@ -325,7 +328,7 @@ def test_whatever_request_breaks_one_version_results(
     send(hub, small)
     requests = len(hub.log)
     assert requests > 10
-    for broken in range(1, requests + 2):
+    for broken in random.Random(break_at).sample(range(1, requests + 2), share(requests + 1)):
         hub.repos.clear(), hub.stored.clear(), hub.parts.clear(), hub.received.clear(), hub.log.clear()
         hub.fault = {
             "dead from": lambda r, k=broken: "drop" if r.number >= k else None,

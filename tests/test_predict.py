@@ -160,7 +160,10 @@ def prompt_of(
     return build_prompt(record, chosen, FAMILIES[family], size, source, predictions=predictions)
 
 
-@pytest.mark.parametrize(("family", "limit"), [("qwen2_5_vl", None), ("llava_onevision", 12)])
+@pytest.mark.parametrize(
+    ("family", "limit"),
+    [("qwen2_5_vl", 8), ("llava_onevision", 8), pytest.param("qwen2_5_vl", None, marks=pytest.mark.slow)],
+)
 def test_an_echo_of_the_truth_gives_the_oracle_byte_for_byte(
     family: str, limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

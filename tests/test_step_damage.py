@@ -1,4 +1,4 @@
-"""Ten thousand damaged texts of steps: nothing fails, and no box, name or triple is read that a text does not hold."""
+"""Thousands of damaged texts of steps: nothing fails, and no box, name or triple is read that a text does not hold."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cotasks.records.schema import Box, FrameLocalization, SpatialRelation, Temp
 from cotasks.steps.context import StepContext
 from cotasks.steps.naming import open_context
 from cotasks.steps.table import read_step
+from tests.examples import share
 from tests.step_contexts import FRACTIONS, POSITIONS, as_text, context
 
 WORDS = (
@@ -175,12 +176,14 @@ def check_that_nothing_is_made_up(step: int, value: Any, text: str, ctx: StepCon
                 assert relation.begin_frame < relation.end_frame
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("seed", range(8))
-def test_ten_thousand_damaged_texts(seed: int) -> None:
+def test_thousands_of_damaged_texts(seed: int) -> None:
     noise = random.Random(seed)
     ctx = (context(), POSITIONS, FRACTIONS, context(coordinates=CoordinateFormat("thousandths")))[seed % 4]
     read_items = repaired = 0
-    for _ in range(313):
+    rounds = share(313)
+    for _ in range(rounds):
         for step, text in enumerate(random_steps(noise, ctx), 1):
             for damage in noise.sample(STEP_2_DAMAGES if step == 2 else DAMAGES, noise.randint(1, 3)):
                 text = damage(text, noise)
@@ -191,5 +194,5 @@ def test_ten_thousand_damaged_texts(seed: int) -> None:
                 check_that_nothing_is_made_up(step, read_step(step, text, opened).value, text, opened)
             read_items += len(read.value.frames) if step == 1 else len(read.value)
             repaired += read.repaired
-    assert read_items > 800  # of some 3,000: the damage leaves something to find
-    assert repaired > 300
+    assert read_items > 2.5 * rounds  # of some ten: the damage leaves something to find
+    assert repaired > rounds

@@ -607,7 +607,7 @@ def test_budget_leaves_out_as_little_as_it_can(family: str) -> None:
     (row,) = examples(family, [record], ("cotasks",))
     full = collator(family)([row])["input_ids"].shape[1]
     lengths = {}
-    for budget in range(full, 0, -3):
+    for budget in range(full, 0, -7):
         events = Events()
         batch = attempt(collator(family, max_tokens=budget, report=events), [row])
         if isinstance(batch, InputError):
