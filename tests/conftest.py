@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -112,13 +115,56 @@ def no_wait_for_the_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_tls_context() -> Iterator[None]:
+    """A client of a server reads the certificates of all authorities, also where the server is on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[Callable[..., Any]]:
+    """A process loads and checks records once, as long as no byte of their folder changes. Yields what loads them."""
+    from cotasks.records import dataset
+
+    load = dataset._whole_split
+    kept: dict[Any, Any] = {}
+
+    def once(name: str, config: str | None, split: str | None) -> Any:
+        folder = Path(name)
+        if name != dataset.SAMPLE and not folder.is_dir():
+            return load(name, config, split)
+        files = sorted(folder.rglob("*")) if name != dataset.SAMPLE else ()
+        content = tuple((str(path), hash(path.read_bytes())) for path in files if path.is_file())
+        key = name, Path.cwd() / folder, content, config, split
+        if key not in kept:
+            kept[key] = load(name, config, split)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset, "_whole_split", once)
+        yield load
+
+
 @pytest.fixture(autouse=True)
 def own_cache(
-    request: pytest.FixtureRequest, sample_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    sample_cache: Path,
+    loaded_once: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """Each test has a `datasets` cache of its own, with the sample in it; one marked `empty_cache` has it empty."""
+    """Each test has a `datasets` cache of its own, with the sample in it; one marked `empty_cache` has it empty.
+
+    One marked `loads_anew` loads its records each time.
+    """
     import datasets
 
+    from cotasks.records import dataset
+
+    if request.node.get_closest_marker("loads_anew") is not None:
+        monkeypatch.setattr(dataset, "_whole_split", loaded_once)
     folder = tmp_path.with_name(f"{tmp_path.name}-datasets-cache")  # not in a folder that a test may look through
     if request.node.get_closest_marker("empty_cache") is None:
         shutil.copytree(sample_cache, folder, copy_function=os.link)

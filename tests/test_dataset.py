@@ -16,6 +16,8 @@ from cotasks.records.dataset import load_records, split_name
 from cotasks.records.schema import FEATURES, Box, Record, Span, Track, records_to_table
 from tests.synthetic import make_record, write_folder
 
+pytestmark = pytest.mark.loads_anew
+
 
 def records(videos: int = 5, questions: int = 3) -> list[Record]:
     return [make_record(f"v{v}", q) for v in range(videos) for q in range(questions)]

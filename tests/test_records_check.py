@@ -25,6 +25,8 @@ from tests.examples import examples
 from tests.strategies import records
 from tests.synthetic import make_record, write_folder
 
+pytestmark = pytest.mark.loads_anew
+
 Row = dict[str, Any]
 SCHEMA = FEATURES.arrow_schema
 

@@ -175,13 +175,7 @@ def load_records(
     if dataset.endswith(SUB_QUESTIONS):
         return load_records(dataset.removesuffix(SUB_QUESTIONS), split, config, limit).sub_questions()
     wanted = split_name(split) if split is not None else None
-    rows, config, split = _load(dataset, config, wanted)
-    rows = _typed(dataset, _with_names(rows))
-    check_ids(rows.select_columns(["id", "video_id"]).with_format("arrow")[:], f"{dataset}: {split}")
-    rows = rows.select(_order(rows))
-    fingerprint = _read_through(rows, f"{dataset}: {split}")
-    if dataset != SAMPLE:
-        check_hashes(dataset, config, split)
+    rows, config, split, fingerprint = _whole_split(dataset, config, wanted)
     if limit is not None:
         rows = rows.select(range(_whole_videos(rows["video_id"], limit)))
     return Records(dataset, config, split, limit, rows, fingerprint)
@@ -198,6 +192,18 @@ def load_splits(dataset: str, config: str | None) -> list[Records]:
             raise error from None
     names = [name for name in SPLITS if name in (first.rows.info.splits or [first.split])]
     return [first if name == first.split else load_records(dataset, name, config) for name in names]
+
+
+def _whole_split(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str, str]:
+    """(rows in their order, config name, split name, fingerprint), checked."""
+    rows, config, split = _load(dataset, config, split)
+    rows = _typed(dataset, _with_names(rows))
+    check_ids(rows.select_columns(["id", "video_id"]).with_format("arrow")[:], f"{dataset}: {split}")
+    rows = rows.select(_order(rows))
+    fingerprint = _read_through(rows, f"{dataset}: {split}")
+    if dataset != SAMPLE:
+        check_hashes(dataset, config, split)
+    return rows, config, split, fingerprint
 
 
 def _load(dataset: str, config: str | None, split: str | None) -> tuple[Any, str, str]:
