@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -205,13 +206,20 @@ def use_rubric(folder: Path, number: int) -> Any:
     return load_rubric(folder / "own.txt").sha256
 
 
-def use_options(folder: Path, number: int) -> Any:
+@cache
+def generate_command() -> Any:
     import typer.main
 
     group: Any = typer.main.get_command(app)
+    return group.commands["generate"]
+
+
+def use_options(folder: Path, number: int) -> Any:
+    import typer
+
     usage_error: Any = typer.BadParameter.__bases__[0]
     for path in sorted(folder.iterdir()):
-        command = group.commands["generate"]
+        command = generate_command()
         try:
             values = read_options(path, command, "generate")
             command.make_context("generate", [], default_map=values)
