@@ -21,4 +21,5 @@ def examples(count: int, **options: Any) -> settings:
 
     Of a property that says nothing, the profile `full` tries a hundred.
     """
-    return settings(max_examples=share(count), **options)
+    suppressed = [*settings().suppress_health_check, *options.pop("suppress_health_check", ())]
+    return settings(max_examples=share(count), suppress_health_check=suppressed, **options)
