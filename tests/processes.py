@@ -46,7 +46,7 @@ def forked_command(log: Path, *words: str) -> ForkServerProcess:
     return forked(log, _run_command, words)
 
 
-def wait_until(holds: Callable[[], Any], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], Any], seconds: float = 240) -> None:
     """Wait for what another process or thread does; fails where it does not."""
     deadline = time.monotonic() + seconds
     while not holds():
