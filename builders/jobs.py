@@ -25,11 +25,11 @@ from cotasks.steps.frame_localization import localizes
 from cotasks.tools.collector import without_gc
 from cotasks.tools.processes import end_with_parent, start_method
 
-BYTES_A_JOB = 12 * 2**20
-"""Annotation that a job parses, about 150 ms: so the processes end together, little waits in memory, and what a table
+BYTES_A_JOB = 24 * 2**20
+"""Annotation that a job reads, about 100 ms: so the processes end together, little waits in memory, and what a table
 takes whatever its rows is small beside it."""
-BYTES_A_QUESTION = 50_000
-"""Annotation that takes as long to parse as a question takes to assemble."""
+BYTES_A_QUESTION = 100_000
+"""Annotation that takes as long to read as a question takes to assemble."""
 
 
 @dataclass

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -483,6 +484,42 @@ def test_any_annotation_against_a_plain_reading(raw: dict[str, Any], num_frames:
     assert set(temporal) == acts
     assert len(temporal) == len(acts)
     assert temporal == sorted(temporal, key=lambda r: (r[3], r[4], r[0], r[1], r[2]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_reading_the_grid_alone_changes_nothing(data: st.DataObject) -> None:
+    """Of whole files and of damaged ones: the same annotation, or the same words about the same fault."""
+    content = bytearray(orjson.dumps({**data.draw(videos()), "video_id": "77"}))
+    for _ in range(data.draw(st.integers(0, 2))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        width = data.draw(st.integers(0, 2))
+        content[place : place + width] = data.draw(st.sampled_from([b"", *(bytes([c]) for c in b'"{}[],:09-e\\n\xff')]))
+    num_frames = data.draw(st.integers(1, 20))
+
+    def outcome(index: vidor.VidorIndex, num_frames_read: int | None) -> object:
+        try:
+            return annotation(read_video(index, "77", num_frames_read), "here", num_frames)
+        except InputError as error:
+            return str(error), error.reason
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "77.json")
+        path.write_bytes(content)
+        index = find_annotations([folder])
+        assert outcome(index, num_frames) == outcome(index, None)
+
+
+def test_frames_off_the_grid_are_left_unread(tmp_path: Path) -> None:
+    index = find_annotations([str(tree(tmp_path, "77"))])
+    raw = read_video(index, "77", 4)
+    assert [bool(items) for items in raw["trajectories"]] == [frame in (0, 3, 6, 9) for frame in range(10)]
+    whole = read_video(index, "77")
+    assert all(whole["trajectories"])
+    assert raw["trajectories"][3] == whole["trajectories"][3]
+    assert {name: raw[name] for name in raw if name != "trajectories"} == {
+        name: whole[name] for name in raw if name != "trajectories"
+    }
 
 
 def test_real_zip(realdata: Path) -> None:

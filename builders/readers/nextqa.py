@@ -53,7 +53,7 @@ class NextqaAnnotator(Annotator):
 
     def annotate(self, question: Question) -> VideoAnnotation:
         """See `vidor.annotation`."""
-        raw = vidor.read_video(self.trees, question.video_id)
+        raw = vidor.read_video(self.trees, question.video_id, self.num_frames)
         return vidor.annotation(raw, self.trees.place(question.video_id), self.num_frames, strict=self.strict)
 
     def evidence(self, question: Question, annotation: VideoAnnotation) -> Evidence | None:

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
-from cotasks.builders.readers.checks import expect_object
+from cotasks.builders.readers.checks import expect_object, is_whole
 from cotasks.errors import InputError, shorten, stop_at_environment_fault
+from cotasks.records.timeline import uniform_grid
 from cotasks.tools.archives import FAULTS, check_inside, kept_open
 from cotasks.tools.files import utf8
 
@@ -150,8 +152,31 @@ def _archive(path: str) -> zipfile.ZipFile:
         raise InputError(f"{path}: not a readable zip: {error}", "damaged annotation file") from None
 
 
-def read_video(index: VidorIndex, video_id: str) -> dict[str, Any]:
+class _Parts(msgspec.Struct):
+    """The parts of a file of VidOR's format that are used, as bytes of JSON that nothing has been made of yet."""
+
+    video_id: msgspec.Raw
+    frame_count: msgspec.Raw
+    fps: msgspec.Raw
+    width: msgspec.Raw
+    height: msgspec.Raw
+    entities: msgspec.Raw = msgspec.field(name="subject/objects")
+    trajectories: list[msgspec.Raw]
+    relation_instances: msgspec.Raw
+
+
+_PARTS = msgspec.json.Decoder(_Parts)
+_NAMES = {field.name: field.encode_name for field in msgspec.structs.fields(_Parts) if field.name != "trajectories"}
+"""Field of `_Parts` -> its name in the file."""
+
+
+def read_video(index: VidorIndex, video_id: str, num_frames: int | None = None) -> dict[str, Any]:
     """The annotation of a video as parsed JSON, unchecked but for its `video_id`.
+
+    Args:
+        num_frames: size of the grid, where only what is on the uniform grid is wanted: in `trajectories` the other
+            frames are then empty lists. Most of a file is boxes of other frames, and most of the time of reading it
+            goes to make them; they are skipped where the file has all parts that its format has.
 
     Raises:
         InputError: no annotation, one that cannot be read or belongs to another video, or two that differ.
@@ -166,16 +191,38 @@ def read_video(index: VidorIndex, video_id: str) -> dict[str, Any]:
                 f"{places[0]} and {other}: different annotation of one video; expected one, or the same bytes",
                 "two annotations of the video differ",
             )
-    try:
-        raw = orjson.loads(utf8(content, str(places[0])))
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{places[0]}: not JSON: {error}", "damaged annotation file") from None
+    content = utf8(content, str(places[0]))
+    raw = _on_grid(content, num_frames) if num_frames is not None else None
+    if raw is None:
+        try:
+            raw = orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            raise InputError(f"{places[0]}: not JSON: {error}", "damaged annotation file") from None
     raw = expect_object(raw, str(places[0]), "malformed annotation")
     if raw.get("video_id") != video_id:
         raise InputError(
             f"{places[0]}: video_id is {shorten(raw.get('video_id'))}; expected {video_id!r}", "malformed annotation"
         )
     return raw
+
+
+def _on_grid(content: bytes, num_frames: int) -> dict[str, Any] | None:
+    """The parsed JSON with the frames of the grid alone; None where it is not of the format, or has other letters than
+    ASCII, which the decoder does not check in what it skips."""
+    if not content.isascii():
+        return None
+    try:
+        parts = _PARTS.decode(content)
+    except msgspec.DecodeError:
+        return None
+    raw = {name: orjson.loads(memoryview(getattr(parts, field))) for field, name in _NAMES.items()}
+    if not is_whole(raw["frame_count"]) or raw["frame_count"] < 1:
+        return None
+    frames: list[Any] = [[]] * len(parts.trajectories)
+    for frame in uniform_grid(0, raw["frame_count"] - 1, num_frames):
+        if frame < len(frames):
+            frames[frame] = orjson.loads(memoryview(parts.trajectories[frame]))
+    return {**raw, "trajectories": frames}
 
 
 def _read(location: Location) -> bytes:

@@ -15,6 +15,8 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
+from operator import attrgetter
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -292,19 +294,19 @@ def _to_arrow(hint: Any, values: Sequence[Any]) -> pa.Array:
             return _to_arrow(hint, shared).take(pa.array([places[id(value)] for value in values], pa.int32()))
     if is_struct(hint):
         fields = fields_of(hint)
-        columns = [_to_arrow(h, [getattr(v, name) for v in values]) for name, h in fields]
+        columns = [_to_arrow(h, [*map(attrgetter(name), values)]) for name, h in fields]
         return pa.StructArray.from_arrays(columns, names=[name for name, _ in fields])
     if typing.get_origin(hint) is tuple:
         offsets = [0]
         for v in values:
             offsets.append(offsets[-1] + len(v))
-        items = _to_arrow(typing.get_args(hint)[0], [item for v in values for item in v])
+        items = _to_arrow(typing.get_args(hint)[0], [*chain.from_iterable(values)])
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items)
     feature = hint.__metadata__[0]
     if isinstance(feature, ClassLabel):
         return pa.array([feature.str2int(v) for v in values], pa.int64())
     if isinstance(feature, List):
-        numbers = pa.array([x for v in values for x in v], pa.float64())
+        numbers = pa.array([*chain.from_iterable(values)], pa.float64())
         return pa.FixedSizeListArray.from_arrays(numbers, feature.length)
     return pa.array(values, feature.pa_type)
 
@@ -318,7 +320,7 @@ def _arrow_schema() -> pa.Schema:
 def records_to_table(records: Iterable[Record]) -> pa.Table:
     """Records -> Arrow table with the schema of `FEATURES`, its metadata included."""
     records = list(records)
-    columns = [_to_arrow(hint, [getattr(r, name) for r in records]) for name, hint in fields_of(Record)]
+    columns = [_to_arrow(hint, [*map(attrgetter(name), records)]) for name, hint in fields_of(Record)]
     schema = _arrow_schema()
     columns = [c.cast(f.type) if c.type != f.type else c for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)

@@ -35,7 +35,7 @@ def uniform_grid(first: int, last: int, num_frames: int) -> list[int]:
         raise InputError(f"num_frames is {num_frames}; expected 1 or more")
     if num_frames == 1:
         return [(first + last) // 2]
-    return [int(i) for i in np.unique(np.round(np.linspace(first, last, num_frames)).astype(np.int64))]
+    return list(dict.fromkeys(np.round(np.linspace(first, last, num_frames)).astype(np.int64).tolist()))
 
 
 def snapped_grid(uniform: Sequence[int], keyframes: Collection[int]) -> list[int]:
