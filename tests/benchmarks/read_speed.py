@@ -12,7 +12,7 @@ reads 64 and 8 uniform frames of them at full size by
 
 All are seen to give the same pixels, and take turns in each round, so that a busy machine is as busy for all. Ratios
 are of the sums over the rounds. The aim is at most 1.1 times the best of the others; and for the 9 questions of a video
-under two conditions, each with its header and its frames by the cache, at most 1.2 times one decode.
+under two conditions, each with its header and its frames by a new cache, at most 1.1 times one decode.
 """
 
 from __future__ import annotations
