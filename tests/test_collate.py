@@ -19,6 +19,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 GRIDS = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v"]
+GRIDS_OF_OTHERS: dict[str, tuple[str, Any]] = {
+    "video_llama_3": ("video_grid_thw", lambda n, h, w: [[n, h, w]]),
+    "minicpm_v": ("target_sizes_videos", lambda n, h, w: [[h, w]] * n),
+    "kimi_k25": ("video_grid_thw", lambda n, h, w: [[min(4, n - i), h, w] for i in range(0, n, 4)]),
+}
+"""Family -> (tensor, what it says of frames of (height, width) in patches)."""
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 
 TOLERANCE = 1e-4
@@ -114,6 +120,11 @@ def test_few_and_odd_frames(family: str, num_frames: int) -> None:
     _, height, width, _ = frames.pixels.shape
     if family in ("gemma4", "molmo2"):
         assert len(batch[pixels_name(family)]) == num_frames
+        return
+    if family in GRIDS_OF_OTHERS:
+        name, grid = GRIDS_OF_OTHERS[family]
+        patch = tiny(family)[1].video_processor.patch_size
+        assert batch[name].tolist() == grid(num_frames, height // patch, width // patch)
         return
     if family not in GRIDS:
         clips = () if FAMILIES[family].frames_are_images else (1,)

@@ -34,8 +34,8 @@ from tests.synthetic import make_record
 transformers = pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
-DYNAMIC = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v"]
-FIXED = ["llava_onevision", "llava_next_video", "internvl", "molmo2"]
+DYNAMIC = ["qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_5", "glm4v", "video_llama_3"]
+FIXED = ["llava_onevision", "llava_next_video", "internvl", "molmo2", "perception_lm"]
 
 VIDEO_PROCESSORS = {
     "qwen2_5_vl": "Qwen2VLVideoProcessor",
@@ -48,6 +48,10 @@ VIDEO_PROCESSORS = {
     "llava_onevision": "LlavaOnevisionVideoProcessor",
     "llava_next_video": "LlavaNextVideoVideoProcessor",
     "internvl": "InternVLVideoProcessor",
+    "video_llama_3": "VideoLlama3VideoProcessor",
+    "minicpm_v": "MiniCPMV4_6VideoProcessor",
+    "perception_lm": "PerceptionLMVideoProcessor",
+    "kimi_k25": "Kimi_K25VideoProcessor",
 }
 # as published: video_preprocessor_config.json, or preprocessor_config.json where a checkpoint has no other
 PUBLISHED = {
@@ -69,6 +73,10 @@ PUBLISHED = {
         "image_mean": [0.485, 0.456, 0.406],
         "image_std": [0.229, 0.224, 0.225],
     },
+    "video_llama_3": {"size": {"shortest_edge": 16 * 28 * 28, "longest_edge": 16_384 * 28 * 28}},
+    "minicpm_v": {},
+    "perception_lm": {},
+    "kimi_k25": {},
 }
 
 
@@ -119,6 +127,8 @@ def test_processors_leave_frame_size_alone(
 ) -> None:
     assume(max(width, height) <= 100 * min(width, height))
     row, video, limits = at_hand(family, published)
+    if family == "video_llama_3":  # by default more than 5 frames of its least size are too much: no size is left alone
+        assume(limits.max_video_pixels >= num_frames * limits.min_pixels * 1.05)
     size = frame_size(row, width, height, num_frames, limits=limits)
     shown = max(num_frames, 2 if row.limits.min_video_pixels else 1)  # Qwen3-VL's `resize` refuses a single frame
     assert resized_by(video, size, shown, cap=False) == size
@@ -134,16 +144,24 @@ def test_whole_processor_call_does_not_resize(
 ) -> None:
     assume(max(width, height) <= 100 * min(width, height))
     row, video, limits = at_hand(family, published)
-    cap = None if limits.fixed else 200_000
+    cap = None if limits.fixed or limits.nearest else 200_000
     w, h = frame_size(row, width, height, num_frames, cap, limits=limits)
     frames = np.random.default_rng(width).integers(0, 256, (num_frames, h, w, 3), dtype=np.uint8)
-    options = {"return_tensors": "pt", "do_sample_frames": False}
+    options = {"return_tensors": "pt", "do_sample_frames": False, **row.processor_options}
+    options.pop("use_image_id", None)  # which is for what writes the text
     whole = video([frames], **options)
     untouched = video([frames], do_resize=False, do_center_crop=False, **options)
     assert torch.equal(whole["pixel_values_videos"], untouched["pixel_values_videos"])
-    if "video_grid_thw" in whole:
+    if family == "kimi_k25":
+        grids = [[min(4, num_frames - i), h // 14, w // 14] for i in range(0, num_frames, 4)]
+        assert whole["video_grid_thw"].tolist() == grids
+    elif family == "minicpm_v":
+        assert whole["target_sizes_videos"].tolist() == [[h // 14, w // 14]] * num_frames
+    elif "video_grid_thw" in whole:
         patch = video.patch_size
-        assert whole["video_grid_thw"].tolist() == [[math.ceil(num_frames / 2), h // patch, w // patch]]
+        assert whole["video_grid_thw"].tolist() == [
+            [math.ceil(num_frames / video.temporal_patch_size), h // patch, w // patch]
+        ]
     elif family == "molmo2":
         assert whole["pixel_values_videos"].shape == (num_frames, 27 * 27, 14 * 14 * 3)
     elif family == "gemma4":
@@ -165,6 +183,30 @@ def test_gemma_s_processor_leaves_frame_size_alone(width: int, height: int, toke
     once = get_aspect_ratio_preserving_size(height, width, 16, tokens * 9, 3)
     assert w >= once[1]
     assert h >= once[0]
+
+
+@given(sides, sides, st.sampled_from(["4x", "16x"]), st.sampled_from([448, 336]))
+@example(1280, 720, "16x", 448)
+@settings(max_examples=300, deadline=None)
+def test_minicpm_s_processor_leaves_frame_size_alone(width: int, height: int, mode: str, side: int) -> None:
+    pytest.importorskip("transformers.models.minicpmv4_6")
+    assume(max(width, height) <= 100 * min(width, height))
+    video = transformers.MiniCPMV4_6VideoProcessor(downsample_mode=mode, scale_resolution=side)
+    row = FAMILIES["minicpm_v"]
+    w, h = frame_size(row, width, height, 64, limits=limits_of(WithVideo(video), row))
+    assert video.find_best_resize((h, w), side, 14, allow_upscale=True, downsample_mode=mode) == (h, w)
+    # less than the family's area is kept to
+    w, h = frame_size(row, width, height, 64, 100_000, limits=limits_of(WithVideo(video), row))
+    assert w * h <= 100_000 or min(w, h) == video.patch_size * (2 if mode == "4x" else 4)
+
+
+@given(sides, sides, st.integers(1, 200))
+@settings(max_examples=100, deadline=None)
+def test_kimi_s_processor_leaves_frame_size_alone(width: int, height: int, num_frames: int) -> None:
+    module = pytest.importorskip("transformers.models.kimi_k25.video_processing_kimi_k25")
+    assume(max(width, height) <= 50 * min(width, height))  # no side is longer than 512 patches then
+    w, h = frame_size(FAMILIES["kimi_k25"], width, height, num_frames)
+    assert module.navit_resize(h, w, 14, 2, 4096, 512) == ((h, w), (h, w))
 
 
 @given(st.sampled_from(DYNAMIC), sides, sides, st.integers(1, 200))
@@ -204,6 +246,10 @@ def test_sizes_of_common_videos() -> None:
     assert sizes("gemma4") == [(528, 288), (432, 336), (288, 528)]
     assert sizes("molmo2") == [(378, 378)] * 3
     assert sizes("internvl") == [(448, 448)] * 3
+    assert sizes("video_llama_3") == [(588, 336), (504, 364), (308, 588)]
+    assert sizes("minicpm_v") == [(616, 336), (504, 392), (336, 616)]
+    assert sizes("perception_lm") == [(448, 448)] * 3
+    assert sizes("kimi_k25") == [(1176, 672), (644, 476), (476, 840)]
 
 
 def test_checkpoint_may_narrow_but_default_area_stays() -> None:
@@ -244,7 +290,8 @@ def test_impossible_sizes_are_one_line(arguments: tuple[Any, ...], words: str) -
 
 def test_limits_of_real_processors() -> None:
     assert at_hand("qwen2_5_vl", False)[2] == FAMILIES["qwen2_5_vl"].limits
-    for family in ("qwen3_vl", "qwen3_5", "glm4v", "gemma4", *FIXED):
+    others = ("video_llama_3", "minicpm_v", "kimi_k25")
+    for family in ("qwen3_vl", "qwen3_5", "glm4v", "gemma4", *others, *FIXED):
         assert at_hand(family, True)[2] == FAMILIES[family].limits
     assert at_hand("llava_next_video", False)[2].fixed == (224, 224)
     cropped = transformers.LlavaNextVideoVideoProcessor(size={"shortest_edge": 256})
@@ -299,6 +346,10 @@ def test_rows() -> None:
         assert guess_family(f"Some-Lab/{name}-7B") is family
         ways = (family.limits_by_size, family.limits_by_processor, family.limits.fixed)
         assert sum(way is not None for way in ways) == 1
+        assert not family.elsewhere.keys() & known.keys()  # else the checkpoint's code is not its own
+        for model_type in family.elsewhere:
+            with pytest.raises(InputError, match=f"is of {name}, with code of its own"):
+                family_of(model_type)
         newest = tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 24)
         for model_type in family.model_types:
             assert model_type in known or not newest
@@ -313,7 +364,7 @@ def test_limits_come_back_from_run_json() -> None:
         conditions = {"cotasks": condition_settings(parse_condition("cotasks"))}
         settings_ = {"model": {"family": name}, "frames": {"limits": limits}, "conditions": conditions}
         assert conditions_of(settings_)["cotasks"][1:] == (family, family.limits)
-        if not limits.pop("fill"):  # as versions before wrote them
+        if not limits.pop("fill") and not limits.pop("nearest"):  # as versions before wrote them
             assert conditions_of(settings_)["cotasks"][2] == family.limits
         with pytest.raises(InputError, match="fill"):
             conditions_of({**settings_, "frames": {"limits": {**limits, "fill": 1}}})

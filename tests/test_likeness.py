@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,9 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("torch")
 
 from cotasks.models.likeness import UNSEEN, likeness  # noqa: E402
+from cotasks.models.load import Loading, load_model  # noqa: E402
+from cotasks.models.tiny import build_tiny  # noqa: E402
+from cotasks.training.scripts import load_base  # noqa: E402
 from tests.tiny_models import tiny  # noqa: E402
 
 
@@ -56,6 +62,48 @@ def test_a_checkpoint_like_no_row(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert likeness(str(folder)).family is None
     assert main(["info", "--model", str(folder)]) == 0
     assert "resembles no family; known: qwen2_5_vl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model_type", "family", "way"),
+    [
+        ("minicpmv", "minicpm_v", "--backend server"),
+        ("kimi_vl", "kimi_k25", "vllm serve MODEL --trust-remote-code"),
+        ("videollama3_qwen2", "video_llama_3", "in transformers' format"),
+        ("internvl_chat", "internvl", "in transformers' format"),
+    ],
+)
+def test_a_checkpoint_whose_code_is_its_own(
+    model_type: str, family: str, way: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither read nor run, told to trust it or not; the family's row says how it is asked."""
+    code = {"AutoConfig": "configuration_own.OwnConfig"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, "auto_map": code}))
+    found = likeness(str(tmp_path))
+    assert found.family is not None
+    assert (found.model_type, found.family.name, found.covered) == (model_type, family, False)
+    assert main(["info", "--model", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"model type {model_type} is of {family}, with code of its own, which is not run here: " in said
+    assert way in said
+    assert "untested" not in said
+    for load in (load_model, load_base):
+        with pytest.raises(InputError, match="with code of its own") as caught:
+            load(str(tmp_path))
+        assert way in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=re.escape(way)):
+        load_model(str(tmp_path), Loading(trust_remote_code=True))
+
+
+def test_a_family_that_needs_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "perception_lm"}')
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "timm" else find(name, *more))
+    with pytest.raises(InputError, match="models of perception_lm need timm: pip install timm"):
+        load_model(str(tmp_path))
+    with pytest.raises(InputError, match="need timm"):
+        build_tiny("perception_lm")
 
 
 def test_a_type_that_transformers_does_not_know(tmp_path: Path) -> None:

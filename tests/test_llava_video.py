@@ -133,6 +133,24 @@ def test_a_converted_checkpoint_sees_what_llava_next_shows(newlines: str, poolin
         assert reference.std() > 0.5
 
 
+def test_a_version_that_ends_rows_in_newlines_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path / "published")
+    convert(tmp_path / "published", tmp_path / "hf")
+
+    def by_rows(self: Any, video_inputs: Any, video_idx: int, **_: Any) -> str:
+        return str(self.video_token * (len(video_inputs["pixel_values_videos"][video_idx]) * 2 * 3))
+
+    monkeypatch.setattr(transformers.LlavaOnevisionProcessor, "replace_video_token", by_rows)
+    loaded = load_model(str(tmp_path / "hf"))
+    assert "repaired" not in loaded.settings
+    assert not {"apply_pooling", "get_video_features"} & vars(loaded.model.model).keys()
+    assert "replace_video_token" not in vars(loaded.processor)
+    monkeypatch.undo()
+    again = load_model(str(tmp_path / "hf"))
+    assert again.settings["repaired"] == {"mm_newline_position": "grid", "mm_spatial_pool_mode": "bilinear"}
+    assert {"apply_pooling", "get_video_features"} <= vars(again.model.model).keys()
+
+
 def test_reuse_is_exact_and_training_sees_the_same(tmp_path: Path) -> None:
     publish(tmp_path / "published", mm_spatial_pool_mode="average")
     convert(tmp_path / "published", tmp_path / "hf")

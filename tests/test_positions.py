@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from functools import cache
-from importlib import import_module
+from functools import cache, partial, wraps
 from itertools import groupby
 from typing import Any
 
@@ -16,14 +15,14 @@ from hypothesis import strategies as st
 
 from cotasks.generate.prepare import _clip
 from cotasks.models.families import FAMILIES
-from cotasks.models.repairs import repair
+from cotasks.models.repairs import _one_after_another, repair
 from cotasks.models.tensors import Clip, collate_for_generation
 from cotasks.models.tiny import build_tiny
 from cotasks.records.schema import Span
 from cotasks.records.timeline import grid_frames
 from tests.examples import examples
 from tests.synthetic import make_record
-from tests.tiny_models import clip, prompt, seen_token, tiny
+from tests.tiny_models import available, clip, prompt, seen_token, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -146,6 +145,31 @@ def test_generation_and_training_use_these_positions(family: str) -> None:
             assert logits.argmax(dim=-1).tolist() == answer[:, step].tolist()
 
 
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen2_vl"])
+def test_a_version_that_has_been_mended_is_left_alone(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, processor = build_tiny(family)
+    unmended = type(model.model).get_rope_index
+
+    @wraps(unmended)
+    def mended(self: Any, *inputs: Any, **named: Any) -> Any:
+        return _one_after_another(partial(unmended, self), *inputs, **named)
+
+    monkeypatch.setattr(type(model.model), "get_rope_index", mended)
+    assert repair(model, processor) == {}
+    assert "get_rope_index" not in vars(model.model)
+    batch = long_video(family)
+    expected, ends = published(family, batch)
+    positions, deltas = positions_of(model, batch)
+    seen = batch["attention_mask"].bool()
+    assert torch.equal(positions[:, seen], expected[:, seen])
+    assert deltas.flatten().tolist() == [e - n for e, n in zip(ends, seen.sum(dim=1).tolist(), strict=True)]
+    # the version at hand is repaired, and says so as often as it is asked
+    monkeypatch.undo()
+    for _ in range(2):
+        assert repair(model, processor) == {"text_positions": "after the video"}
+    assert torch.equal(positions_of(model, batch)[0][:, seen], expected[:, seen])
+
+
 @each_in_time
 def test_repairing_twice_or_a_copy_is_repairing_once(family: str) -> None:
     model, processor = repaired(family)
@@ -156,8 +180,7 @@ def test_repairing_twice_or_a_copy_is_repairing_once(family: str) -> None:
 
 
 def test_families_without_positions_in_time_stay_as_they_are() -> None:
-    known = import_module("transformers.models.auto.configuration_auto").CONFIG_MAPPING_NAMES
-    for family in (FAMILIES.keys() & known.keys()) - set(IN_TIME):
+    for family in set(available()) - set(IN_TIME):
         model, processor = build_tiny(family)
         repair(model, processor)
         assert not hasattr(model.model, "get_rope_index")

@@ -11,7 +11,7 @@ import pytest
 
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES, family_of
-from tests.tiny_models import clip, prompt, tiny
+from tests.tiny_models import available, clip, prompt, tiny
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -34,11 +34,14 @@ CLASSES = {
     "llava_onevision": ("LlavaOnevisionForConditionalGeneration", "LlavaOnevisionProcessor"),
     "llava_next_video": ("LlavaNextVideoForConditionalGeneration", "LlavaNextVideoProcessor"),
     "internvl": ("InternVLForConditionalGeneration", "InternVLProcessor"),
+    "video_llama_3": ("VideoLlama3ForConditionalGeneration", "VideoLlama3Processor"),
+    "minicpm_v": ("MiniCPMV4_6ForConditionalGeneration", "MiniCPMV4_6Processor"),
+    "perception_lm": ("PerceptionLMForConditionalGeneration", "PerceptionLMProcessor"),
+    "kimi_k25": ("Kimi_K25ForConditionalGeneration", "Kimi_K25Processor"),
 }
 
 
-KNOWN = [name for name in FAMILIES if name in transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES]
-"""Families that the installed transformers has."""
+KNOWN = available()
 
 
 @each_family
@@ -119,6 +122,28 @@ _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
             "<|im_start|>user \nWho?<|im_end|><|im_start|>assistant\n",
         ),
         ("llava_next_video", "USER: <video>\nWhy? ASSISTANT: To eat. USER: Who? ASSISTANT:"),
+        ("video_llama_3", _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>\n")),
+        (
+            "minicpm_v",
+            _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>\n").replace(
+                "assistant\nTo", "assistant\n<think>\n\n</think>\n\nTo"
+            )
+            + "<think>\n",
+        ),
+        (
+            "perception_lm",
+            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nYou are a helpful assistant.<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\n<|video|>Why?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\nTo eat.<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\nWho?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        ),
+        (
+            "kimi_k25",
+            "<|im_user|>user<|im_middle|><|kimi_k25_video_placeholder|>Why?<|im_end|>"
+            "<|im_assistant|>assistant<|im_middle|><think></think>To eat.<|im_end|>"
+            "<|im_user|>user<|im_middle|>Who?<|im_end|><|im_assistant|>assistant<|im_middle|><think>",
+        ),
         ("internvl", _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<video>\n")),
     ],
 )

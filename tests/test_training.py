@@ -25,7 +25,7 @@ from cotasks.video import reading as video
 from cotasks.video.cache import FrameCache
 from tests.processes import FORKSERVER
 from tests.synthetic import make_record, write_video
-from tests.tiny_models import clip, pixels_name, prompt, seen_token, tiny
+from tests.tiny_models import available, clip, pixels_name, prompt, seen_token, tiny
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -33,7 +33,7 @@ pytest.importorskip("transformers")
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 LEADS = {"llava_next_video": " ", "glm4v": "\n"}
 """What the model writes between generation's prompt and its answer, where that is not nothing."""
-ENDS = {"llava_next_video": "<|endoftext|>", "glm4v": "<|endoftext|>", "gemma4": "<turn|>"}
+ENDS = {"llava_next_video": "<|endoftext|>", "glm4v": "<|endoftext|>", "gemma4": "<turn|>", "perception_lm": "<|eot_id|>"}
 """The tokens that end a turn; where the template has none, it is the tokenizer's."""
 
 THINKING_OFF = {"enable_thinking": False}
@@ -240,9 +240,9 @@ def with_template(family: str, template: str) -> Any:
 
 
 def test_formats_of_the_families() -> None:
-    formats = {family: chat_format(tiny(family)[1], thinking_off(row)) for family, row in FAMILIES.items()}
+    formats = {name: chat_format(tiny(name)[1], thinking_off(FAMILIES[name])) for name in available()}
     chatml = ChatFormat("<|im_start|>assistant\n", "<|im_start|>assistant\n", "", "<|im_end|>", "<|im_end|>\n")
-    assert formats == {
+    expected = {
         "qwen2_5_vl": chatml,
         "qwen2_vl": chatml,
         "qwen3_vl": replace(chatml, options=THINKING_OFF),
@@ -265,7 +265,18 @@ def test_formats_of_the_families() -> None:
         # and here no end, but a blank
         "llava_next_video": ChatFormat("ASSISTANT:", "ASSISTANT: ", " ", "<|endoftext|>", " "),
         "internvl": chatml,
+        "video_llama_3": chatml,
+        "minicpm_v": ChatFormat(NO_THOUGHT, NO_THOUGHT, "", "<|im_end|>", "<|im_end|>\n", options=THINKING_OFF),
+        "perception_lm": ChatFormat(*["<|start_header_id|>assistant<|end_header_id|>\n\n"] * 2, "", *["<|eot_id|>"] * 2),
+        "kimi_k25": ChatFormat(
+            *["<|im_assistant|>assistant<|im_middle|><think></think>"] * 2,
+            "",
+            *["<|im_end|>"] * 2,
+            options={"thinking": False},
+        ),
     }
+    assert expected.keys() == FAMILIES.keys()
+    assert formats == {name: form for name, form in expected.items() if name in formats}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,20 +11,33 @@ import numpy as np
 import pytest
 
 from cotasks.errors import InputError
-from cotasks.models.families import FAMILIES, frame_size, limits_of
+from cotasks.models.families import FAMILIES, NEEDS_MORE, frame_size, limits_of
 from cotasks.models.tensors import Clip
 from cotasks.models.tiny import TOO_OLD, build_tiny
 
 
 @cache
 def tiny(family: str) -> tuple[Any, Any]:
-    """(model, processor), shared between tests: leave them as they are. Skips where transformers is too old for it."""
+    """(model, processor), shared between tests: leave them as they are. Skips where transformers is too old for it, or
+    lacks a package that it needs."""
     try:
         return build_tiny(family)
     except InputError as error:
-        if error.reason == TOO_OLD:
+        if error.reason in (TOO_OLD, NEEDS_MORE):
             pytest.skip(str(error))
         raise
+
+
+def available() -> list[str]:
+    """The families that the installed transformers has, with the packages that it needs for them."""
+    import transformers
+
+    known = transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
+    return [
+        name
+        for name, row in FAMILIES.items()
+        if row.model_types[0] in known and (not row.needs or importlib.util.find_spec(row.needs) is not None)
+    ]
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def _of_model(name: str, trust_remote_code: bool) -> None:
         print(f"{what}: resembles no family; known: {', '.join(FAMILIES)}")
     elif found.covered:
         print(f"{what}: family {row.name}, covered by its row and the tests")
+    elif found.elsewhere:
+        print(f"{what} {found.elsewhere}")
     else:
         by = f", by its {', '.join(found.shared)}" if found.shared else ", by its name"
         print(f"{what}: no row covers it; it resembles {row.name}{by}")
@@ -70,7 +72,7 @@ def _of_model(name: str, trust_remote_code: bool) -> None:
             print(f"written by itself: {row.own_grounding}")
     for note in found.notes:
         print(note)
-    if not found.covered:
+    if not found.covered and not found.elsewhere:
         print("untested: " + "; ".join(UNSEEN))
         print("to add it, put its model type into a row of cotasks/models/rows.py, and a tiny model beside the others")
 

@@ -58,10 +58,10 @@ def conditions_of(settings: Mapping[str, Any]) -> dict[str, tuple[Condition, Fam
         family = FAMILIES[settings["model"]["family"]]
         limits = dict(settings["frames"]["limits"])
         limits["fixed"] = tuple(limits["fixed"]) if limits["fixed"] else None
-        if type(limits.get("fill", False)) is not bool:
-            raise TypeError(f"fill {shorten(limits['fill'])}")
         for name, value in limits.items():
-            if name == "fill":
+            if name in ("fill", "nearest"):
+                if type(value) is not bool:
+                    raise TypeError(f"{name} {shorten(value)}")
                 continue
             least = 0 if name.endswith("pixels") else 1
             if value is not None and not all(

@@ -7,6 +7,7 @@ belong to the pixels that the model sees. The rows are in `cotasks.models.rows`,
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
 from dataclasses import replace
@@ -19,15 +20,20 @@ from cotasks.records.boxes import Size
 
 __all__ = [
     "FAMILIES",
+    "NEEDS_MORE",
     "Family",
     "Limits",
     "align_frames_with_images",
+    "check_needs",
     "family_of",
     "frame_size",
     "guess_family",
     "limits_of",
+    "used_elsewhere",
 ]
 
+NEEDS_MORE = "a package is missing"
+"""The reason where transformers needs a package for a family that is not installed."""
 MAX_ASPECT_RATIO = 200
 """Longer side over shorter side; beyond it the processors of the Qwen families refuse a frame."""
 IMAGE_SETTINGS = ("size", "image_mean", "image_std")
@@ -37,17 +43,36 @@ IMAGE_SETTINGS = ("size", "image_mean", "image_std")
 def family_of(model_type: str) -> Family:
     """The row that covers a `config.model_type`.
 
-    Raises InputError that lists the known ones where there is none.
+    Raises InputError that lists the known ones where there is none, and that says how it is used where it is of a
+    family, but its code is not transformers'.
     """
     for family in FAMILIES.values():
         if model_type in family.model_types:
             return family
+    if (way := used_elsewhere(model_type)) is not None:
+        raise InputError(f"model type {model_type!r} {way}", "code of its own")
     known = ", ".join(sorted(t for family in FAMILIES.values() for t in family.model_types))
     raise InputError(
         f"model type {model_type!r} has no row in cotasks/models/rows.py; known: {known}; to add it, put a Family "
         "with its coordinate format, frame reference and resize limits into FAMILIES",
         "unknown model family",
     )
+
+
+def used_elsewhere(model_type: str) -> str | None:
+    """How a checkpoint is used whose code is its own, after "model type ..."; None for any other."""
+    for family in FAMILIES.values():
+        if model_type in family.elsewhere:
+            way = family.elsewhere[model_type]
+            return f"is of {family.name}, with code of its own, which is not run here: {way}"
+    return None
+
+
+def check_needs(family: Family) -> None:
+    """Raises InputError with the reason `NEEDS_MORE` where transformers needs a package for a family that is not
+    installed."""
+    if family.needs and importlib.util.find_spec(family.needs) is None:
+        raise InputError(f"models of {family.name} need {family.needs}: pip install {family.needs}", NEEDS_MORE)
 
 
 def guess_family(model_name: str) -> Family:
@@ -159,14 +184,17 @@ def frame_size(
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise InputError(f"frame of {width}x{height}: aspect ratio beyond {MAX_ASPECT_RATIO}", "extreme aspect ratio")
 
-    if limits.fill:
+    if limits.nearest and (max_pixels is None or max_pixels >= limits.max_pixels):
+        return _nearest(width, height, limits.multiple, math.isqrt(limits.max_pixels))
+    if limits.fill or limits.nearest:
         return _largest(width, height, limits.multiple, min(limits.max_pixels, max_pixels or limits.max_pixels))
     # the processors count an odd number of frames as one more or one less, so hold in both cases
     patch = limits.temporal_patch
     fewest, most = max(patch, num_frames // patch * patch), -(-num_frames // patch) * patch
     least = max(limits.min_pixels, -(-limits.min_video_pixels // fewest))
     # a very long video may exceed its budget rather than fall below the least frame; 1.05 is the processor's
-    greatest = max(limits.max_video_pixels // most, int(1.05 * limits.min_pixels))
+    of_video = limits.max_video_pixels // most if limits.max_video_pixels else limits.max_pixels
+    greatest = max(of_video, int(1.05 * limits.min_pixels))
     greatest = min(greatest, limits.max_pixels, family.limits.max_pixels if max_pixels is None else max_pixels)
     size = _fit(width, height, limits.multiple, least, greatest)
     if not least <= size[0] * size[1] <= greatest or max(size) > MAX_ASPECT_RATIO * min(size):
@@ -197,6 +225,18 @@ def _largest(width: int, height: int, multiple: int, greatest: int) -> Size:
         if (w, h) == (width, height):
             return w, h
         width, height = w, h
+
+
+def _nearest(width: int, height: int, multiple: int, side: int) -> Size:
+    """Sides of about the area of a square, rounded to the nearest multiple: the rule of MiniCPMV4_6VideoProcessor,
+    `find_best_resize`, again and again until it changes nothing."""
+    seen: list[Size] = []
+    while (width, height) not in seen:
+        seen.append((width, height))
+        ratio = width / height
+        high = int(side / math.sqrt(ratio))
+        height, width = (max(round(length / multiple), 1) * multiple for length in (high, int(high * ratio)))
+    return width, height
 
 
 def _fit(width: float, height: float, multiple: int, least: int, greatest: int) -> Size:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cotasks.records.boxes import Size
@@ -26,9 +26,11 @@ class Limits:
     min_video_pixels: int = 0
     """Least frames x width x height of a video."""
     max_video_pixels: int = 0
-    """Greatest frames x width x height of a video."""
+    """Greatest frames x width x height of a video; 0 where only frames are bounded."""
     fill: bool = False
     """Whether the processor makes every frame, a small one too, as large as `max_pixels` allows."""
+    nearest: bool = False
+    """Whether the processor gives every frame about the area of `max_pixels`, sides rounded to the nearest multiple."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,20 @@ class Family:
     """What the processor writes for what is seen of a video, where that is not its video token."""
     counts_patches: tuple[str, ...] = ()
     """Tensors of the processor that count the patches of all videos of a batch; below 0 they count nothing."""
+    in_one_row: tuple[str, ...] = ()
+    """Tensors of the processor that hold the patches of all videos of a batch along their last axis, not the first."""
+    kept_tokens: str = ""
+    """Tensor of the processor that says which vision tokens of a clip the prompt holds, where it may be fewer than the
+    vision tower gives, by what the frames show."""
+    processor_options: Mapping[str, Any] = field(default_factory=dict)
+    """What the processor is told with a video beyond what all are."""
+    text_follows_frame: bool = False
+    """Whether transformers has let text begin too early after a long video, see `cotasks.models.repairs`."""
+    needs: str = ""
+    """The package that transformers needs for its models beyond those of the extra `models`."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Values of `config.model_type` of checkpoints that are of the family, but bring code of their own, which is not run
+    here -> how they are used."""
     thinking: Thinking | None = None
     """None where its models do not think."""
     own_grounding: str = ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.models.families import FAMILIES, limits_of
+from cotasks.models.families import FAMILIES, check_needs, limits_of, used_elsewhere
 from cotasks.models.family import Family
 from cotasks.models.load import DEFAULT_LOADING, TINY, Loading, source_of
 from cotasks.models.tensors import render
@@ -43,6 +43,8 @@ class Likeness:
     """What it has in common with the row, such as `video processor Qwen3VLVideoProcessor`."""
     notes: tuple[str, ...] = field(default=())
     """What its own files say that bears on a run."""
+    elsewhere: str = ""
+    """How it is used, after "model type ...", where it is of the family but its code is its own."""
 
 
 def likeness(name: str, loading: Loading = DEFAULT_LOADING) -> Likeness:
@@ -65,11 +67,15 @@ def likeness(name: str, loading: Loading = DEFAULT_LOADING) -> Likeness:
             raw, _ = transformers.PreTrainedConfig.get_config_dict(source_of(name))
         except (OSError, ValueError) as error:
             raise InputError(f"model {name}: no configuration to be read: {str(error).splitlines()[0]}") from None
+        model_type = str(raw.get("model_type"))
+        for row in FAMILIES.values():
+            if model_type in row.elsewhere:
+                return Likeness(model_type, row, False, elsewhere=str(used_elsewhere(model_type)))
         config, processor = _read(transformers.AutoConfig, name, options), None
         if config is not None:
             processor = _read(transformers.AutoProcessor, name, options)
         if config is None:
-            notes = (f"transformers {transformers.__version__} knows no model type {raw.get('model_type')!r}",)
+            notes = (f"transformers {transformers.__version__} knows no model type {model_type!r}",)
             return Likeness("", _by_name(name), False, (), notes)
     covered = next((row for row in FAMILIES.values() if config.model_type in row.model_types), None)
     if covered is not None:
@@ -123,6 +129,10 @@ def _by_name(name: str) -> Family | None:
 
 def _notes(row: Family, processor: Any) -> list[str]:
     """What a covered checkpoint's own files say."""
+    try:
+        check_needs(row)
+    except InputError as error:
+        return [str(error)]
     if processor is None:
         return ["its processor cannot be read"]
     notes = []

@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.models.families import Family, Limits, family_of, limits_of
+from cotasks.models.families import FAMILIES, Family, Limits, check_needs, family_of, limits_of, used_elsewhere
 from cotasks.models.repairs import repair
 from cotasks.models.thinking import NO_THOUGHT, Thought, Wanted, thinking_of
 from cotasks.sample import TOY_DIR
@@ -230,9 +230,21 @@ def _processor(name: str, loading: Loading) -> tuple[Any, Any]:
 
     options = {"trust_remote_code": loading.trust_remote_code}
     with _faults_of(name):
+        check_code(source_of(name))
         config = transformers.AutoConfig.from_pretrained(source_of(name), **options)
         family_of(config.model_type)  # before gigabytes are read
         return config, transformers.AutoProcessor.from_pretrained(source_of(name), **options)
+
+
+def check_code(source: str) -> None:
+    """Raises InputError where a checkpoint is of a family, but its code is its own, and says how it is used; and where
+    a package is missing that transformers needs for it."""
+    import transformers
+
+    settings, _ = transformers.PreTrainedConfig.get_config_dict(source)
+    model_type = str(settings.get("model_type"))
+    if used_elsewhere(model_type) is not None or any(model_type in row.model_types for row in FAMILIES.values()):
+        check_needs(family_of(model_type))
 
 
 def source_of(name: str) -> str:

@@ -22,11 +22,12 @@ POOLINGS = ("average", "bilinear")
 
 
 def repair(model: Any, processor: Any) -> dict[str, str]:
-    """Set right, in place, what departs from how the family was trained. Nothing changes where all is right.
+    """Set right, in place, what departs from how the family was trained. Nothing changes where all is right: each
+    departure is looked for in what the classes at hand do, so that a version of transformers without it is left alone.
 
     - Qwen2.5-VL and Qwen2-VL: text after a video takes the positions that follow the video's greatest, as in Qwen's
       own training code (`llm_pos_ids_list[-1].max() + 1`, qwen-vl-finetune/qwenvl/data/rope2d.py), in transformers 4
-      and in vLLM. transformers 5.23 lets it follow the longer side of a frame, so that the question about a long video
+      and in vLLM. transformers 5.23 and 5.24 let it follow the longer side of a frame, so that the question about a long video
       stands at a time in the middle of it.
     - InternVL3.5: frames are processed as images are, see `cotasks.models.families.align_frames_with_images`.
     - LLaVA-Video, converted by `examples/convert_llava_video.py`: a newline token ends each row of patches, where
@@ -43,7 +44,7 @@ def repair(model: Any, processor: Any) -> dict[str, str]:
     """
     family = family_of(model.config.model_type)
     align_frames_with_images(processor, family)
-    done = _put_text_after_video(model.base_model)
+    done = _put_text_after_video(model.base_model) if family.text_follows_frame else {}
     if family.newlines_by_config:
         done |= _end_rows_in_newlines(model, processor)
     return done
@@ -53,12 +54,31 @@ def repair(model: Any, processor: Any) -> dict[str, str]:
 
 
 def _put_text_after_video(inner: Any) -> dict[str, str]:
-    rope_index = getattr(inner, "get_rope_index", None)
-    if rope_index is None or "mm_token_type_ids" not in inspect.signature(rope_index).parameters:
-        return {}  # no positions in time, or a version that has them right
+    rope_index = inner.get_rope_index
     if not isinstance(rope_index, functools.partial):
+        if _is_after_video(inner):
+            return {}
         inner.get_rope_index = functools.update_wrapper(functools.partial(_one_after_another, rope_index), rope_index)
     return {"text_positions": "after the video"}
+
+
+def _is_after_video(inner: Any) -> bool:
+    """Whether text begins after the greatest position of a video: tried on nine patches of one token each."""
+    import torch
+
+    patches, side = 9, inner.config.vision_config.spatial_merge_size
+    kinds = torch.tensor([[0, *[2] * patches, 0]])
+    inputs = {
+        "input_ids": torch.where(kinds == 2, inner.config.video_token_id, 0),
+        "mm_token_type_ids": kinds,
+        "video_grid_thw": torch.tensor([[patches, side, side]]),
+        "second_per_grid_ts": torch.tensor([1.0]),
+    }
+    known = inspect.signature(inner.get_rope_index).parameters
+    if "mm_token_type_ids" not in known:
+        return True  # the function of transformers 4
+    positions, _ = inner.get_rope_index(**{name: value for name, value in inputs.items() if name in known})
+    return bool((positions[:, 0, -1] == positions[:, 0, :-1].max() + 1).all())
 
 
 def _one_after_another(
@@ -102,15 +122,25 @@ def _end_rows_in_newlines(model: Any, processor: Any) -> dict[str, str]:
         return {}
     inner, vision = model.base_model, model.config.vision_config
     side = vision.image_size // vision.patch_size
+    plain_tokens = functools.partial(_video_tokens, processor.video_token, math.ceil(side / 2) ** 2, 1)
     side = side // 2 if pooling == "average" else math.ceil(side / 2)
+    a_frame, at_end = (side * (side + 1), 0) if newlines == "grid" else (side * side, 1)
+    tokens = functools.partial(_video_tokens, processor.video_token, a_frame, at_end)
     if not isinstance(inner.apply_pooling, functools.partial):
+        if _of_two_frames(processor.replace_video_token) == _of_two_frames(tokens) != _of_two_frames(plain_tokens):
+            return {}  # a version that reads the configuration
         plain, see = inner.apply_pooling, inner.get_video_features
         inner.apply_pooling = functools.partial(_pool, inner, plain, newlines, pooling)
         if newlines == "grid":
             inner.get_video_features = functools.update_wrapper(functools.partial(_without_last, see), see)
-    a_frame, at_end = (side * (side + 1), 0) if newlines == "grid" else (side * side, 1)
-    processor.replace_video_token = functools.partial(_video_tokens, processor.video_token, a_frame, at_end)
+    processor.replace_video_token = tokens
     return {"mm_newline_position": newlines, "mm_spatial_pool_mode": pooling}
+
+
+def _of_two_frames(replace_video_token: Any) -> str:
+    """What a processor writes for a video of two frames."""
+    text: str = replace_video_token({"pixel_values_videos": [[0, 0]]}, 0)
+    return text
 
 
 def _pool(inner: Any, plain: Any, newlines: str, pooling: str, patches: Any) -> Any:

@@ -10,6 +10,9 @@ from typing import Any
 
 from cotasks.models.family import Family, Limits, Thinking
 
+SERVED = "ask it with --backend server, of vLLM as `vllm serve MODEL --trust-remote-code`"
+"""How a checkpoint is used that transformers has no class for."""
+
 
 def _qwen2_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
     """Limits of Qwen2VLVideoProcessor: `size` bounds a frame, 90% of `max_video_tokens` the whole video.
@@ -59,6 +62,33 @@ def _gemma4_limits(video: Any) -> Limits:
     return Limits(multiple=multiple, min_pixels=multiple**2, max_pixels=greatest, fill=True)
 
 
+def _video_llama_3_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
+    """Limits of VideoLlama3VideoProcessor: the least of `size` bounds a frame, the greatest the whole video."""
+    return Limits(
+        multiple=patch * merge,
+        temporal_patch=temporal_patch,
+        min_pixels=least,
+        max_pixels=greatest,
+        max_video_pixels=greatest,
+    )
+
+
+def _minicpm_v_limits(video: Any) -> Limits:
+    """Limits of MiniCPMV4_6VideoProcessor without slices: a frame has about the area of `scale_resolution` squared, in
+    patches that are merged by 2 x 2, and where `downsample_mode` is 16x, by 2 x 2 again."""
+    multiple = video.patch_size * (2 if video.downsample_mode == "4x" else 4)
+    return Limits(multiple=multiple, min_pixels=multiple**2, max_pixels=video.scale_resolution**2, nearest=True)
+
+
+def _kimi_k25_limits(video: Any) -> Limits:
+    """Limits of Kimi_K25VideoProcessor: at most `max_patches` a frame; no video is too long."""
+    multiple = video.patch_size * video.merge_size
+    greatest = video.max_patches * video.patch_size**2
+    return Limits(
+        multiple=multiple, temporal_patch=video.temporal_patch_size, min_pixels=multiple**2, max_pixels=greatest
+    )
+
+
 # Defaults of transformers' Qwen2VLVideoProcessor, equal to those of qwen-vl-utils: 128 to 768 tokens a frame.
 _QWEN2 = _qwen2_limits(14, 2, 2, least=128 * 28 * 28, greatest=768 * 28 * 28, tokens=128_000)
 # video_preprocessor_config.json of the published Qwen3-VL checkpoints; the class default (786,432 pixels for a whole
@@ -80,6 +110,7 @@ FAMILIES: dict[str, Family] = {
             limits=_QWEN2,
             limits_by_size=_qwen2_limits,
             max_video_tokens=128_000,
+            text_follows_frame=True,
         ),
         Family(
             name="qwen2_vl",
@@ -90,6 +121,7 @@ FAMILIES: dict[str, Family] = {
             limits=_QWEN2,
             limits_by_size=_qwen2_limits,
             max_video_tokens=128_000,
+            text_follows_frame=True,
         ),
         Family(
             name="qwen3_vl",
@@ -165,6 +197,67 @@ FAMILIES: dict[str, Family] = {
             prefix_reuse=False,
             own_grounding='<points coords="SECONDS NUMBER X Y ...">, x and y from 0 to 1000',
         ),
+        # VideoLLaMA 3 in transformers' format. 16,384 tokens a video, 16 or more a frame: the published checkpoints'
+        # `max_tokens` and `min_tokens`; the class's own default is 768 a video. "Time 1.5s:" stands before each frame.
+        # Tokens that hardly differ from those of the frame before are left out. Boxes: [[x0, y0, x1, y1]] on 1000 x
+        # 1000, inference/notebooks/03_visual_referring_and_grounding.ipynb in DAMO-NLP-SG/VideoLLaMA3.
+        Family(
+            name="video_llama_3",
+            model_types=("video_llama_3",),
+            names=r"video[-_]?llama[-_]?3",
+            coordinates="thousandths",
+            frame_reference="seconds",
+            limits=_video_llama_3_limits(14, 2, 1, least=16 * 28 * 28, greatest=16_384 * 28 * 28, tokens=0),
+            limits_by_size=_video_llama_3_limits,
+            kept_tokens="video_compression_mask",
+            own_grounding="[[x1, y1, x2, y2]] from 0 to 1000",
+            elsewhere={"videollama3_qwen2": "take its checkpoint in transformers' format, VideoLLaMA3-...-HF"},
+        ),
+        # MiniCPM-V 4.6 and 4.7. Frames of about 448 x 448 without slices, unnumbered and not stacked: "Recommended" for
+        # video in README.md of OpenBMB/MiniCPM-V. Nothing tells the model when a frame was. Boxes: <box>x1 y1 x2 y2</box>
+        # on 1000 x 1000, its authors in issue 982 there, of 4.5. The language model is Qwen3.5's.
+        Family(
+            name="minicpm_v",
+            model_types=("minicpmv4_6", "minicpmv4_7"),
+            names=r"minicpm[-_]?v",
+            coordinates="thousandths",
+            frame_reference="position",
+            limits=Limits(multiple=56, min_pixels=56 * 56, max_pixels=448 * 448, nearest=True),
+            limits_by_processor=_minicpm_v_limits,
+            in_one_row=("pixel_values_videos",),
+            processor_options={"use_image_id": False, "max_slice_nums": 1, "stack_frames": 1},
+            prefix_reuse=False,
+            thinking=Thinking(),
+            own_grounding="<ref>NAME</ref><box>x1 y1 x2 y2</box> from 0 to 1000",
+            elsewhere={"minicpmv": SERVED, "minicpmo": SERVED},
+        ),
+        # PerceptionLM. Frames of 448 x 448, squeezed; nothing tells the model when a frame was, and moments are asked
+        # for by numbers of frames (RTLoc of PLM-VideoBench). Boxes: [x1,y1,x2,y2] from 000 to 999,
+        # core/transforms/region_transform.py in facebookresearch/perception_models.
+        Family(
+            name="perception_lm",
+            model_types=("perception_lm",),
+            names=r"perception[-_]?lm",
+            coordinates="thousandths",
+            frame_reference="position",
+            limits=Limits(fixed=(448, 448)),
+            needs="timm",
+            own_grounding="[x1,y1,x2,y2] from 000 to 999, three digits each",
+        ),
+        # Kimi K2.5 and later. Four frames make one patch, which is their mean, with "00:00:01.500" before it, the time
+        # of the first. Its publisher names no form for boxes; points on a screen are fractions of its sides, in
+        # mm_agents/kimi of xlang-ai/OSWorld and in the model card of Kimi-VL.
+        Family(
+            name="kimi_k25",
+            model_types=("kimi_k25",),
+            names=r"kimi[-_]?(k2[._]?[5-9]|vl)",
+            coordinates="fractions",
+            frame_reference="seconds",
+            limits=Limits(multiple=28, temporal_patch=4, min_pixels=28 * 28, max_pixels=4096 * 14 * 14),
+            limits_by_processor=_kimi_k25_limits,
+            thinking=Thinking(switch="thinking"),
+            elsewhere={"kimi_vl": SERVED},
+        ),
         # Also LLaVA-Video, converted by examples/convert_llava_video.py. SigLIP at 384 x 384. Frames by position, as
         # nothing tells the model when a frame was.
         Family(
@@ -175,6 +268,7 @@ FAMILIES: dict[str, Family] = {
             frame_reference="position",
             limits=Limits(fixed=(384, 384)),
             newlines_by_config=True,
+            elsewhere={"llava_qwen": "convert it by examples/convert_llava_video.py, see examples/llava_video.md"},
         ),
         # CLIP at 336 x 336; the processor would crop the middle square, we keep the whole frame instead.
         Family(
@@ -195,6 +289,7 @@ FAMILIES: dict[str, Family] = {
             frame_reference="position",
             limits=Limits(fixed=(448, 448)),
             frames_are_images=True,
+            elsewhere={"internvl_chat": "take its checkpoint in transformers' format, InternVL...-HF"},
         ),
     )
 }

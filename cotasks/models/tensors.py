@@ -168,12 +168,15 @@ def run_processor(
             "video_metadata": [_metadata(clip) for clip in clips],
             "do_sample_frames": False,
             "do_resize": False,
+            **family.processor_options,
         }
         if getattr(processor.video_processor, "cap_pixels_per_frame", False) is None:
             options["cap_pixels_per_frame"] = False  # without effect, as nothing is resized; spares a warning
     with warnings.catch_warnings():
         # frames of a cache cannot be written to, and no processor writes to what it is given
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        # as do those of Kimi and MiniCPM-V, and get them back
+        warnings.filterwarnings("ignore", "__array_wrap__ must accept context", DeprecationWarning)
         # GLM's processor hands tensors to numpy in a form that NumPy 2 warns of
         warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
         batch: BatchFeature = processor(

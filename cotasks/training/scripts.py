@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cotasks.errors import CotasksError, InputError, MissingExtra
 from cotasks.models.families import Family, family_of, limits_of
-from cotasks.models.load import TINY, TOY
+from cotasks.models.load import TINY, TOY, check_code
 from cotasks.models.repairs import repair
 from cotasks.records.dataset import load_records
 from cotasks.sample import TOY_DIR
@@ -84,6 +84,7 @@ def load_base(name: str, dtype: str = "float32") -> Base:
         return Base(model.to(getattr(torch, dtype)), processor, family_of(model.config.model_type), "float32")
     source = TOY_DIR if name == TOY else name
     try:
+        check_code(source)
         config = transformers.AutoConfig.from_pretrained(source)
         family = family_of(config.model_type)
         processor = transformers.AutoProcessor.from_pretrained(source)

@@ -69,7 +69,7 @@ def model_inputs(model: Model, rows: Sequence[Encoded], reuse: Reuse) -> tuple[d
         parts = [video.tensors[name] for video in videos]
         if name in model.family.counts_patches:
             parts = _counted_on(parts, [video.tensors["pixel_values_videos"] for video in videos])
-        inputs[name] = torch.cat(parts).to(model.model.device)
+        inputs[name] = torch.cat(parts, dim=-1 if name in model.family.in_one_row else 0).to(model.model.device)
     return inputs, width
 
 
@@ -144,9 +144,13 @@ def _kind(model: Model) -> str:
 def _features(model: Model, video: Video) -> Any:
     """What the model's `get_video_features` (or `..._image_...`) gives for a clip, less the tower's inner states."""
     if video.features is None:
-        encode = getattr(model.model.base_model, f"get_{_kind(model)}_features")
+        named = video.tensors
+        encode = getattr(model.model.base_model, f"get_{_kind(model)}_features", None)
+        if encode is None:  # PerceptionLM's function for images sees videos too
+            encode = model.model.base_model.get_image_features
+            named = {"pixel_values": named["pixel_values_videos"]}
         known = inspect.signature(encode).parameters
-        tensors = {name: t.to(model.model.device) for name, t in video.tensors.items() if name in known}
+        tensors = {name: t.to(model.model.device) for name, t in named.items() if name in known}
         video.features = _joined([encode(**tensors, return_dict=True)])
     return video.features
 
@@ -160,7 +164,7 @@ def _joined(outputs: Sequence[Any]) -> Any:
         pooled: Any = torch.cat([output.pooler_output.flatten(0, 1) for output in outputs]).unsqueeze(0)
     else:
         pooled = [part for output in outputs for part in output.pooler_output]
-    fields = {"pooler_output": pooled}
+    fields = {"last_hidden_state": None, "pooler_output": pooled}
     if getattr(first, "deepstack_features", None) is not None:
         layers = zip(*(output.deepstack_features for output in outputs), strict=True)
         fields["deepstack_features"] = [[part for output in layer for part in output] for layer in layers]
@@ -177,6 +181,8 @@ def _prefix(model: Model, row: Encoded) -> Any:
     name = ids.numpy().tobytes()
     if name not in row.video.prefixes:
         inputs = {"input_ids": ids}
+        if kept := model.family.kept_tokens:
+            inputs[kept] = row.video.tensors[kept]
         if row.positions is not None:
             inputs["position_ids"] = row.positions[:, None, : row.prefix]
         cache = DynamicCache(config=_text_config(model))

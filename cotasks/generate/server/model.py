@@ -143,8 +143,9 @@ class ServedModel:
         limits = self.family.limits
         if not frames:
             return 0
-        if limits.fixed is not None or (limits.fill and self.media == "images"):
-            return None  # an image processor makes of a frame what it likes
+        as_it_likes = limits.fixed is not None or limits.nearest or self.family.kept_tokens
+        if as_it_likes or (limits.fill and self.media == "images"):
+            return None  # an image processor makes of a frame what it likes, or tokens depend on what is seen
         steps = frames if self.media == "images" else -(-frames // limits.temporal_patch)
         return steps * (size[0] // limits.multiple) * (size[1] // limits.multiple)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.errors import InputError, MissingExtra
-from cotasks.models.tiny import gemma, glm, llava, molmo, qwen
+from cotasks.models.families import FAMILIES, check_needs, family_of
+from cotasks.models.tiny import gemma, glm, kimi, llava, minicpm, molmo, perception, qwen, video_llama
 
 __all__ = ["TOO_OLD", "build_tiny", "save_tiny"]
 
@@ -34,8 +35,8 @@ def build_tiny(family: str = "qwen2_5_vl", seed: int = 0) -> tuple[Any, Any]:
     Returns:
         (model in evaluation mode, processor).
 
-    Raises InputError for a family without a tiny model, or that this version of transformers does not know (`TOO_OLD`);
-    MissingExtra where torch or transformers is not installed.
+    Raises InputError for a family without a tiny model, that this version of transformers does not know (`TOO_OLD`), or
+    that needs a package which is not installed (`families.NEEDS_MORE`); MissingExtra where torch or transformers is not installed.
     """
     try:
         import torch
@@ -45,10 +46,10 @@ def build_tiny(family: str = "qwen2_5_vl", seed: int = 0) -> tuple[Any, Any]:
         raise MissingExtra(str(error.name), "models") from None
     if family not in _BUILDERS:
         raise InputError(f"no tiny model of family {family!r}; expected one of {', '.join(_BUILDERS)}")
-    if (
-        family not in transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES
-    ):  # a builder's name is such a type
-        raise InputError(f"transformers {transformers.__version__} knows no {family} yet", TOO_OLD)
+    model_type = FAMILIES[family].model_types[0] if family in FAMILIES else family
+    if model_type not in transformers.models.auto.configuration_auto.CONFIG_MAPPING_NAMES:
+        raise InputError(f"transformers {transformers.__version__} knows no {model_type} yet", TOO_OLD)
+    check_needs(family_of(model_type))
     model_class, config, processor = _BUILDERS[family](transformers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -76,6 +77,11 @@ _BUILDERS: dict[str, Callable[[Any], tuple[Any, Any, Any]]] = {
     "glm4v": glm.glm4v,
     "gemma4": gemma.gemma4,
     "molmo2": molmo.molmo2,
+    "video_llama_3": video_llama.video_llama_3,
+    "minicpm_v": minicpm.minicpm_v,
+    "perception_lm": perception.perception_lm,
+    "kimi_k25": kimi.kimi_k25,
+    "minicpmv4_7": partial(minicpm.minicpm_v, version="4_7"),
     "qwen3_5_moe": partial(qwen.qwen3_5, experts=True),
     "glm4v_moe": partial(glm.glm4v, kind="moe"),
     "glm46v": partial(glm.glm4v, kind="4.6"),
