@@ -58,7 +58,10 @@ def test_positions_of_minicpm_v_4_7() -> None:
     batch = collate_for_generation(processor, row, [prompt("How?", videos=0), prompt("Why?")], [None, shown])
     kinds = batch["mm_token_type_ids"]
     positions, deltas = model.model.get_rope_index(
-        batch["input_ids"], kinds, target_sizes_videos=batch["target_sizes_videos"], attention_mask=batch["attention_mask"]
+        batch["input_ids"],
+        kinds,
+        target_sizes_videos=batch["target_sizes_videos"],
+        attention_mask=batch["attention_mask"],
     )
     text = int(batch["attention_mask"][0].sum())
     assert positions[:, 0, -text:].tolist() == [list(range(text))] * 3

@@ -125,7 +125,7 @@ _SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
         ("video_llama_3", _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>\n")),
         (
             "minicpm_v",
-            _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>\n").replace(
+            _QWEN.replace("<|vision_start|><|video_pad|><|vision_end|>", "<|video_pad|>").replace(
                 "assistant\nTo", "assistant\n<think>\n\n</think>\n\nTo"
             )
             + "<think>\n",

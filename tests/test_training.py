@@ -33,7 +33,12 @@ pytest.importorskip("transformers")
 each_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 LEADS = {"llava_next_video": " ", "glm4v": "\n"}
 """What the model writes between generation's prompt and its answer, where that is not nothing."""
-ENDS = {"llava_next_video": "<|endoftext|>", "glm4v": "<|endoftext|>", "gemma4": "<turn|>", "perception_lm": "<|eot_id|>"}
+ENDS = {
+    "llava_next_video": "<|endoftext|>",
+    "glm4v": "<|endoftext|>",
+    "gemma4": "<turn|>",
+    "perception_lm": "<|eot_id|>",
+}
 """The tokens that end a turn; where the template has none, it is the tokenizer's."""
 
 THINKING_OFF = {"enable_thinking": False}
@@ -267,7 +272,9 @@ def test_formats_of_the_families() -> None:
         "internvl": chatml,
         "video_llama_3": chatml,
         "minicpm_v": ChatFormat(NO_THOUGHT, NO_THOUGHT, "", "<|im_end|>", "<|im_end|>\n", options=THINKING_OFF),
-        "perception_lm": ChatFormat(*["<|start_header_id|>assistant<|end_header_id|>\n\n"] * 2, "", *["<|eot_id|>"] * 2),
+        "perception_lm": ChatFormat(
+            *["<|start_header_id|>assistant<|end_header_id|>\n\n"] * 2, "", *["<|eot_id|>"] * 2
+        ),
         "kimi_k25": ChatFormat(
             *["<|im_assistant|>assistant<|im_middle|><think></think>"] * 2,
             "",

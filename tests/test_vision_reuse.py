@@ -190,7 +190,9 @@ def test_answers_are_the_same_with_and_without_reuse(
         ("prefix", {}),
     ):
         assert run(world, tmp_path / out, *names, model=str(model), **options).complete
-    least = 3 if family in ("qwen3_5", "minicpm_v") else 8  # the recurrent layers of that tiny model tell prompts apart less
+    least = (
+        3 if family in ("qwen3_5", "minicpm_v") else 8
+    )  # the recurrent layers of that tiny model tell prompts apart less
     assert len(set(answers(tmp_path / "plain").values())) > least
     assert answers(tmp_path / "plain") == answers(tmp_path / "vision") == answers(tmp_path / "prefix")
 

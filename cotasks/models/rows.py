@@ -62,7 +62,9 @@ def _gemma4_limits(video: Any) -> Limits:
     return Limits(multiple=multiple, min_pixels=multiple**2, max_pixels=greatest, fill=True)
 
 
-def _video_llama_3_limits(patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int) -> Limits:
+def _video_llama_3_limits(
+    patch: int, merge: int, temporal_patch: int, least: int, greatest: int, tokens: int
+) -> Limits:
     """Limits of VideoLlama3VideoProcessor: the least of `size` bounds a frame, the greatest the whole video."""
     return Limits(
         multiple=patch * merge,

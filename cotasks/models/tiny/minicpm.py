@@ -25,7 +25,7 @@ _TEMPLATE = r"""
 {%- if message.content is string %}{{ message.content }}
 {%- else %}
 {%- for part in message.content %}
-{%- if part.type == 'text' %}{{ part.text }}{% else %}{{ '<|' + part.type + '_pad|>\n' }}{% endif %}
+{%- if part.type == 'text' %}{{ part.text }}{% else %}{{ '<|' + part.type + '_pad|>' }}{% endif %}
 {%- endfor %}
 {%- endif %}
 {{- '<|im_end|>\n' }}
