@@ -102,8 +102,8 @@ class Family:
     needs: str = ""
     """The package that transformers needs for its models beyond those of the extra `models`."""
     elsewhere: Mapping[str, str] = field(default_factory=dict)
-    """Values of `config.model_type` of checkpoints that are of the family, but bring code of their own, which is not run
-    here -> how they are used."""
+    """Values of `config.model_type` of checkpoints that are of the family, but bring code of their own, which is not
+    run here -> how they are used."""
     thinking: Thinking | None = None
     """None where its models do not think."""
     own_grounding: str = ""

@@ -27,8 +27,8 @@ def repair(model: Any, processor: Any) -> dict[str, str]:
 
     - Qwen2.5-VL and Qwen2-VL: text after a video takes the positions that follow the video's greatest, as in Qwen's
       own training code (`llm_pos_ids_list[-1].max() + 1`, qwen-vl-finetune/qwenvl/data/rope2d.py), in transformers 4
-      and in vLLM. transformers 5.23 and 5.24 let it follow the longer side of a frame, so that the question about a long video
-      stands at a time in the middle of it.
+      and in vLLM. transformers 5.23 and 5.24 let it follow the longer side of a frame, so that the question about a
+      long video stands at a time in the middle of it.
     - InternVL3.5: frames are processed as images are, see `cotasks.models.families.align_frames_with_images`.
     - LLaVA-Video, converted by `examples/convert_llava_video.py`: a newline token ends each row of patches, where
       transformers' LLaVA-OneVision has one at the end of the video; and the pooling that the checkpoint names.

@@ -216,8 +216,8 @@ FAMILIES: dict[str, Family] = {
             elsewhere={"videollama3_qwen2": "take its checkpoint in transformers' format, VideoLLaMA3-...-HF"},
         ),
         # MiniCPM-V 4.6 and 4.7. Frames of about 448 x 448 without slices, unnumbered and not stacked: "Recommended" for
-        # video in README.md of OpenBMB/MiniCPM-V. Nothing tells the model when a frame was. Boxes: <box>x1 y1 x2 y2</box>
-        # on 1000 x 1000, its authors in issue 982 there, of 4.5. The language model is Qwen3.5's.
+        # video in README.md of OpenBMB/MiniCPM-V. Nothing tells the model when a frame was. Boxes: on 1000 x 1000, in
+        # <box>x1 y1 x2 y2</box>, its authors in issue 982 there, of 4.5. The language model is Qwen3.5's.
         Family(
             name="minicpm_v",
             model_types=("minicpmv4_6", "minicpmv4_7"),

@@ -36,7 +36,8 @@ def build_tiny(family: str = "qwen2_5_vl", seed: int = 0) -> tuple[Any, Any]:
         (model in evaluation mode, processor).
 
     Raises InputError for a family without a tiny model, that this version of transformers does not know (`TOO_OLD`), or
-    that needs a package which is not installed (`families.NEEDS_MORE`); MissingExtra where torch or transformers is not installed.
+    that needs a package which is not installed (`families.NEEDS_MORE`); MissingExtra where torch or transformers is not
+    installed.
     """
     try:
         import torch

@@ -13,7 +13,9 @@ _MARKS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eo
 _TEMPLATE = r"""
 {%- set system = messages[0].role == 'system' %}
 {{- '<|begin_of_text|>' }}
-{%- if not system %}{{ '<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful assistant.<|eot_id|>' }}{% endif %}
+{%- if not system %}
+{{- '<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful assistant.<|eot_id|>' }}
+{%- endif %}
 {%- for message in messages %}
 {{- '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' }}
 {%- if message.content is string %}{{ message.content }}
