@@ -34,6 +34,7 @@ from cotasks.runs.run import read_run
 from cotasks.tools.files import dump_jsonl, read_jsonl
 from cotasks.words.answers import leading_yes_no
 from cotasks.words.echo import content_words, is_echo, is_yes_no
+from cotasks.words.labels import labels_in
 from tests.test_judge import question, write_run
 
 WHY = "why is the man running in the park"
@@ -133,6 +134,42 @@ def test_new_words_only() -> None:
     assert judge_answer("f1-new", "the boy did run for fun", asked).score == 100
 
 
+@pytest.mark.parametrize(
+    ("answer", "labels"),
+    [
+        ("Adult 1 lifts toy 2.", ["Adult 1", "toy 2"]),
+        ("from 0.00s to 20.25s, and at 3.5 seconds", ["0.00s", "20.25s", "3.5 seconds"]),
+        ("ball/sports ball 2", ["ball 2"]),
+        ("child 3's toy", ["child 3"]),
+        ("the man holds 2 balls, 3 dogs wait", []),  # counts things
+        ("at 10, in 2019, dog 50%, after 12.5 m", []),
+        ("He reads book 1", []),  # as the reference does
+        ("man 7 runs", []),  # as the question does
+        ("the man runs", []),
+    ],
+)
+def test_labels_of_the_prompt_are_found(answer: str, labels: list[str]) -> None:
+    assert labels_in(answer, "who is man 7", ["reads book 1"]) == labels
+
+
+@given(st.integers(1, 999), st.floats(0, 9999), st.sampled_from(["adult", "toy", "dog", "chair"]))
+def test_whatever_a_prompt_writes_is_a_label(number: int, seconds: float, noun: str) -> None:
+    time = f"{seconds:.2f}s"
+    assert labels_in(f"{noun} {number} is there from {time}") == [f"{noun} {number}", time]
+    assert labels_in(f"{number} {noun}s are there") == []
+
+
+def test_labels_are_said_by_condition(tmp_path: Path) -> None:
+    answers = {("q0", "baseline", 0): "to catch the ball", ("q0", "cotasks", 0): "adult 1 wants toy 2 at 3.00s"}
+    folder = write_run(tmp_path / "run", answers)
+    judge_run(folder, "f1")
+    assert wording.labelled(read_run(folder)) == {("q0", "cotasks", 0): ["adult 1", "toy 2", "3.00s"]}
+    scored, warnings = read_scored([folder])
+    said = [line for line in summarise(scored, "baseline", warnings, tmp_path)["warnings"] if "numbered names" in line]
+    assert len(said) == 1
+    assert "1 of 1 answers under cotasks repeat numbered names or times of the notes, such as 'adult 1'" in said[0]
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Two questions; under `cotasks` one answer is an echo, and answers are longer."""
@@ -198,10 +235,10 @@ def test_the_style_changes_the_instruction_and_nothing_else() -> None:
             prompt = build_prompt(record, condition, FAMILIES["qwen2_5_vl"], (448, 448), size)
             texts[style] = prompt.messages[0]["content"][-1]["text"]
         if record.choices:
-            assert texts["phrase"] == texts["short"]
-        else:
-            assert texts["short"] == texts["phrase"].replace(ANSWER_STYLES["phrase"], ANSWER_STYLES["short"])
-            assert texts["short"].endswith(ANSWER_STYLES["short"])
+            assert len(set(texts.values())) == 1
+        for style in () if record.choices else ANSWER_STYLES:
+            assert texts[style] == texts["phrase"].replace(ANSWER_STYLES["phrase"], ANSWER_STYLES[style])
+            assert texts[style].endswith(ANSWER_STYLES[style])
 
 
 def test_the_style_is_a_setting_of_the_run() -> None:
@@ -212,7 +249,7 @@ def test_the_style_is_a_setting_of_the_run() -> None:
     assert "answer_style" not in said[0]["conditions"]["baseline"]
     assert said[1]["answer_style"] == said[1]["conditions"]["baseline"]["answer_style"] == "short"
     assert read_condition(condition_settings(short)) == short
-    with pytest.raises(InputError, match="answer style 'long'; expected phrase, short"):
+    with pytest.raises(InputError, match="answer style 'long'; expected phrase, short, natural"):
         with_defaults(Condition("baseline"), None, "long")
 
 

@@ -1,7 +1,8 @@
-"""How the answers of a run are worded: echoes of the question, and their length; no judge is asked."""
+"""How the answers of a run are worded: echoes of the question, labels of the prompt, and their length; no judge is asked."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -12,6 +13,7 @@ from cotasks.runs.folder import Key
 from cotasks.runs.run import Row, Run
 from cotasks.words.answers import open_answer
 from cotasks.words.echo import is_echo
+from cotasks.words.labels import labels_in
 from cotasks.words.normal import words_of
 from cotasks.words.packaging import own_turn
 
@@ -46,6 +48,29 @@ def wording(run: Run, found: Collection[Key]) -> dict[str, Row]:
         }
         for condition, of in lengths.items()
     }
+
+
+def labelled(run: Run) -> dict[Key, list[str]]:
+    """{answer to an open-ended question: the labels of the prompt in it}, see `cotasks.words.labels`; those with one."""
+    found = {
+        key: labels_in(own_turn(text), question["question"], references_of(question))
+        for key, text, question in _open_answers(run)
+    }
+    return {key: labels for key, labels in found.items() if labels}
+
+
+def label_warnings(run: Run) -> list[str]:
+    """A line for each condition with answers that repeat labels of the prompt."""
+    labels, asked = labelled(run), Counter(key[1] for key, _, _ in _open_answers(run))
+    lines = []
+    for condition in run.conditions:
+        those = [found for key, found in labels.items() if key[1] == condition]
+        if those:
+            lines.append(
+                f"{len(those)} of {asked[condition]} answers under {condition} repeat numbered names or times of the "
+                f"notes, such as {those[0][0]!r}, which no reference holds; --answer-style natural asks for neither."
+            )
+    return lines
 
 
 def echo_scores(run: Run, verdicts: Mapping[Key, Verdict], found: Collection[Key]) -> list[Row]:

@@ -16,6 +16,7 @@ PHRASE = "phrase"
 ANSWER_STYLES = {
     PHRASE: "Answer with a short phrase.",
     "short": "Answer with five words at most, and nothing else.",
+    "natural": "Answer with a short phrase. Use everyday names without numbers, and give no times.",
 }
 """Name -> the instruction below an open-ended question. A name stands for its words: other words need another name."""
 

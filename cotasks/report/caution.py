@@ -157,6 +157,10 @@ def _wording(seen: Seen) -> Iterable[str]:
     yield from wording.warnings(rows, seen.baseline)
 
 
+def _labels(seen: Seen) -> Iterable[str]:
+    yield from wording.label_warnings(seen.run)
+
+
 RUN: tuple[Caution, ...] = (
     Caution("note of the model", _note),
     Caution("baseline of another run", _baseline),
@@ -169,6 +173,7 @@ RUN: tuple[Caution, ...] = (
     Caution("thinking cut off", _thinking_cut_off),
     Caution("other videos", _other_videos),
     Caution("echoes and length", _wording),
+    Caution("labels of the prompt", _labels),
 )
 """In the order of the report."""
 

@@ -421,6 +421,19 @@ def is_verb(word: str) -> bool:
     )
 
 
+def is_noun(word: str) -> bool:
+    """Whether a word in small letters means a category by itself, or is the name of one or its last word ("chair")."""
+    return any(head == (word,) and not tail for head, tail, _ in _noun_index(frozenset()).get(word, ())) or (
+        word in _last_words()
+    )
+
+
+@lru_cache(maxsize=1)
+def _last_words() -> frozenset[str]:
+    """The last words of the names of categories that have several: of `ball/sports_ball`, "ball"."""
+    return frozenset(phrase[-1] for name in _KNOWN_CATEGORIES for phrase in own_phrases(name) if len(phrase) > 1)
+
+
 @lru_cache(maxsize=1)
 def _verbs() -> frozenset[str]:
     """The first words of phrases that mean a predicate."""
