@@ -202,6 +202,29 @@ def test_right_and_knows_why_by_hand() -> None:
     assert np.isclose(next(r["mean"] for r in found["sub-questions"] if r["condition"] == "baseline"), 500 / 6)
 
 
+def test_a_study_of_words_alone(tmp_path: Path) -> None:
+    """A model without eyes is asked under conditions without video, and compared with the first of them."""
+    of = load_records("sample", "validation", limit=1)
+    of = dataclasses.replace(of, rows=of.rows.select([0]))
+    with pytest.raises(InputError, match="condition 'blind' for study bias, which has its own; expected sub-questions"):
+        run_study("bias", of, "tiny", tmp_path, conditions=["blind"])
+    conditions = ["blind", "blind-cotasks:boxes=1"]
+    paths, complete = run_study(
+        "sub-questions",
+        of,
+        "tiny",
+        tmp_path,
+        conditions=conditions,
+        sampling=Sampling(max_new_tokens=2),
+        progress=False,
+    )
+    assert complete
+    assert paths is not None
+    tables = json.loads(paths.summary.read_bytes())["tables"]
+    assert {row["name"] for row in tables["differences"]} == {"blind-cotasks:boxes=1 - blind"}
+    assert [row["condition"] for row in tables["shares"] if row["group"] == "all"] == conditions
+
+
 def test_the_study_asks_both_and_joins_them(tmp_path: Path) -> None:
     of = load_records("sample", "validation", limit=1)
     of = dataclasses.replace(of, rows=of.rows.select([0, 4]))

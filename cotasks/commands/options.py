@@ -78,8 +78,8 @@ def name_of(path: str) -> str:
 AnswerStyle = Annotated[
     str,
     typer.Option(
-        help="How open-ended answers are asked for: phrase (a short phrase), short (five words at most), or natural (no "
-        "numbered names, no times).",
+        help="How open-ended answers are asked for: phrase (a short phrase), short (five words at most), or natural "
+        "(no numbered names, no times).",
         rich_help_panel=PROMPT,
     ),
 ]

@@ -67,6 +67,15 @@ def study(
         Path | None,
         typer.Option(help="annotation: a folder of `cotasks annotate` about the same videos.", rich_help_panel=DATA),
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="sub-questions: asked in place of blind, baseline and cotasks, such as blind-cotasks:tokens=400; "
+            "repeatable.",
+            rich_help_panel=PROMPT,
+            show_default=False,
+        ),
+    ] = None,
     corruptions: Annotated[
         str,
         typer.Option(
@@ -123,6 +132,7 @@ def study(
         seeds=seeds,
         predict_tokens=predict_tokens,
         annotation=annotation,
+        conditions=condition or (),
         num_frames=num_frames,
         answer_style=answer_style,
         sampling=Sampling(max_new_tokens=max_new_tokens, thinking=options.wanted_thinking),

@@ -1,4 +1,4 @@
-"""How the answers of a run are worded: echoes of the question, labels of the prompt, and their length; no judge is asked."""
+"""How the answers of a run are worded: echoes of the question, labels of the prompt, length; no judge is asked."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def wording(run: Run, found: Collection[Key]) -> dict[str, Row]:
 
 
 def labelled(run: Run) -> dict[Key, list[str]]:
-    """{answer to an open-ended question: the labels of the prompt in it}, see `cotasks.words.labels`; those with one."""
+    """{key: the labels of the prompt} of each answer to an open-ended question that has some, see
+    `cotasks.words.labels`."""
     found = {
         key: labels_in(own_turn(text), question["question"], references_of(question))
         for key, text, question in _open_answers(run)

@@ -66,6 +66,7 @@ def run_study(
     seeds: int = 1,
     predict_tokens: int = 512,
     annotation: Path | None = None,
+    conditions: Sequence[str] = (),
     **options: Any,
 ) -> tuple[StudyPaths | None, bool]:
     """Ask a model under all conditions of a study, judge the answers, and write tables, plots and the page.
@@ -84,6 +85,7 @@ def run_study(
         seeds: Corruptions drawn of each probability.
         predict_tokens: Longest text of a step, for `oracle-gap` and `annotation`.
         annotation: A folder of `cotasks annotate` about the same videos, for `annotation`.
+        conditions: In place of the study's own, for `sub-questions`, as of `cotasks.prompts.parse_condition`.
         options: Further arguments of `generate`.
 
     Returns the files (None in processes other than the main one, and where a server can be asked no more), and whether
@@ -107,9 +109,12 @@ def run_study(
     if seeds < 1:
         raise InputError(f"seeds {seeds}; expected 1 or more")
     row = study_named(study)
-    setup = Setup(records, common_grid(records), levels, seeds, judge, annotation)
+    if conditions and not row.takes_conditions:
+        takes = ", ".join(name for name, one in STUDIES.items() if one.takes_conditions)
+        raise InputError(f"condition {conditions[0]!r} for study {study}, which has its own; expected {takes}")
+    setup = Setup(records, common_grid(records), levels, seeds, judge, annotation, conditions)
     _prepare_rungs(row, setup, out)
-    conditions = [parse_condition(text) for text in row.conditions(setup)]
+    told_conditions = [parse_condition(text) for text in row.conditions(setup)]
     complete = True
     if row.predicts:
         from cotasks.predict.run import predict
@@ -123,12 +128,14 @@ def run_study(
         while not list((out / "predictions").glob("predictions/*.parquet")):
             time.sleep(0.2)  # which the main process is writing
         options = {**options, "predictions": out / "predictions"}
-    asked: dict[Path, tuple[Records, list[Condition], dict[str, Any]]] = {out / "run": (records, conditions, options)}
+    asked: dict[Path, tuple[Records, list[Condition], dict[str, Any]]] = {
+        out / "run": (records, told_conditions, options)
+    }
     for rung in row.rungs:
         told = {**options, "predictions": predictions_folder(out, rung)}
         asked[run_folder(out, rung)] = (records, [parse_condition("predicted")], told)
     if row.asks_sub_questions:
-        asked[out / SUB_RUN] = (records.sub_questions(), conditions, options)
+        asked[out / SUB_RUN] = (records.sub_questions(), told_conditions, options)
     for folder, (about, part, told) in asked.items():
         answered = generate(about, part, model, folder, videos=videos, **told)
         if answered.stopped:

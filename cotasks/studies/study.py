@@ -38,6 +38,8 @@ class Setup:
     """Who scores the answers."""
     annotation: Path | None = None
     """A folder of `cotasks annotate`, for the study of annotation."""
+    conditions: Sequence[str] = ()
+    """What is asked in place of the study's own conditions; empty for those. For `Study.takes_conditions`."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Study:
     pictures: Callable[[Tables], Sequence[Picture]]
     predicts: bool = False
     """Whether the model's own steps are needed first."""
+    takes_conditions: bool = False
+    """Whether others may be asked in place of its conditions."""
     asks_sub_questions: bool = False
     """Whether the records' sub-questions are asked too, in a run of their own, `sub-questions/`."""
     rungs: tuple[str, ...] = ()

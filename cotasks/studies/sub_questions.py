@@ -54,8 +54,8 @@ def sub_questions(
     questions: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, list[Row]]:
     """`means` of what was answered right, of what is known why, and of both, by {condition, measure}, over the
-    questions that have sub-questions; `differences` of these to the baseline; the `shares` of the right answers that
-    know why; and the `sub-questions` by kind.
+    questions that have sub-questions; `differences` of these to the baseline, where it was not asked to the first
+    condition; the `shares` of the right answers that know why; and the `sub-questions` by kind.
 
     Args:
         scores: of the questions.
@@ -74,10 +74,11 @@ def sub_questions(
     by_chance = {id_: float(np.prod([1 / len(questions[part]["choices"]) for part in of])) for id_, of in parts.items()}
     values[GUESSES, KNOWS] = _column(scores, by_chance)
     measured = [{"condition": condition, "measure": measure} for condition, measure in values]
+    base = "baseline" if "baseline" in scores.conditions else scores.conditions[0]
     contrasts = {
-        (f"{condition} - baseline", measure): values[condition, measure] - values["baseline", measure]
+        (f"{condition} - {base}", measure): values[condition, measure] - values[base, measure]
         for condition in scores.conditions
-        if condition != "baseline"
+        if condition != base
         for measure in (RIGHT, KNOWS, BOTH)
     }
     named = [{"name": name, "measure": measure} for name, measure in contrasts]
@@ -143,10 +144,11 @@ def _tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[Row]]:
 
 def _knows_why(figure: Any, tables: Tables) -> None:
     groups = groups_of(tables["means"])
+    conditions = list(dict.fromkeys(row["condition"] for row in tables["shares"]))
     figure.set_size_inches(9, 0.6 * len(groups) * 2 + 1.5)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, measure in ((left, RIGHT), (right, BOTH)):
-        for series, condition in enumerate(CONDITIONS):
+        for series, condition in enumerate(conditions):
             rows = [row for row in tables["means"] if row["condition"] == condition and row["measure"] == measure]
             label = condition if axes is left else None
             points(axes, groups, rows, series, (series - 1) * 0.25, label=label)
@@ -167,8 +169,9 @@ the same condition; an answer is right where the judge says so, a sub-question w
 `cotasks` the context holds the triples that are asked about, so a right sub-answer there says that the context was
 read, not that anything was seen; under `baseline` it was seen. Negatives are false by the annotation, which may lack a
 relation.""",
-    conditions=lambda setup: list(CONDITIONS),
+    conditions=lambda setup: list(setup.conditions or CONDITIONS),
     tables=_tables,
     pictures=lambda tables: [("sub-questions", _knows_why)],
+    takes_conditions=True,
     asks_sub_questions=True,
 )
