@@ -22,6 +22,8 @@ from cotasks.records.naming import entity_names
 from cotasks.records.schema import Record, SpatialRelation, records_to_table
 from cotasks.records.sub_questions import INVERSE, parent_of, sub_questions
 from cotasks.studies import run_study
+from cotasks.studies.catalog import STUDIES
+from cotasks.studies.study import Setup
 from cotasks.studies.sub_questions import knows_why
 from cotasks.studies.sub_questions import sub_questions as tables_of
 from tests.examples import examples
@@ -202,27 +204,26 @@ def test_right_and_knows_why_by_hand() -> None:
     assert np.isclose(next(r["mean"] for r in found["sub-questions"] if r["condition"] == "baseline"), 500 / 6)
 
 
-def test_a_study_of_words_alone(tmp_path: Path) -> None:
-    """A model without eyes is asked under conditions without video, and compared with the first of them."""
+def test_without_a_baseline_the_first_condition_is_compared_with() -> None:
+    """A model without eyes is asked under conditions without video."""
+    conditions = ["blind", "blind-cotasks:boxes=1"]
+    scores = scores_of({conditions[0]: [0.0, 100.0], conditions[1]: [100.0, 100.0]}, ["v", "w"])
+    kind = {"category": "spatial relations", "question_type": "yes or no", "choices": ["yes", "no"]}
+    questions = {f"{id_}/sub-3-yes": {"video_id": "v", **kind} for id_ in scores.ids}
+    right = {conditions[0]: {"q0": 0.0, "q1": 1.0}, conditions[1]: dict.fromkeys(scores.ids, 1.0)}
+    found = tables_of(scores, right, dict.fromkeys(conditions, dict.fromkeys(questions, 1.0)), questions)
+    assert {row["name"] for row in found["differences"]} == {"blind-cotasks:boxes=1 - blind"}
+    [gain] = [r for r in found["differences"] if r["group"] == "all" and r["measure"] == "answered right"]
+    assert gain["mean"] == 50
+    study = STUDIES["sub-questions"]
+    assert study.conditions(Setup(records=None, grid=1, conditions=conditions)) == conditions  # type: ignore[arg-type]
+    assert study.pictures(found)
+
+
+def test_other_conditions_are_for_this_study_only(tmp_path: Path) -> None:
     of = load_records("sample", "validation", limit=1)
-    of = dataclasses.replace(of, rows=of.rows.select([0]))
     with pytest.raises(InputError, match="condition 'blind' for study bias, which has its own; expected sub-questions"):
         run_study("bias", of, "tiny", tmp_path, conditions=["blind"])
-    conditions = ["blind", "blind-cotasks:boxes=1"]
-    paths, complete = run_study(
-        "sub-questions",
-        of,
-        "tiny",
-        tmp_path,
-        conditions=conditions,
-        sampling=Sampling(max_new_tokens=2),
-        progress=False,
-    )
-    assert complete
-    assert paths is not None
-    tables = json.loads(paths.summary.read_bytes())["tables"]
-    assert {row["name"] for row in tables["differences"]} == {"blind-cotasks:boxes=1 - blind"}
-    assert [row["condition"] for row in tables["shares"] if row["group"] == "all"] == conditions
 
 
 def test_the_study_asks_both_and_joins_them(tmp_path: Path) -> None:
