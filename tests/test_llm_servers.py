@@ -69,6 +69,19 @@ def test_one_verdict_that_takes_longer_than_the_time_limit_is_waited_for(tmp_pat
         assert len(server.completions) == 5
 
 
+def test_a_server_that_has_shown_how_slow_it_is_may_be_silent_for_longer(tmp_path: Path) -> None:
+    """The first call, which goes out alone, takes three time limits, and those that come together take six."""
+    folder = write_run(tmp_path / "run", many(5))
+
+    def answer(_: int, request: Any) -> Any:
+        server.latency = 1.2
+        return fair(request)
+
+    with JudgeServer(answer, latency=0.6) as server:
+        counts = ask(folder, server, timeout=0.2)
+        assert (counts.scored, counts.failed, len(server.completions)) == (5, 0, 5)
+
+
 def test_a_gateway_that_does_not_wait_is_asked_less_at_once(tmp_path: Path) -> None:
     """It answers 504 where more than six are waited for."""
     folder = write_run(tmp_path / "run", many(60))

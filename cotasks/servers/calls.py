@@ -243,17 +243,17 @@ class Client(Generic[R]):
     async def call(self, request: Mapping[str, Any], entered: float) -> tuple[R | Trouble, bool]:
         """(what came of one call, which entered the gate at a time; whether within the time limit)."""
         with self.patience.waiting(entered) as call:
-            outcome = await self._call(request)
+            outcome = await self._call(request, entered)
             return outcome, not call.overdue
         return Trouble("no response within the time limit", retry=True, billed=True, slow=True, lost=True), False
 
-    async def _call(self, request: Mapping[str, Any]) -> R | Trouble:
+    async def _call(self, request: Mapping[str, Any], entered: float) -> R | Trouble:
         payload: Any
         try:
             # `chat.completions.create` would walk the types of request and response, for a third of the time
             payload = await self.api.post("/chat/completions", body=request, cast_to=object)
         except openai.APIStatusError as error:
-            self._hear()
+            self._hear(entered)
             response = error.response
             return self.trouble(error.status_code, response.headers, error.message, response.text, error.code)
         except openai.APITimeoutError:
@@ -261,18 +261,18 @@ class Client(Generic[R]):
         except openai.APIConnectionError as error:
             why = type(error.__cause__).__name__
             if why == "TooManyRedirects":
-                self._hear()
+                self._hear(entered)
                 where = f"{self.base_url} redirects without end; expected the address that answers"
                 return Trouble("the server redirects without end", fatal=where)
             return Trouble("the connection failed", retry=True, billed=why != "ConnectError")
         except (ValueError, RecursionError):  # of a response that says it is JSON
             payload = b""
-        self._hear()
+        self._hear(entered)
         return self._read(payload, self.secret)
 
-    def _hear(self) -> None:
+    def _hear(self, entered: float) -> None:
         self.first.set()
-        self.patience.heard()
+        self.patience.heard(entered)
 
     def pause(self, trouble: Trouble, failures: int) -> float:
         """Seconds to wait after a failure that others came before."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import anyio
 
 PATIENCE = 4
-"""Time limits of silence after which a call is given up: from its start, or from the server's last response to any."""
+"""Time limits of silence after which a call is given up: from its start, or from the server's last response to any. A
+response that took longer than the time limit takes its place here: so slow is this server."""
 
 
 CROWDED_CUT, SLOW_CUT = 0.7, 0.5
@@ -77,8 +78,9 @@ class Patience:
     """Waits for a slow server, and gives up a call that is lost.
 
     A time limit that passes is a sign of crowding: the gate narrows, and the call, which the server may be working on
-    and will bill, goes on. It is lost where the server has said nothing to anyone for `PATIENCE` time limits, or has
-    since answered twice as many calls as can be under way at once.
+    and will bill, goes on. It is lost where the server has said nothing to anyone for `PATIENCE` time limits, or for
+    as many times its slowest response where that is longer, or has since answered twice as many calls as can be under
+    way at once.
     """
 
     def __init__(self, seconds: float, gate: Gate) -> None:
@@ -89,6 +91,8 @@ class Patience:
         self._gate = gate
         self._responses = 0
         self._last_response = 0.0
+        self._slowest = 0.0
+        """Seconds that its slowest response took so far."""
 
     @contextmanager
     def waiting(self, entered: float) -> Iterator[Waiting]:
@@ -102,10 +106,11 @@ class Patience:
                 if call.timer is not None:
                     call.timer.cancel()
 
-    def heard(self) -> None:
-        """The server has responded to a call."""
+    def heard(self, entered: float) -> None:
+        """The server has responded to a call that entered the gate at a time."""
         self._responses += 1
         self._last_response = time.monotonic()
+        self._slowest = max(self._slowest, self._last_response - entered)
 
     def _look_in(self, call: Waiting, seconds: float) -> None:
         call.timer = asyncio.get_running_loop().call_later(seconds, self._look, call)
@@ -114,7 +119,7 @@ class Patience:
         if not call.overdue:
             call.overdue, call.overtaken = True, self._responses
             self._gate.slow_down(call.entered, None, SLOW_CUT)
-        silent_at = max(call.entered, self._last_response) + self.limits * self.seconds
+        silent_at = max(call.entered, self._last_response) + self.limits * max(self.seconds, self._slowest)
         left = silent_at - time.monotonic()
         if left <= 0 or self._responses - call.overtaken > 2 * self._gate.most:
             call.scope.cancel()
