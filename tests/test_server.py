@@ -808,7 +808,7 @@ def test_a_command_whose_server_refuses_the_rest(command: Callable[..., Any], tm
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--backend", "vllm"], "backend 'vllm'; expected transformers or server"),
+        (["--backend", "ollama"], "backend 'ollama'; expected one of transformers, server, vllm"),
         (["--base-url", "http://h/v1"], "base_url: only for a server; expected --backend server with it"),
         (["--no-check-frames"], "check_frames: only for a server"),
         (["--backend", "server"], "backend server without an address; expected --base-url"),

@@ -156,6 +156,8 @@ def annotate(
     from cotasks.annotate.words import read_words
 
     arguments = options.arguments()
+    if arguments["vllm"] is not None:
+        raise InputError("backend vllm: not of `annotate`; expected transformers or server")
     result = annotate_videos(
         videos,
         questions,

@@ -24,7 +24,7 @@ from cotasks.tools.files import read_text
 
 NOT_IN_A_FILE = ("config_file", "verbose", "quiet", "debug", "help")
 """Parameters that say how a command speaks, not what it does."""
-OBJECTS = ("extra_body",)
+OBJECTS = ("extra_body", "engine_args")
 """Parameters that are a JSON object on the command line, and may be a mapping in a file."""
 
 

@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -20,6 +20,7 @@ from cotasks.tools.launch import RANK, environment_number
 
 if TYPE_CHECKING:
     from cotasks.generate.server.model import ServerOptions
+    from cotasks.generate.vllm.engine import VllmOptions
     from cotasks.models.thinking import Wanted
 
 DATA = "Data"
@@ -27,6 +28,7 @@ MODEL = "Model"
 PROMPT = "Prompts and answers"
 SPEED = "Speed and memory"
 SERVER = "A model behind a server"
+VLLM = "A model in vLLM"
 JUDGE = "Judge"
 OUTPUT = "Output"
 """Panels of `--help`."""
@@ -168,7 +170,8 @@ class ModelOptions:
     backend: Annotated[
         str,
         typer.Option(
-            help="transformers, or server: a model behind an OpenAI-compatible server.", rich_help_panel=MODEL
+            help="transformers; vllm: the same in vLLM; or server: a model behind an OpenAI-compatible server.",
+            rich_help_panel=MODEL,
         ),
     ] = "transformers"
     base_url: Annotated[
@@ -213,11 +216,27 @@ class ModelOptions:
     check_frames: Annotated[
         bool | None,
         typer.Option(
-            help="Stop where a server's token count says that frames did not arrive as sent.", rich_help_panel=SERVER
+            help="Stop where tokens say that frames did not arrive as sent; at vLLM too.", rich_help_panel=SERVER
         ),
     ] = None
     extra_body: Annotated[
         str | None, typer.Option(help="JSON object: further fields of each request.", rich_help_panel=SERVER)
+    ] = None
+
+    tensor_parallel_size: Annotated[
+        int | None, typer.Option(help="GPUs that share one model in vLLM.", min=1, rich_help_panel=VLLM)
+    ] = None
+    max_model_len: Annotated[
+        int | None,
+        typer.Option(
+            help="Most tokens of prompt and answer in vLLM; by default the model's own.", min=1, rich_help_panel=VLLM
+        ),
+    ] = None
+    gpu_memory: Annotated[
+        float | None, typer.Option(help="Part of each GPU's memory that vLLM takes.", rich_help_panel=VLLM)
+    ] = None
+    engine_args: Annotated[
+        str | None, typer.Option(help="JSON object: further arguments of vLLM's engine.", rich_help_panel=VLLM)
     ] = None
 
     def extras(self, video: bool = True) -> tuple[str, ...]:
@@ -232,7 +251,7 @@ class ModelOptions:
         return read_wanted(self.thinking)
 
     def arguments(self) -> dict[str, Any]:
-        """What `cotasks.generate` takes as loading, batching, server, retry_failures and video_check.
+        """What `cotasks.generate` takes as loading, batching, server, vllm, retry_failures and video_check.
 
         Raises InputError where options contradict one another.
         """
@@ -242,25 +261,34 @@ class ModelOptions:
         def of(kind: type[Any]) -> Any:
             return kind(**{field.name: getattr(self, field.name) for field in dataclasses.fields(kind)})
 
-        loading, batching = of(Loading), of(Batching)
-        here = {field.name for group in (loading, batching) for field in dataclasses.fields(group)}
-        server = self._server(here | {"retry_failures", "video_check", "backend", "thinking"})
         others = {"retry_failures": self.retry_failures, "video_check": self.video_check}
-        return {"loading": loading, "batching": batching, "server": server, **others}
+        return {"loading": of(Loading), "batching": of(Batching), **self._elsewhere(), **others}
 
-    def _server(self, others: Set[str]) -> ServerOptions | None:
-        """What the options but `others` say of a server; None for the other backend. Raises InputError where they
+    def _elsewhere(self) -> dict[str, ServerOptions | VllmOptions | None]:
+        """What the options say of a server and of vLLM; None for another backend. Raises InputError where they
         contradict it."""
+        if self.backend not in ("transformers", *ONLY_FOR):
+            raise InputError(f"backend {self.backend!r}; expected one of transformers, {', '.join(ONLY_FOR)}")
+        for backend, (names, called) in ONLY_FOR.items():
+            here = names - ONLY_FOR[self.backend][0] if self.backend in ONLY_FOR else names
+            given = [
+                f.name for f in dataclasses.fields(self) if f.name in here and getattr(self, f.name) not in (None, [])
+            ]
+            if backend != self.backend and given:
+                raise InputError(f"{', '.join(given)}: only for {called}; expected --backend {backend} with it")
+        return {"server": self._server(), "vllm": self._vllm()}
+
+    def _given(self) -> dict[str, Any]:
+        """Those that are for this backend only, where they are given."""
+        names = ONLY_FOR[self.backend][0]
+        return {name: value for name in names if (value := getattr(self, name)) not in (None, [])}
+
+    def _server(self) -> ServerOptions | None:
         from cotasks.generate.server.model import ServerOptions
 
-        names = [field.name for field in dataclasses.fields(self) if field.name not in others]
-        given = {name: value for name in names if (value := getattr(self, name)) not in (None, [])}
-        if self.backend not in ("transformers", "server"):
-            raise InputError(f"backend {self.backend!r}; expected transformers or server")
-        if self.backend == "transformers":
-            if given:
-                raise InputError(f"{', '.join(given)}: only for a server; expected --backend server with it")
+        if self.backend != "server":
             return None
+        given = self._given()
         urls = given.pop("base_url", None) or [os.environ.get("OPENAI_BASE_URL", "")]
         if not urls[0]:
             raise InputError("backend server without an address; expected --base-url, such as http://localhost:8000/v1")
@@ -268,13 +296,47 @@ class ModelOptions:
         if "server_media" in given:
             given["media"] = given.pop("server_media")
         if "extra_body" in given:
-            try:
-                given["extra_body"] = json.loads(given["extra_body"])
-            except ValueError as error:
-                raise InputError(f"extra body: not JSON: {error}") from None
-            if not isinstance(given["extra_body"], dict):
-                raise InputError(f"extra body {shorten(given['extra_body'])}; expected a JSON object")
+            given["extra_body"] = _read_object("extra body", given["extra_body"])
         return ServerOptions(**given)
+
+    def _vllm(self) -> VllmOptions | None:
+        from cotasks.generate.vllm.engine import VllmOptions
+
+        if self.backend != "vllm":
+            return None
+        given = self._given()
+        if "engine_args" in given:
+            given["engine_args"] = _read_object("engine args", given["engine_args"])
+        return VllmOptions(**given)
+
+
+ONLY_FOR = {
+    "server": (
+        frozenset(
+            (
+                *("base_url", "family", "server_media", "image_format", "min_pixels", "max_pixels"),
+                *("tokenizer", "concurrency", "timeout", "check_frames", "extra_body"),
+            )
+        ),
+        "a server",
+    ),
+    "vllm": (
+        frozenset(("tensor_parallel_size", "max_model_len", "gpu_memory", "engine_args", "check_frames")),
+        "vLLM",
+    ),
+}
+"""Backend -> (the options that are for it only, or for it and others of these; what it is called)."""
+
+
+def _read_object(name: str, text: str) -> dict[str, Any]:
+    """Raises InputError where `text` is not a JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{name}: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{name} {shorten(found)}; expected a JSON object")
+    return found
 
 
 def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:

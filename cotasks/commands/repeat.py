@@ -51,7 +51,7 @@ def options_of_run(settings: Mapping[str, Any], command: str, place: Path) -> di
         if wrote == "generate":
             drawn = {name: sampling.get(name) for name in ("temperature", "top_p", "top_k", "seed")}
             options |= {"samples": sampling["num_samples"], **drawn}
-        options |= _server(settings) if settings["backend"] == "server" else _local(settings)
+        options |= _BACKENDS.get(settings["backend"], _local)(settings)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"{place}: does not say how the run was made ({error}); a different version?") from None
     return {name: value for name, value in options.items() if value is not None}
@@ -134,3 +134,17 @@ def _server(settings: Mapping[str, Any]) -> dict[str, Any]:
         "max_pixels": None if fixed else limits["max_pixels"],
         "extra_body": extra or None,
     }
+
+
+def _vllm(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How an engine was started; over how many GPUs is left to the machine at hand."""
+    engine = dict(settings["engine"])
+    return {
+        **_local(settings),
+        "backend": "vllm",
+        "max_model_len": engine.pop("max_model_len"),
+        "engine_args": engine or None,
+    }
+
+
+_BACKENDS = {"transformers": _local, "server": _server, "vllm": _vllm}

@@ -4,6 +4,7 @@ from cotasks.generate.local.batching import Batching
 from cotasks.generate.run import GenerateResult, generate
 from cotasks.generate.sampling import Sampling
 from cotasks.generate.server.model import ServerOptions
+from cotasks.generate.vllm.engine import VllmOptions
 from cotasks.models.load import Loading
 
-__all__ = ["Batching", "GenerateResult", "Loading", "Sampling", "ServerOptions", "generate"]
+__all__ = ["Batching", "GenerateResult", "Loading", "Sampling", "ServerOptions", "VllmOptions", "generate"]

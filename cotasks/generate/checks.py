@@ -13,6 +13,7 @@ import numpy as np
 from cotasks.errors import InputError, MissingExtra
 from cotasks.generate.local.batching import Batching
 from cotasks.generate.server.model import ServerOptions
+from cotasks.generate.vllm.engine import VllmOptions
 from cotasks.models.load import Loading
 from cotasks.prompts.condition import Condition
 from cotasks.records.dataset import Records
@@ -56,8 +57,9 @@ def check_processes(
     loading: Loading,
     batching: Batching,
     server: ServerOptions | None,
+    vllm: VllmOptions | None = None,
 ) -> None:
-    """Raises InputError for what cannot be asked by these processes, or by a server.
+    """Raises InputError for what cannot be asked by these processes, or by this backend.
 
     Args:
         size: processes in this launch.
@@ -66,7 +68,14 @@ def check_processes(
         loading: for a model in this process only.
         batching: as far as it concerns a server, see there.
         server: how it is asked; None for a model in this process.
+        vllm: how its engine is started; None for another backend.
     """
+    if vllm is not None:
+        given = _given(loading, ("dtype", "trust_remote_code")) + _given(
+            batching, ("batch_size", "prefix_reuse", "workers")
+        )
+        if given:
+            raise InputError(f"{', '.join(given)}: for transformers; vLLM decides for itself, or by --engine-args")
     if loading.device_map and local_size > 1:
         raise InputError(f"device_map {loading.device_map!r} is for one process a machine; there are {local_size}")
     if server is None:
@@ -75,7 +84,7 @@ def check_processes(
         raise InputError(
             f"{size} processes for one server; expected one, with as many calls at once as --concurrency says"
         )
-    given = [f.name for f in dataclasses.fields(loading) if getattr(loading, f.name) != f.default]
+    given = _given(loading)
     given += ["batch_tokens"] if batching.batch_tokens is not None else []
     if given:
         raise InputError(f"{', '.join(given)}: for a model in this process; a server decides for itself")
@@ -85,3 +94,9 @@ def check_processes(
             f"condition {counted} has a token budget, and a server counts no tokens beforehand; name the model's "
             "tokenizer with --tokenizer"
         )
+
+
+def _given(options: Loading | Batching, others: Sequence[str] = ()) -> list[str]:
+    """The names of options that are not the defaults, but for some."""
+    fields = (field for field in dataclasses.fields(options) if field.name not in others)
+    return [field.name for field in fields if getattr(options, field.name) != field.default]

@@ -8,7 +8,7 @@ check them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from cotasks.generate.run import open_predictions
 from cotasks.generate.sampling import GREEDY, Sampling
 from cotasks.generate.server.model import ServedModel, ServerOptions, unasked
 from cotasks.generate.server.request import build_request, encode_frames, media_parts
+from cotasks.generate.vllm.engine import VllmOptions
 from cotasks.generate.work import read_work
 from cotasks.models.families import frame_size
 from cotasks.models.load import DEFAULT_LOADING, Loading, Model, check_template, load_without_weights
@@ -129,6 +130,7 @@ def dry_run(
     sampling: Sampling = GREEDY,
     loading: Loading = DEFAULT_LOADING,
     server: ServerOptions | None = None,
+    vllm: VllmOptions | None = None,
     video_check: str = "fail",
 ) -> DryRun:
     """Write every prompt of a run and count. Arguments as of `cotasks.generate.generate`.
@@ -140,7 +142,7 @@ def dry_run(
     folder = records.video_folder(videos)
     check_work(records, conditions, folder)
     at = videos_of(folder, video_check)
-    check_processes(1, 1, conditions, loading, DEFAULT_BATCHING, server)
+    check_processes(1, 1, conditions, loading, DEFAULT_BATCHING, server, vllm)
     told = open_predictions(predictions, records, conditions)
     model: Model | ServedModel
     if server is not None:
@@ -148,6 +150,8 @@ def dry_run(
         count = _served_counter(model)
     else:
         model = load_without_weights(model_name, loading).thinking(sampling.thinking)
+        if vllm is not None and vllm.max_model_len is not None:
+            model = replace(model, context_length=vllm.max_model_len)
         if any(c.video for c in conditions):
             check_template(model)
         count = _local_counter(model, longest_output(model, sampling.max_new_tokens))

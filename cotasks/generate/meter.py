@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 from collections import Counter
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.generate.prepare import Asking
-from cotasks.generate.server.model import ServedModel
-from cotasks.models.load import Model
 from cotasks.runs.costs import COUNTS, FOLDER, TOKENS
 from cotasks.runs.folder import Appender, key_of
 from cotasks.runs.run import Row
@@ -30,7 +27,7 @@ class Meter:
         Args:
             folder: the run folder.
             shard: name of this process's files there.
-            device: see `device_of`.
+            device: what computes, see `cotasks.generate.backends`.
             asking: what is asked; it knows the frames of prompts and the time spent waiting.
         """
         self._path, self._device, self._asking = folder / FOLDER / shard, device, asking
@@ -90,21 +87,6 @@ class Meter:
         )
         self._servers, self._waited = servers, waited
         self._start()
-
-
-def device_of(model: Model | ServedModel) -> str:
-    """What computes, as a reader knows it: `NVIDIA H100 80GB HBM3`, `cpu (x86_64)`, `vllm behind 3 servers`."""
-    if isinstance(model, ServedModel):
-        many = len(model.options.urls)
-        return f"{model.owner or 'a model'} behind {f'{many} servers' if many > 1 else 'a server'}"
-    import torch
-
-    places = dict.fromkeys(weight.device for weight in model.model.parameters())
-    names = Counter(
-        torch.cuda.get_device_name(place) if place.type == "cuda" else f"{place.type} ({platform.machine()})"
-        for place in places
-    )
-    return ", ".join(f"{count} x {name}" if count > 1 else name for name, count in names.items())
 
 
 def peak_memory() -> tuple[int | None, str]:

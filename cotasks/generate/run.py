@@ -7,9 +7,9 @@ the rest goes on.
 
 `generate` goes through these stages, once for each part of the conditions (one part, but for `cotasks.predict`):
 
-    connect or load   `_connect`, `_load`: the model, for the first part only, and what run.json says of it
-    plan              `_plan`: run.json is settled, and what is left to ask found; all processes go by one list
-    ask               `_ask`: each process takes videos, asks, and writes what comes
+    open   the model, by the row of `cotasks.generate.backends`, for the first part only; what run.json says of it
+    plan   `_plan`: run.json is settled, and what is left to ask found; all processes go by one list
+    ask    `_ask`: each process takes videos, asks, and writes what comes
 """
 
 from __future__ import annotations
@@ -24,21 +24,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cotasks.errors import InputError
+from cotasks.generate.backends import Answers, AnyModel, Backend, Opening, backend_of
 from cotasks.generate.checks import check_processes, check_work
-from cotasks.generate.local import ask as local_ask
-from cotasks.generate.local.batching import DEFAULT_BATCHING, Batching, Capacity, default_tokens
-from cotasks.generate.local.thoughts import longest_output
-from cotasks.generate.local.vision import reuse_of
-from cotasks.generate.meter import Meter, device_of
-from cotasks.generate.prepare import Asking, Outcome
+from cotasks.generate.local.batching import DEFAULT_BATCHING, Batching
+from cotasks.generate.meter import Meter
+from cotasks.generate.prepare import Asking
 from cotasks.generate.processes import Processes, Tally, join
 from cotasks.generate.progress import RunProgress, Standing, run_progress
 from cotasks.generate.sampling import GREEDY, Sampling
-from cotasks.generate.server.connect import connect
-from cotasks.generate.server.model import ServedModel, ServerOptions
-from cotasks.generate.settings import model_settings, run_settings
+from cotasks.generate.server.model import ServerOptions
+from cotasks.generate.settings import run_settings
+from cotasks.generate.vllm.engine import VllmOptions
 from cotasks.generate.work import Work, read_work
-from cotasks.models.load import DEFAULT_LOADING, NOTES, Loading, Model, check_template, load_model
+from cotasks.models.load import DEFAULT_LOADING, Loading
 from cotasks.prompts.condition import PHRASE, Condition, with_defaults
 from cotasks.prompts.view import Predictions
 from cotasks.records.dataset import Records
@@ -46,9 +44,6 @@ from cotasks.runs.folder import Appender, settle
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
 from cotasks.runs.questions import write_questions
 from cotasks.tools.stopping import stop_signal
-
-Answers = Callable[[Iterator[Sequence[int]], Callable[[], bool]], Iterator[Outcome]]
-"""Gives answers and failures as they come for videos, each given as positions in the records, until told to stop."""
 
 
 class Chain(Predictions, Protocol):
@@ -62,7 +57,7 @@ class Chain(Predictions, Protocol):
         """The conditions that are asked together, in order; all of a part are there, or have failed, before the next
         one begins."""
 
-    def begin(self, run_folder: Path, model: Model | ServedModel) -> None:
+    def begin(self, run_folder: Path, model: AnyModel) -> None:
         """Called before each part, when the run folder holds all that came of those before."""
 
 
@@ -115,6 +110,7 @@ def generate(
     loading: Loading = DEFAULT_LOADING,
     batching: Batching = DEFAULT_BATCHING,
     server: ServerOptions | None = None,
+    vllm: VllmOptions | None = None,
     retry_failures: bool = False,
     video_check: str = "fail",
     chain: Chain | None = None,
@@ -141,6 +137,8 @@ def generate(
         batching: how many prompts it gets at once, and what it works out once for several.
         server: ask a model behind a server; one process is enough for it. `loading` and `batching` are then the
             server's business, but for the threads that decode videos.
+        vllm: let vLLM's engine compute, which each process starts; of `loading` it takes `dtype` and
+            `trust_remote_code`, of `batching` `batch_size`, `prefix_reuse` and the threads.
         retry_failures: ask again what failed before.
         video_check: what is done about a video that is not the annotated one: `fail`, so that its answers are failures
             with the reason, `warn`, or `off`; see `cotasks.video.check`.
@@ -158,21 +156,20 @@ def generate(
     check_work(records, conditions, video_folder)
     predicted, said_of_it = _predictions(chain, predictions, records, conditions)
     settings = run_settings(records, conditions, video_folder, sampling, video_check) | said_of_it
-    model: Model | ServedModel | None = None
+    backend = backend_of(server, vllm)
+    model: AnyModel | None = None
     result = GenerateResult(len(records) * len(conditions) * sampling.num_samples, 0, 0, {})
     for part in chain.parts(conditions) if chain is not None else [conditions]:
         group = join()
-        check_processes(group.size, group.local_size, conditions, loading, batching, server)
+        check_processes(group.size, group.local_size, conditions, loading, batching, server, vllm)
         with group.membership(Path(run_folder)), run_progress(progress and group.main) as bar:
             # the model, which all parts ask, and what there is to ask it in this part
-            if model is None and server is not None:
-                model = _connect(model_name, server).thinking(sampling.thinking)
-                settings |= model.settings(sampling)
-            elif model is None:
-                model = _load(model_name, loading, group, shows_video=any(c.video for c in conditions))
-                model = model.thinking(sampling.thinking)
-                settings |= model_settings(model, sampling)
-            work = _plan(group, settings, chain, model, records, part, sampling.num_samples, retry_failures)
+            if model is None:
+                shows_video = any(c.video for c in conditions)
+                opening = Opening(loading, batching, server, vllm, sampling, shows_video, group.main)
+                model = backend.open(model_name, opening)
+                settings |= backend.settings(model, sampling)
+            work = _plan(group, settings, chain, backend, model, records, part, sampling.num_samples, retry_failures)
             common = {
                 "records": records,
                 "conditions": part,
@@ -183,8 +180,8 @@ def generate(
                 "predictions": predicted,
                 "video_check": video_check,
             }
-            asking, answers_to = _asking(model, batching, common)
-            meter = Meter(group.run_folder, group.shard, device_of(model), asking)
+            asking, answers_to = backend.asking(model, batching, common)
+            meter = Meter(group.run_folder, group.shard, backend.device(model), asking)
             lost = _ask(group, asking, answers_to, work, meter, bar)
         # how the folder stands, with what all processes did
         for rank, why in lost.items() if group.main else ():
@@ -221,28 +218,12 @@ def open_predictions(
     return load_predictions(folder, records, conditions)
 
 
-def _connect(name: str, server: ServerOptions) -> ServedModel:
-    """The model behind a server, which has answered once."""
-    model = connect(name, server)
-    print(f"{', '.join(server.urls)}: {model.served or name}, asked as {model.family.name}, shown {model.media}")
-    return model
-
-
-def _load(name: str, loading: Loading, group: Processes, shows_video: bool) -> Model:
-    """The model in this process. Raises InputError where it cannot be shown video, and is to be."""
-    if group.main and name in NOTES:
-        print(f"model {name}: {NOTES[name]}")
-    model = load_model(name, loading)
-    if shows_video:
-        check_template(model)
-    return model
-
-
 def _plan(
     group: Processes,
     settings: dict[str, Any],
     chain: Chain | None,
-    model: Model | ServedModel,
+    backend: Backend,
+    model: AnyModel,
     records: Records,
     conditions: Sequence[Condition],
     num_samples: int,
@@ -256,8 +237,7 @@ def _plan(
     if group.main:
         group.wait_until_joined()
     plan = None if group.main else group.wait_for_main("plan")
-    # a model that its server names may be asked elsewhere when the run goes on
-    settle(group.run_folder, settings, ("model.base_url",) if isinstance(model, ServedModel) and model.served else ())
+    settle(group.run_folder, settings, backend.may_differ(model))
     if chain is not None:
         chain.begin(group.run_folder, model)
     work = read_work(group.run_folder, records, conditions, num_samples, retry_failures, plan)
@@ -265,23 +245,6 @@ def _plan(
         write_questions(group.run_folder / "questions.jsonl", records)
         group.say("plan", work.plan)
     return work
-
-
-def _asking(model: Model | ServedModel, batching: Batching, common: dict[str, Any]) -> tuple[Asking, Answers]:
-    """(what is asked of the model, what gives its answers); `common` are the fields of `Asking`."""
-    if isinstance(model, ServedModel):
-        from cotasks.generate.server import ask as server_ask
-
-        asking = server_ask.ServerAsking(**common, server=model)
-        return asking, partial(server_ask.outcomes, asking)
-    capacity = Capacity(
-        batching.batch_tokens or default_tokens(model),
-        batching.batch_size,
-        longest_output(model, common["sampling"].max_new_tokens),
-    )
-    reuse = reuse_of(model, batching.vision_reuse, batching.prefix_reuse)
-    here = local_ask.LocalAsking(**common, model=model, capacity=capacity, reuse=reuse)
-    return here, partial(local_ask.outcomes, here)
 
 
 def _ask(

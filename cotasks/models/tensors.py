@@ -165,7 +165,7 @@ def run_processor(
         _check_clips(processor, family, frames)
         options = {
             "videos": [clip.pixels for clip in clips],
-            "video_metadata": [_metadata(clip) for clip in clips],
+            "video_metadata": [video_metadata(clip) for clip in clips],
             "do_sample_frames": False,
             "do_resize": False,
             **family.processor_options,
@@ -195,6 +195,12 @@ def adds_special_tokens(processor: Any, text: str) -> bool:
     itself must not get it twice."""
     bos = processor.tokenizer.bos_token
     return not (bos and text.startswith(bos))
+
+
+def seen_token(processor: Any, family: Family) -> int:
+    """The token that stands, many times, for what is seen of a video."""
+    token = processor.image_token if family.frames_are_images else family.frame_token or processor.video_token
+    return int(processor.tokenizer.convert_tokens_to_ids(token))
 
 
 def render(
@@ -247,7 +253,8 @@ def _check_clips(processor: Any, family: Family, frames: Sequence[Clip | None]) 
         raise InputError(f"{family.name} cannot stack clips of {counts} frames in one batch; see rows_together")
 
 
-def _metadata(clip: Clip) -> dict[str, Any]:
+def video_metadata(clip: Clip) -> dict[str, Any]:
+    """What a processor is told of a clip."""
     return {
         "total_num_frames": clip.total_num_frames,
         "fps": clip.fps,

@@ -51,8 +51,7 @@ from cotasks.steps.table import STEPS
 from cotasks.tools.files import dump_jsonl
 
 if TYPE_CHECKING:
-    from cotasks.generate.server.model import ServedModel
-    from cotasks.models.load import Model
+    from cotasks.generate.backends import AnyModel
 
 LONG = Sampling(max_new_tokens=1024)
 """Greedy decoding; the steps of a long video take hundreds of tokens."""
@@ -236,7 +235,7 @@ class Said:
         self.earlier, self.taken = earlier, taken
         self.with_answer = any(condition.tells_answer for condition in conditions)
         self.marked = any(condition.marks for condition in conditions)
-        self.model: Model | ServedModel | None = None
+        self.model: AnyModel | None = None
         self.texts: dict[str, dict[int, str]] = {}
         """Record id -> step -> text."""
         self.cut_off: dict[str, set[int]] = {}
@@ -256,7 +255,7 @@ class Said:
         """One step after the other, or all together where none is told of another's outcome."""
         return [[condition] for condition in conditions] if self.given == "own" else [conditions]
 
-    def begin(self, run_folder: Path, model: Model | ServedModel) -> None:
+    def begin(self, run_folder: Path, model: AnyModel) -> None:
         """Read what the run folder holds."""
         self.folder, self.model = run_folder, model
         asks = {condition.name: condition.asks or 0 for condition in self.conditions}

@@ -15,7 +15,7 @@ from typing import Any
 from cotasks.errors import InputError, stop_at_environment_fault
 from cotasks.generate.prepare import Item, failure_row
 from cotasks.models.load import Model
-from cotasks.models.tensors import collate_for_generation, thinking_off
+from cotasks.models.tensors import collate_for_generation, seen_token, thinking_off
 from cotasks.runs.run import Row
 
 
@@ -82,9 +82,7 @@ class Encoder:
         processor.video_processor = _Remembering(processor.video_processor)
         self.model = dataclasses.replace(model, processor=processor)
         self.max_new_tokens = max_new_tokens
-        family = model.family
-        token = processor.image_token if family.frames_are_images else family.frame_token or processor.video_token
-        self._video_token = processor.tokenizer.convert_tokens_to_ids(token)
+        self._video_token = seen_token(processor, model.family)
         self._rope_index = getattr(model.model.base_model, "get_rope_index", None)
         types = {weight.dtype for weight in model.model.parameters() if weight.is_floating_point()}
         self._pixel_type = types.pop() if len(types) == 1 else None  # None: leave them as they are

@@ -1,0 +1,1 @@
+"""Asking a model that vLLM runs from within this program."""
