@@ -214,14 +214,42 @@ def plain_start(name: str) -> Any:
 # vLLM itself ----------------------------------------------------------------------------------------------------------
 
 
+def wide_tiny(folder: Path, family: str, sections: list[int]) -> str:
+    """A tiny model with heads of 32 numbers, the least that vLLM's attention on a CPU takes."""
+    import torch
+
+    from cotasks.models.tiny import build_tiny
+
+    narrow, processor = build_tiny(family)
+    settings = narrow.config.to_dict()
+    settings["text_config"] |= {"hidden_size": 128, "head_dim": 32}
+    settings["text_config"]["rope_parameters"] |= {"mrope_section": sections}
+    if family == "qwen3_vl":  # as in the published checkpoints; vLLM goes by it
+        settings["text_config"]["rope_parameters"]["mrope_interleaved"] = True
+    settings["vision_config"]["out_hidden_size"] = 128
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = type(narrow)(type(narrow.config)(**settings))
+    model.generation_config = narrow.generation_config
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("family", ["toy", "qwen2_5_vl", "qwen3_vl"])
 def test_vllm_answers_as_transformers_do(
-    records: Records, plainly: dict[tuple[str, str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    family: str, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("vllm", exc_type=ImportError)
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    sections = {"qwen2_5_vl": [4, 6, 6], "qwen3_vl": [8, 4, 4]}
+    model = family if family == "toy" else wide_tiny(tmp_path / "model", family, sections[family])
+    given = {"sampling": Sampling(max_new_tokens=24), "loading": Loading(dtype="float32"), "progress": False}
+    assert generate(records, CONDITIONS, model, tmp_path / "plain", **given).complete
     options = VllmOptions(max_model_len=4096, engine_args={"enforce_eager": True})
-    result = ask(records, tmp_path, options, batching=Batching(batch_size=8))
-    assert (result.done, result.failures) == (len(plainly), {})
-    assert answers_of(tmp_path) == plainly
-    assert sys.modules["vllm"].__version__ == read_settings(tmp_path)["versions"]["vllm"]
+    result = generate(records, CONDITIONS, model, tmp_path / "run", vllm=options, **given)
+    assert (result.complete, result.failures) == (True, {})
+    assert answers_of(tmp_path / "run") == answers_of(tmp_path / "plain")
+    assert sys.modules["vllm"].__version__ == read_settings(tmp_path / "run")["versions"]["vllm"]

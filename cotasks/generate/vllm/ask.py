@@ -230,8 +230,19 @@ def sampling_fields(model: Model, sampling: Sampling, key: Key) -> dict[str, Any
         drawn = {"top_p": sampling.top_p, "top_k": sampling.top_k, "seed": request_seed(sampling.seed, key)}
         fields |= drawn
     if isinstance(model.thought.mode, int):
-        fields["thinking_token_budget"] = model.thought.mode
+        fields["thinking_token_budget"] = model.thought.mode + _begun(model)
     return fields
+
+
+def _begun(model: Model) -> int:
+    """Tokens that a prompt holds behind the tag that opens a thought: vLLM counts them as thought."""
+    thought = model.thought
+    if not thought.opened or thought.tags is None:
+        return 0
+    question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    text = render(model.processor, question, True, thought.options)
+    behind = text[text.rfind(thought.tags.opens) + len(thought.tags.opens) :]
+    return model.count_tokens(behind)
 
 
 def _add(asking: EngineAsking, prompted: Prompted) -> str:
