@@ -19,7 +19,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ try:
     import torch
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.utils import send_to_device, set_seed
-    from torch.utils.data import DataLoader, Dataset
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
@@ -38,16 +36,21 @@ from cotasks.runs.folder import Appender, settle
 from cotasks.tools.files import dump_json, dump_jsonl, read_json, read_jsonl
 from cotasks.tools.progress import progress_bar
 from cotasks.training.events import describe_report
+from cotasks.training.loading import Order, loader_of
+from cotasks.training.options import (
+    add_data_arguments,
+    add_mixing_arguments,
+    add_training_arguments,
+    parse_positive,
+    settings_of,
+)
 from cotasks.training.scripts import (
     REPORT,
-    add_data_arguments,
-    add_training_arguments,
     answer_loss,
     freeze_vision,
     load_base,
-    parse_positive,
+    mixed_rows,
     run_main,
-    settings_of,
     training_collator,
     training_examples,
     try_first,
@@ -58,72 +61,12 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
+    add_mixing_arguments(parser)
     group = add_training_arguments(parser, learning_rate=1e-5)
     group.add_argument("--freeze-vision", action="store_true", help="leave the vision tower as it is")
     group.add_argument("--gradient-checkpointing", action="store_true", help="less memory, about a third more time")
     group.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the weights in training")
     return parse_positive(parser)
-
-
-class Rows(Dataset[Any]):
-    """A `datasets.Dataset` read one row at a time, so that a batch may be empty."""
-
-    def __init__(self, rows: Any) -> None:
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.rows[index]
-
-
-class Order:
-    """The batches of one process, from a step on.
-
-    All examples follow each other in one shuffled order after another, one an epoch. A step takes the next ones,
-    micro-batch by micro-batch, in each of them process by process: so a step holds the same examples whatever the
-    number of processes, as long as processes x accumulate stays.
-    """
-
-    def __init__(self, count: int, args: argparse.Namespace, process: int, processes: int, start: int, end: int):
-        self.count, self.seed, self.start, self.end = count, args.seed, start, end
-        self.batch, self.micro = args.batch_size, args.accumulate
-        self.process, self.processes = process, processes
-
-    def __len__(self) -> int:
-        return (self.end - self.start) * self.micro
-
-    def __iter__(self) -> Iterator[list[int]]:
-        epoch, order = -1, []
-        for number in range(self.start * self.micro, self.end * self.micro):
-            first = (number * self.processes + self.process) * self.batch
-            indices = []
-            for place in range(first, first + self.batch):
-                if place // self.count != epoch:
-                    epoch = place // self.count
-                    generator = torch.Generator().manual_seed(self.seed + epoch)
-                    order = torch.randperm(self.count, generator=generator).tolist()
-                indices.append(order[place % self.count])
-            yield indices
-
-
-def loader_of(rows: Any, batches: Any, collator: Any, workers: int) -> DataLoader[Any]:
-    """A loader that leaves torch's random state alone, which a resumed run has to meet again."""
-    return DataLoader(
-        Rows(rows),
-        batch_sampler=batches,
-        collate_fn=collator,
-        num_workers=workers,
-        multiprocessing_context="spawn" if workers else None,  # decoders do not survive a fork
-        generator=torch.Generator(),
-        worker_init_fn=ignore_interrupts,
-    )
-
-
-def ignore_interrupts(_: int) -> None:
-    """Ctrl-C reaches workers too; the main process tells them when to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def learning_rate(step: int, steps: int, args: argparse.Namespace) -> float:
@@ -252,13 +195,15 @@ def main() -> int:
     set_seed(args.seed)
     base = load_base(args.model, args.dtype)
     with accelerator.main_process_first():
-        rows, folder = training_examples(args, base, args.split, args.limit)
+        rows, folder = training_examples(args, base, args.split, args.limit, args.weights)
         held_out, _ = training_examples(args, base, args.eval_split, args.eval_limit) if args.eval_split else ([], None)
     collator = training_collator(args, base, folder, args.out / REPORT)
     try_first(collator, rows)
 
     step_size = args.batch_size * args.accumulate * accelerator.num_processes
     steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))
+    mixed = mixed_rows(args, base, rows, folder, steps)
+    rows = rows if mixed is None else mixed
     settings = settings_of(args, changeable=("batch_size", "accumulate"))  # examples a step may not change
     settings |= {"examples_a_step": step_size, "precision": accelerator.mixed_precision, "examples": len(rows)}
     with accelerator.main_process_first():
@@ -269,7 +214,7 @@ def main() -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stopped.append(received))
-    order = Order(len(rows), args, accelerator.process_index, accelerator.num_processes, done, steps)
+    order = Order(len(rows), args, accelerator.process_index, accelerator.num_processes, done, steps, mixed is not None)
     batches = iter(loader_of(rows, order, collator, args.workers))
     log_file = Appender(args.out / "log.jsonl") if accelerator.is_main_process else nullcontext()
     with log_file as log, progress_bar("steps") as update:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,20 @@ except ImportError as error:
 from cotasks.runs.folder import Appender, settle
 from cotasks.tools.files import dump_jsonl, read_json, read_jsonl
 from cotasks.training.events import describe_report
+from cotasks.training.loading import Order, loader_of
+from cotasks.training.options import (
+    add_data_arguments,
+    add_mixing_arguments,
+    add_training_arguments,
+    parse_positive,
+    settings_of,
+)
 from cotasks.training.scripts import (
     REPORT,
     Base,
-    add_data_arguments,
-    add_training_arguments,
     load_base,
-    parse_positive,
+    mixed_rows,
     run_main,
-    settings_of,
     training_collator,
     training_examples,
     try_first,
@@ -55,6 +61,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
+    add_mixing_arguments(parser)
     group = add_training_arguments(parser, learning_rate=1e-4)
     group.add_argument("--lora-rank", type=int, default=16)
     group.add_argument("--lora-alpha", type=int, default=32)
@@ -99,6 +106,27 @@ def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
     )
 
 
+class Trainer(SFTTrainer):
+    """The trainer, with batches of our own where what examples are told depends on the step."""
+
+    own_batches: Any = None
+    """Batches of this process from the step on at which training begins; None for the trainer's own."""
+
+    def get_train_dataloader(self) -> Any:
+        """Called by the trainer, once."""
+        return super().get_train_dataloader() if self.own_batches is None else Endless(self.own_batches)
+
+
+class Endless:
+    """Batches without a length, which the trainer takes as many of as it has steps."""
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+
 class Log(TrainerCallback):
     """Appends what the trainer logs to OUT/log.jsonl."""
 
@@ -136,7 +164,7 @@ def main() -> int:
     base = load_base(args.model, dtype)
     report = args.out / REPORT
     with state.main_process_first():
-        rows, folder = training_examples(args, base, args.split, args.limit)
+        rows, folder = training_examples(args, base, args.split, args.limit, args.weights)
         collator = training_collator(args, base, folder, report)
         try_first(collator, rows)
         held_out = None
@@ -151,9 +179,15 @@ def main() -> int:
         done = read_json(resumed / "trainer_state.json")["global_step"] if resumed else 0
         kept = [row for row in (read_jsonl(log_path) if log_path.exists() else ()) if row["step"] <= done]
         dump_jsonl(log_path, kept)
-    trainer = SFTTrainer(
+    config = trainer_config(args, held_out is not None)
+    step_size = args.batch_size * args.accumulate * state.num_processes
+    steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))
+    mixed = mixed_rows(args, base, rows, folder, steps)
+    if mixed is not None:
+        config.max_steps, config.ignore_data_skip = steps, True
+    trainer = Trainer(
         model=base.model,
-        args=trainer_config(args, held_out is not None),
+        args=config,
         data_collator=collator,
         train_dataset=rows,
         eval_dataset=held_out,
@@ -170,6 +204,10 @@ def main() -> int:
     # each label weighs the same in a step, whatever batch and process it is in: some models say that their own loss
     # cannot do that, but the trainer computes the loss itself
     trainer.model_accepts_loss_kwargs = True
+    if mixed is not None:
+        done = int(resumed.name.rpartition("-")[2]) if resumed else 0
+        order = Order(len(rows), args, state.process_index, state.num_processes, done, steps, mixed=True)
+        trainer.own_batches = loader_of(mixed, order, collator, args.workers)
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     trainer.save_model(str(args.out / "adapter"))
     trainer.accelerator.wait_for_everyone()

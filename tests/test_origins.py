@@ -200,7 +200,7 @@ def test_recall_falls_smoothly_and_each_seed_differs() -> None:
 def test_corruption_is_the_same_in_every_process() -> None:
     script = (
         "from tests.test_origins import a_long_record\n"
-        "from cotasks.prompts.view import corrupt\n"
+        "from cotasks.prompts.corruption import corrupt\n"
         "print(corrupt(a_long_record(3), 0.5, 7).frame_localization)\n"
     )
     root = Path(__file__).parents[1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cotasks.errors import InputError
+from cotasks.prompts.corruption import KINDS, STEP_1
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -45,9 +46,12 @@ class Condition:
     context_frames: int | None = None
     """Frames that the context block speaks of, where these are fewer than those shown."""
     corruption: float = 0.0
-    """Probability, 0 to 1, by which each frame and entity of A1 is corrupted; origin `corrupted` only."""
+    """Probability, 0 to 1, by which each frame and entity of A1, or whatever `corruption_kind` says, is corrupted;
+    origin `corrupted` only."""
     corruption_seed: int = 0
     """Which corruption; origin `corrupted` only."""
+    corruption_kind: str = STEP_1
+    """What is corrupted, a key of `cotasks.prompts.corruption.KINDS`; origin `corrupted` only."""
     asks: int | None = None
     """The step that is asked for, instead of the answer; the steps before it may be told. For `cotasks.predict`."""
     tells_answer: bool = False
@@ -66,7 +70,9 @@ class Condition:
             raise fault(f"steps {self.steps}; expected some of 1 to 4, each once, in order")
         if self.origin != "oracle" and not self.steps:
             raise fault(f"no steps that could be {self.origin}; expected some, as in `cotasks`")
-        if self.origin != "corrupted" and (self.corruption or self.corruption_seed):
+        if self.corruption_kind not in KINDS:
+            raise fault(f"corrupted by kind {self.corruption_kind!r}; expected {', '.join(KINDS)}")
+        if self.origin != "corrupted" and (self.corruption or self.corruption_seed or self.corruption_kind != STEP_1):
             raise fault(f"{self.origin} steps cannot be corrupted; only those of `cotasks` can, by corrupt=0 to 1")
         if not 0 <= self.corruption <= 1:
             raise fault(f"corrupt is {self.corruption}; expected 0 to 1")
@@ -99,16 +105,20 @@ _OPTIONS = {
     "tokens": "context_tokens",
     "corrupt": "corruption",
     "seed": "corruption_seed",
+    "kind": "corruption_kind",
 }
-
 
 CONDITION_HELP = (
     "baseline, blind, cotasks, blind-cotasks, predicted, blind-predicted, or chosen steps such as cotasks-12 or "
-    "blind-predicted-34; options after a colon: cotasks:frames=16,context=8,boxes=4,tokens=2048,corrupt=0.25,seed=1"
+    "blind-predicted-34; options after a colon: cotasks:frames=16,context=8,boxes=4,tokens=2048,corrupt=0.25,seed=1; "
+    f"what is corrupted: kind={STEP_1} (by default), or {', '.join(name for name in KINDS if name != STEP_1)}"
 )
 
 
-_LATER = ("context_frames", "corruption", "corruption_seed", "asks", "tells_answer", "marks", "answer_style")
+_LATER = (
+    *("context_frames", "corruption", "corruption_seed", "corruption_kind"),
+    *("asks", "tells_answer", "marks", "answer_style"),
+)
 """Fields of a condition that run.json holds only where they say something, as runs begun before have none."""
 
 
@@ -116,7 +126,7 @@ def parse_condition(text: str) -> Condition:
     """`baseline`, `blind`, `[blind-]cotasks[-STEPS]`, `[blind-]predicted[-STEPS]`, each with options after a colon.
 
     Options: `frames=N` shown and spoken of, `context=N` of them spoken of, `boxes=N` an entity, `tokens=N` of context;
-    for `cotasks`, `corrupt=P` (0 to 1) and `seed=N`. See `Condition`.
+    for `cotasks`, `corrupt=P` (0 to 1), `seed=N` and `kind=K`. See `Condition`.
 
     Raises InputError that lists what is known.
     """
@@ -134,19 +144,21 @@ def parse_condition(text: str) -> Condition:
         if match["origin"] != "cotasks":
             raise InputError(f"condition {text!r}: corrupt; expected with `cotasks` only, which tells oracle steps")
         fields["origin"] = "corrupted"
-    elif "corruption_seed" in fields:
-        raise InputError(f"condition {text!r}: seed without corrupt; expected both, or neither")
+    elif lone := [name for name in ("seed", "kind") if _OPTIONS[name] in fields]:
+        raise InputError(f"condition {text!r}: {' and '.join(lone)} without corrupt; expected both, or neither")
     elif match["origin"] == "predicted":
         fields["origin"] = "predicted"
     return Condition(name=text, steps=steps, video=not text.startswith("blind"), **fields)
 
 
-def _option(text: str, name: str, value: str) -> int | float:
+def _option(text: str, name: str, value: str) -> int | float | str:
     place = f"condition {text!r}: option {f'{name}={value}'!r}"
     if name == "corrupt":
         if not re.fullmatch(r"\d(\.\d{1,9})?|\.\d{1,9}", value, re.ASCII):
             raise InputError(f"{place}; expected a probability, 0 to 1")
         return float(value)
+    if name == "kind":
+        return value
     least = 0 if name == "seed" else 1
     if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or int(value) < least:
         raise InputError(f"{place}; expected {least} or more")

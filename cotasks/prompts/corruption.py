@@ -1,17 +1,29 @@
-"""Step 1 corrupted on purpose, with a stated probability and seed, and the later steps rebuilt from the scene."""
+"""Steps corrupted on purpose, with a stated kind, probability and seed; `cotasks.prompts.view` says how."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cotasks.records.schema import Entity, Frame, FrameLocalization, Record
+from cotasks.records.schema import (
+    Box,
+    Entity,
+    Frame,
+    FrameLocalization,
+    Record,
+    SpatialRelation,
+    TemporalRelation,
+)
 from cotasks.records.timeline import spans_of_frames
 from cotasks.steps import frame_localization
 from cotasks.steps.table import STEPS
+
+_Relation = TypeVar("_Relation", SpatialRelation, TemporalRelation)
 
 
 def restrict(record: Record, frames: tuple[Frame, ...]) -> Record:
@@ -59,6 +71,96 @@ def corrupt(record: Record, probability: float, seed: int) -> Record:
         entities=tuple(entities[tid] for tid in sorted(entities)),
     )
     return record if changed == a1 else _rebuild(record, changed)
+
+
+def move_boxes(record: Record, probability: float, seed: int) -> Record:
+    """The record with boxes of A2 elsewhere: each is, with a probability, moved to a place of the frame drawn
+    uniformly, its size kept.
+
+    Args:
+        record: as a prompt speaks of it.
+        probability: 0 to 1.
+        seed: 0 or more.
+    """
+    edges = [box.xyxy[2:] for track in record.scene.entity_tracking for box in track.boxes]
+    width = record.width or max((x for x, _ in edges), default=0.0)
+    height = record.height or max((y for _, y in edges), default=0.0)
+
+    def moved(tid: int, box: Box) -> Box:
+        number, across, down = _numbers(f"boxes\0{seed}\0{record.id}\0{tid}\0{box.frame}").random(3)
+        if number >= probability:
+            return box
+        x1, y1, x2, y2 = box.xyxy
+        x, y = across * max(width - (x2 - x1), 0.0), down * max(height - (y2 - y1), 0.0)
+        return dataclasses.replace(box, xyxy=(float(x), float(y), float(x + x2 - x1), float(y + y2 - y1)))
+
+    tracks = tuple(
+        dataclasses.replace(track, boxes=tuple(moved(track.tid, box) for box in track.boxes))
+        for track in record.entity_tracking
+    )
+    return dataclasses.replace(record, entity_tracking=tracks)
+
+
+def change_triples(record: Record, probability: float, seed: int) -> Record:
+    """The record with false triples in A3 and A4: each triple gets, with a probability, another predicate of the
+    scene's in that step that its two entities never have, or where there is none, its ends the other way round. Where
+    that is true too, the triple is left out.
+
+    Args:
+        record: as a prompt speaks of it.
+        probability: 0 to 1.
+        seed: 0 or more.
+    """
+    return dataclasses.replace(
+        record,
+        spatial_relations=_changed(
+            record.spatial_relations, record.scene.spatial_relations, probability, f"{seed}\0{record.id}\0spatial"
+        ),
+        temporal_relations=_changed(
+            record.temporal_relations, record.scene.temporal_relations, probability, f"{seed}\0{record.id}\0temporal"
+        ),
+    )
+
+
+def _changed(
+    told: tuple[_Relation, ...], scene: Collection[_Relation], probability: float, name: str
+) -> tuple[_Relation, ...]:
+    true = {(relation.subject_tid, relation.predicate, relation.object_tid) for relation in scene}
+    predicates = sorted({predicate for _, predicate, _ in true})
+    kept = []
+    for relation in told:
+        triple = relation.subject_tid, relation.predicate, relation.object_tid
+        # one triple over several stretches stays one triple
+        number, which = _numbers(f"triples\0{name}\0{triple}").random(2)
+        if number >= probability:
+            kept.append(relation)
+            continue
+        subject, own, other = triple
+        false = [predicate for predicate in predicates if (subject, predicate, other) not in true]
+        if false:
+            kept.append(dataclasses.replace(relation, predicate=false[int(which * len(false))]))
+        elif (other, own, subject) not in true:
+            kept.append(dataclasses.replace(relation, subject_tid=other, object_tid=subject))
+    return tuple(kept)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way of corrupting steps."""
+
+    corrupt: Callable[[Record, float, int], Record]
+    """(record, probability, seed) -> the corrupted one."""
+    on_grid: bool
+    """Whether it takes the record on its whole grid, before frames are chosen; else as a prompt speaks of it."""
+
+
+STEP_1 = "step-1"
+KINDS = {
+    STEP_1: Kind(corrupt, on_grid=True),
+    "boxes": Kind(move_boxes, on_grid=False),
+    "triples": Kind(change_triples, on_grid=False),
+}
+"""Name in a condition (`kind=`) -> how it corrupts."""
 
 
 def _rebuild(record: Record, localization: FrameLocalization) -> Record:

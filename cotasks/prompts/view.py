@@ -1,7 +1,7 @@
 """Where the steps of a prompt come from: record + condition -> the record as the condition speaks of it.
 
     oracle      the record's own steps
-    corrupted   A1 corrupted at random with a stated probability, A2 to A4 rebuilt from the scene
+    corrupted   A1 corrupted at random with a stated probability, A2 to A4 rebuilt from the scene; or another `kind`
     predicted   what a model said, from a folder that `cotasks predict` wrote
 
 What is sent (`cotasks.generate`) and what the report's page shows of it go through `view`, and no other way.
@@ -16,6 +16,9 @@ Corruption with probability p, seeded by the record's id and a number:
   another: what is corrupted at some p is corrupted alike at every larger one, in every process, whatever the other
   conditions are. So scores against p make smooth curves.
 - A1 is corrupted on the whole grid; fewer frames (`frames=`, `context=`) are chosen afterwards.
+
+That is `kind=step-1`: whatever is told is true of something else. Two other kinds leave A1 as it is, and tell what is
+false: `boxes` moves boxes of A2, `triples` changes triples of A3 and A4 (`cotasks.prompts.corruption`).
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cotasks.errors import InputError
-from cotasks.prompts.corruption import corrupt, restrict
+from cotasks.prompts.corruption import KINDS, restrict
 from cotasks.records.schema import (
     Frame,
     Record,
@@ -109,9 +112,12 @@ def view(record: Record, condition: Condition, predictions: Predictions | None =
             )
         found = predictions.of(record)
         return View(_as_predicted(record, condition.steps, found, spoken), shown, found.names)
-    if condition.origin == "corrupted":
-        record = corrupt(record, condition.corruption, condition.corruption_seed)
+    kind = KINDS[condition.corruption_kind] if condition.origin == "corrupted" else None
+    if kind is not None and kind.on_grid:
+        record = kind.corrupt(record, condition.corruption, condition.corruption_seed)
     told = restrict(record, spoken)
+    if kind is not None and not kind.on_grid:
+        told = kind.corrupt(told, condition.corruption, condition.corruption_seed)
     if condition.marks:
         marks = marks_of(record.scene, shown)
         tids = dict(marks)

@@ -3,10 +3,11 @@
 A task is one of
 
     frame_localization, entity_tracking, spatial_relations, temporal_relations
-                   one step: the question and the true answers of the steps before it -> the step
+                   one step: the question and the true answers of the steps before it -> the step; with
+                   `:corrupt=P,seed=N,kind=K` those before it are corrupted, and the step is the true one
     chain          Q1 A1 Q2 A2 Q3 A3 Q4 A4 Q A, in turns; with `think`, in one turn, see `cotasks.training.thoughts`
     a condition    the prompt of `cotasks generate` under that condition (`baseline`, `cotasks`, `cotasks-12:frames=16`,
-                   see `cotasks.prompts.parse_condition`) -> the answer
+                   see `cotasks.prompts.parse_condition`) -> the answer; `predicted` where predictions are given
 
 Step 1 is left out, as a task and in a chain of turns, where A1's spans are `whole`: there is nothing to learn.
 
@@ -31,7 +32,7 @@ from cotasks.models.tensors import clip_range
 from cotasks.prompts.condition import LETTERS, Condition, parse_condition
 from cotasks.prompts.prompt import Prompt, build_prompt, question_text, step_context, step_request
 from cotasks.prompts.size import source_size
-from cotasks.prompts.view import view
+from cotasks.prompts.view import Predictions, view
 from cotasks.records.boxes import Size
 from cotasks.records.check import read_rows
 from cotasks.records.schema import Frame, Record
@@ -89,6 +90,7 @@ def instructions(
     video_check: str = "fail",
     count_tokens: Callable[[str], int] | None = None,
     think: str | None = None,
+    predictions: Predictions | None = None,
 ) -> dict[str, list[Any]]:
     """Chat examples of a record, one a task, as columns of `INSTRUCTION_FEATURES`.
 
@@ -105,13 +107,14 @@ def instructions(
         count_tokens: the model's token count of a text; needed where a condition has a token budget.
         think: a form of `cotasks.training.thoughts.THOUGHTS`: the chain is then one question and one answer, the steps
             within `<think>`, the answer within `<answer>`. The other tasks are as they are.
+        predictions: where a task such as `predicted` gets its steps from.
 
     Raises InputError for an unknown task, family or form, a form without the chain among the tasks, more frames asked
-    for than a record's grid has, and a record of unknown frame size.
+    for than a record's grid has, a record of unknown frame size, and one of which a step was not predicted.
     """
     if family not in FAMILIES:
         raise InputError(f"family {family!r}; expected one of {', '.join(FAMILIES)}", "unknown model family")
-    parsed = [(task, parse_task(task, num_frames)) for task in tasks]
+    parsed = [(task, parse_task(task, num_frames, predictions is not None)) for task in tasks]
     shown = videos_of(videos, video_check)
     form = None if think is None else thought_form(think)
     if form is not None and CHAIN not in tasks:
@@ -120,35 +123,70 @@ def instructions(
     for one in _records(record):
         for task, condition in parsed:
             told = condition or _step_condition(task, num_frames, boxes_per_entity)
-            seen = _view(one, told, FAMILIES[family], limits, shown)
+            seen = _view(one, told, FAMILIES[family], limits, shown, predictions)
             if condition is not None:
                 examples.append(_answer_example(seen, one, count_tokens))
             elif task == CHAIN:
                 examples.append(_chain_example(seen) if form is None else _thought_example(seen, form))
             elif task != STEPS[1].field or _has_step_1(one):
-                examples.append(_step_example(seen, one))
+                true = _step_condition(task.partition(":")[0], num_frames, boxes_per_entity)
+                truth = seen if told.origin == "oracle" else _view(one, true, FAMILIES[family], limits, shown, None)
+                examples.append(_step_example(seen, one, truth))
     return {name: [example[name] for example in examples] for name in INSTRUCTION_FEATURES}
 
 
-def parse_task(task: str, num_frames: int | None = None) -> Condition | None:
-    """The condition that a task names, None for a step or the chain. Raises InputError that lists what is known."""
+def parse_task(task: str, num_frames: int | None = None, predicted: bool = False) -> Condition | None:
+    """The condition that a task names, None for a step or the chain.
+
+    Args:
+        num_frames: frames shown where it does not say.
+        predicted: whether predicted steps are at hand.
+
+    Raises InputError that lists what is known.
+    """
     if task == CHAIN or task in STEP_NUMBERS:
+        return None
+    if task.partition(":")[0] in STEP_NUMBERS:
+        _step_condition(task, num_frames, BOXES_PER_ENTITY)
         return None
     try:
         condition = parse_condition(task)
     except InputError as error:
         known = ", ".join((*STEP_NUMBERS, CHAIN))
         raise InputError(f"unknown task {task!r}; expected one of {known}, or a condition: {error}") from None
-    if condition.origin == "predicted":
+    if condition.origin == "predicted" and not predicted:
         raise InputError(f"task {task!r}: predicted steps; expected true or corrupted ones to learn from")
     return dataclasses.replace(condition, num_frames=condition.num_frames or num_frames)
 
 
 def _step_condition(task: str, num_frames: int | None, boxes_per_entity: int) -> Condition:
-    """What the prompt of a step contains: the steps before it. The chain is told nothing, and asks for them all."""
-    asks = STEP_NUMBERS.get(task, 1)
+    """What the prompt of a step contains: the steps before it. The chain is told nothing, and asks for them all.
+
+    Raises InputError where the steps before it are to be anything but corrupted, and where there are none.
+    """
+    name, _, options = task.partition(":")
+    asks = STEP_NUMBERS.get(name, 1)
     steps = tuple(range(1, asks))
-    return Condition(task, steps, num_frames=num_frames, boxes_per_entity=boxes_per_entity, asks=asks)
+    plain = Condition(task, steps, num_frames=num_frames, boxes_per_entity=boxes_per_entity, asks=asks)
+    if not options:
+        return plain
+    noise = parse_condition(f"cotasks:{options}")
+    if noise != Condition(
+        noise.name,
+        noise.steps,
+        "corrupted",
+        corruption=noise.corruption,
+        corruption_seed=noise.corruption_seed,
+        corruption_kind=noise.corruption_kind,
+    ):
+        raise InputError(f"task {task!r}: options of the steps before it; expected corrupt, seed and kind only")
+    return dataclasses.replace(
+        plain,
+        origin="corrupted",
+        corruption=noise.corruption,
+        corruption_seed=noise.corruption_seed,
+        corruption_kind=noise.corruption_kind,
+    )
 
 
 def expected_video(row: Mapping[str, Any]) -> Expected:
@@ -206,13 +244,15 @@ class _View:
     source_size: Size | None
     shown: tuple[Frame, ...]
     context: StepContext
+    predictions: Predictions | None
 
     def step(self, step: int) -> str:
         return step_text(self.record, step, self.context, self.condition.boxes_per_entity)
 
     def prompt(self, record: Record, count_tokens: Callable[[str], int] | None = None) -> Prompt:
         """The prompt for the record as it was built."""
-        return build_prompt(record, self.condition, self.family, self.size, self.source_size or (1, 1), count_tokens)
+        sizes = self.size, self.source_size or (1, 1)
+        return build_prompt(record, self.condition, self.family, *sizes, count_tokens, self.predictions)
 
     def example(self, messages: list[dict[str, Any]], cuts: list[Cut]) -> Row:
         frames = [frame.index for frame in self.shown]
@@ -237,14 +277,21 @@ class _View:
         }
 
 
-def _view(record: Record, condition: Condition, family: Family, limits: Limits | None, videos: Videos | None) -> _View:
+def _view(
+    record: Record,
+    condition: Condition,
+    family: Family,
+    limits: Limits | None,
+    videos: Videos | None,
+    predictions: Predictions | None,
+) -> _View:
     # without frames and boxes nothing depends on the size
     needed = condition.video or condition.steps or condition.asks
     source = source_size(record, videos) if needed else None
-    told = view(record, condition)
+    told = view(record, condition, predictions)
     size = frame_size(family, *(source or (1, 1)), num_frames=len(told.shown), limits=limits)
     context = step_context(told, family, size, source or (1, 1))
-    return _View(told.record, condition, family, size, source, told.shown, context)
+    return _View(told.record, condition, family, size, source, told.shown, context, predictions)
 
 
 def answer_text(record: Record) -> str:
@@ -273,11 +320,12 @@ def _answer_example(seen: _View, record: Record, count_tokens: Callable[[str], i
     return seen.example([_turn("user", text, condition.video), _turn("assistant", answer_text(record))], cuts)
 
 
-def _step_example(seen: _View, record: Record) -> Row:
+def _step_example(seen: _View, record: Record, truth: _View) -> Row:
+    """A step to be learned as `truth` has it, told what `seen` tells."""
     step = seen.condition.asks
     assert step is not None
     text = seen.prompt(record).messages[0]["content"][-1]["text"]
-    answer = seen.step(step)
+    answer = truth.step(step)
     # what is given goes before what is to be learned
     cuts = _context_cuts({before: seen.step(before) for before in seen.condition.steps})
     if step > 1:

@@ -17,32 +17,41 @@ from cotasks.errors import CotasksError, InputError, MissingExtra
 from cotasks.models.families import Family, family_of, limits_of
 from cotasks.models.load import TINY, TOY, check_code
 from cotasks.models.repairs import repair
-from cotasks.records.dataset import load_records
+from cotasks.prompts.condition import PHRASE, parse_condition, with_defaults
+from cotasks.records.dataset import Records, load_records
+from cotasks.runs.predictions import load_predictions
 from cotasks.sample import TOY_DIR
-from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.training.collator import TrainingCollator
 from cotasks.training.events import ReportFile
 from cotasks.training.examples import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
-from cotasks.training.thoughts import THOUGHTS
+from cotasks.training.mixing import (
+    Mix,
+    MixedRows,
+    Told,
+    check_mixed,
+    parse_noise,
+    parse_schedule,
+    parse_weights,
+    predicted_task,
+    repeats,
+)
+from cotasks.training.options import add_data_arguments, add_training_arguments, parse_positive, settings_of
 from cotasks.training.turns import IGNORED
-from cotasks.video.cache import FOLDER_BYTES, FrameCache
-from cotasks.video.check import MODES
+from cotasks.video.cache import FrameCache
 from cotasks.video.files import video_file
 
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["add_data_arguments", "add_training_arguments", "parse_positive", "settings_of"]
+"""Handed on from `cotasks.training.options`."""
+
 TRIED_FIRST = 8
 """Examples of which one must be usable before training begins: else the video folder, say, is the wrong one."""
 BATCH_BYTES = 2**28
 """Frames kept in the memory of each process that reads videos, beside the folder."""
-COUNTS = (
-    *("batch_size", "accumulate", "log_every", "eval_every", "save_every", "keep"),
-    *("max_steps", "max_tokens", "num_frames", "boxes_per_entity", "limit", "eval_limit"),
-)
-"""Options that are 1 or more where they are given."""
-PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "frame_cache", "frame_cache_gb")
-"""Options that may change when training goes on."""
+OWN_SHARE = "0..0.5"
+"""Schedule of own predictions by default."""
 REPORT = "report.jsonl"
 """In the folder of a run: what was skipped or shortened."""
 WORKER_ERROR = re.compile(r".*\bcotasks\.errors\.\w+: ", re.DOTALL)
@@ -98,95 +107,12 @@ def load_base(name: str, dtype: str = "float32") -> Base:
     return Base(model, processor, family, str(published).removeprefix("torch."))
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that `training_examples` and `training_collator` read."""
-    group = parser.add_argument_group("data")
-    group.add_argument("--model", required=True, help="`tiny`, `toy`, a model folder, or a Hub id")
-    group.add_argument("--data", required=True, help="`sample`, a folder of `cotasks build`, or a Hub id")
-    group.add_argument("--dataset-config", dest="config", help="config of the data set, where it has several")
-    group.add_argument("--split", default="train", help="split to learn from (default: train)")
-    group.add_argument("--eval-split", help="split to evaluate on, none by default")
-    group.add_argument("--limit", type=int, help="about so many questions of the split to learn from")
-    group.add_argument("--eval-limit", type=int, help="about so many questions of the split to evaluate on")
-    group.add_argument("--videos", type=Path, help="folder of the videos; the sample brings its own")
-    group.add_argument(
-        "--video-check",
-        choices=MODES,
-        default="fail",
-        help="what is done about a video that is not the annotated one (default: fail, its examples are skipped)",
-    )
-    group.add_argument(
-        "--task",
-        action="append",
-        dest="tasks",
-        metavar="TASK",
-        help="what to learn, once or several times: a step such as frame_localization, `chain`, or a condition such as "
-        f"cotasks-12 (default: {' '.join(TASKS)})",
-    )
-    group.add_argument(
-        "--think",
-        choices=tuple(THOUGHTS),
-        help="the chain in one turn, the steps within <think> in this form, the answer within <answer>",
-    )
-    group.add_argument("--num-frames", type=int, help="frames shown (default: the grid of the records)")
-    group.add_argument(
-        "--boxes-per-entity", type=int, default=BOXES_PER_ENTITY, help=f"in step 2 (default: {BOXES_PER_ENTITY})"
-    )
-    group.add_argument(
-        "--max-tokens", type=int, help="budget of an example, video included; beyond it, items of steps 2 to 4 go"
-    )
-    group.add_argument("--workers", type=int, default=0, help="processes that read videos ahead (default: 0)")
-    group.add_argument(
-        "--frame-cache", type=Path, metavar="DIR", help="keep decoded frames in this folder, for all processes and runs"
-    )
-    group.add_argument(
-        "--frame-cache-gb",
-        type=float,
-        default=FOLDER_BYTES / 1e9,
-        metavar="GB",
-        help=f"size of that folder; what was used longest ago goes first (default: {FOLDER_BYTES / 1e9:.0f})",
-    )
-
-
-def add_training_arguments(parser: argparse.ArgumentParser, learning_rate: float) -> argparse._ArgumentGroup:
-    """The options of training that both examples have; the group, for those that one of them adds."""
-    group = parser.add_argument_group("training")
-    group.add_argument("--out", type=Path, required=True, help="folder to write to, or to go on with")
-    group.add_argument("--epochs", type=float, default=1.0)
-    group.add_argument("--max-steps", type=int, help="stop after so many steps, whatever --epochs says")
-    group.add_argument("--batch-size", type=int, default=1, help="examples at once, a process (default: 1)")
-    group.add_argument("--accumulate", type=int, default=1, help="batches of a process before a step (default: 1)")
-    group.add_argument("--learning-rate", type=float, default=learning_rate, help=f"(default: {learning_rate})")
-    group.add_argument("--warmup", type=float, default=0.03, help="share of the steps before the peak (default: 0.03)")
-    group.add_argument("--weight-decay", type=float, default=0.0)
-    group.add_argument("--max-grad-norm", type=float, default=1.0)
-    group.add_argument("--seed", type=int, default=0)
-    group.add_argument("--log-every", type=int, default=10, help="steps between two lines on the screen (default: 10)")
-    group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations (default: 200)")
-    group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints (default: 200)")
-    group.add_argument("--keep", type=int, default=2, help="checkpoints kept (default: 2)")
-    return group
-
-
-def parse_positive(parser: argparse.ArgumentParser, *names: str) -> argparse.Namespace:
-    """The command line, whose options that count something, and `names`, are to be 1 or more."""
-    args = parser.parse_args()
-    for name in (*COUNTS, *names):
-        if (value := getattr(args, name)) is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} is {value}; expected 1 or more")
-    if not args.epochs > 0:
-        parser.error(f"--epochs is {args.epochs}; expected more than 0")
-    return args
-
-
-def settings_of(args: argparse.Namespace, changeable: Sequence[str] = ()) -> dict[str, Any]:
-    """The options that shape what is learned; those that say where and how fast, and `changeable` ones, do not."""
-    left_out = {*PLACES, *changeable}
-    return {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in left_out}
-
-
-def training_examples(args: argparse.Namespace, base: Base, split: str, limit: int | None) -> tuple[Any, Path | None]:
+def training_examples(
+    args: argparse.Namespace, base: Base, split: str, limit: int | None, weights: Sequence[str] = ()
+) -> tuple[Any, Path | None]:
     """(a `datasets.Dataset` of `INSTRUCTION_FEATURES`, the folder of its videos).
+
+    With `weights` of tasks (`cotasks.training.mixing.parse_weights`) examples stand in it as often as these say.
 
     Records that no example can be made of are reported, in the file `REPORT` of the folder --out.
 
@@ -196,12 +122,12 @@ def training_examples(args: argparse.Namespace, base: Base, split: str, limit: i
     records = load_records(args.data, split, args.config, limit)
     folder = records.video_folder(args.videos)
     tasks = tuple(args.tasks or TASKS)
+    chosen = parse_weights(weights, tasks)
     conditions = [parse_task(task) for task in tasks]
     if folder is None and any(condition is None or condition.video for condition in conditions):
         raise InputError("videos are shown; name their folder with --videos")
     if folder is not None and not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected the folder of the videos")
-    tokenizer = base.processor.tokenizer
     limits = limits_of(base.processor, base.family)
     options = {"tasks": tasks, "num_frames": args.num_frames, "boxes_per_entity": args.boxes_per_entity}
     options |= {} if args.think is None else {"think": args.think}
@@ -217,7 +143,7 @@ def training_examples(args: argparse.Namespace, base: Base, split: str, limit: i
             "limits": limits,
             "videos": folder,
             "video_check": args.video_check,
-            "count_tokens": lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),
+            "count_tokens": TokenCount(base.processor.tokenizer),
         },
         # the cache's name must change with our code, which `datasets` does not look at, and with videos that tell the
         # size of frames, but not with a tokenizer's hash
@@ -227,11 +153,77 @@ def training_examples(args: argparse.Namespace, base: Base, split: str, limit: i
         desc=f"{split}: examples",
     )
     rows, fault = _without_faults(rows, ReportFile(args.out / REPORT))
+    if chosen:
+        often = [
+            repeats(chosen.get(task, 1.0), args.seed, id_, task)
+            for id_, task in zip(rows["id"], rows["task"], strict=True)
+        ]
+        rows = rows.select([place for place, times in enumerate(often) for _ in range(times)])
     if len(rows) == 0:
         raise InputError(f"{args.data}: {split} holds nothing to learn for {', '.join(tasks)}{fault and f': {fault}'}")
     if args.batch_size > 1 and base.family.limits.fixed is not None:
         _check_stackable(rows, f"{args.data}: {split}", base.family)
     return rows, folder
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """The tokens of a text; it can be pickled, for workers."""
+
+    tokenizer: Any
+
+    def __call__(self, text: str) -> int:
+        """How many."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def told_of(args: argparse.Namespace, base: Base, records: Records, folder: Path | None, steps: int) -> Told | None:
+    """What the options of `add_mixing_arguments` make of examples; None where they ask for nothing.
+
+    Args:
+        records: what is learned from.
+        folder: of the videos.
+        steps: of the whole training.
+
+    Raises InputError where the options are wrong, or there is nothing to mix.
+    """
+    noise = tuple(map(parse_noise, args.noise))
+    if args.own_share and args.own_predictions is None:
+        raise InputError("--own-share without predictions; expected --own-predictions, a folder of `cotasks predict`")
+    own = parse_schedule(args.own_share or OWN_SHARE) if args.own_predictions is not None else None
+    if not noise and own is None:
+        return None
+    mix = Mix(noise, own, args.seed)
+    tasks = tuple(args.tasks or TASKS)
+    check_mixed(mix, tasks)
+    predictions = None
+    if own is not None:
+        told = [parse_condition(name) for name in map(predicted_task, tasks) if name is not None]
+        asked = [with_defaults(condition, args.num_frames, PHRASE) for condition in told]
+        predictions = load_predictions(args.own_predictions, records, asked)
+    options = {
+        "family": base.family.name,
+        "limits": limits_of(base.processor, base.family),
+        "num_frames": args.num_frames,
+        "boxes_per_entity": args.boxes_per_entity,
+        "videos": folder,
+        "video_check": args.video_check,
+        "count_tokens": TokenCount(base.processor.tokenizer),
+        "predictions": predictions,
+    }
+    return Told(mix, steps, options)
+
+
+def mixed_rows(args: argparse.Namespace, base: Base, rows: Any, folder: Path | None, steps: int) -> MixedRows | None:
+    """The examples of `training_examples`, told what the options say; None where they ask for nothing.
+
+    Raises InputError as `told_of` does.
+    """
+    if not args.noise and args.own_predictions is None and not args.own_share:
+        return None
+    records = load_records(args.data, args.split, args.config, args.limit)
+    told = told_of(args, base, records, folder, steps)
+    return None if told is None else MixedRows(rows, records.rows, told)
 
 
 def _telling(rows: Any, folder: Path | None) -> list[tuple[str, int, int]]:
