@@ -25,6 +25,7 @@ from cotasks.records.timeline import OWN_CLOCK
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.training.events import Event, log_event
 from cotasks.training.examples import examples_of, expected_video, instructions, shorten_messages
+from cotasks.training.stored import as_file, decoded_frames
 from cotasks.training.turns import IGNORED, ChatFormat, ChatTokens, chat_format, render_chat, tokenize_chat, turn
 from cotasks.video.check import look_at
 from cotasks.video.files import video_file
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import torch
 
     from cotasks.video.cache import FrameCache
+    from cotasks.video.packets import Image
 
 
 Messages = list[dict[str, Any]]
@@ -53,6 +55,7 @@ class TrainingCollator:
     A row is one of
 
     - an example of `cotasks.instructions`; its frames are read from `videos`;
+    - such an example with `images`, its frames as files of a picture each, or `video`, its video as a file's content;
     - a record or its row, where `task` says what to learn of it;
     - `{"messages": ..., "clip": Clip or None}`, with `id`, `task` and `cuts` where wanted.
 
@@ -160,14 +163,25 @@ class TrainingCollator:
         raise InputError(f"task {self.task}: its spans are `whole`, there is nothing to learn", "nothing to learn")
 
     def _clip(self, row: Mapping[str, Any]) -> Clip | None:
-        """The frames of an example, read from its video."""
+        """The frames of an example: as they came with it (`cotasks.training.stream`), or read from its video."""
         if not row["frames"]:
             return None
-        if self.videos is None:
+        if row.get("images") is not None:
+            pixels = decoded_frames(row["images"], (row["width"], row["height"]))
+        elif row.get("video") is not None:
+            with as_file(row["video"], row["video_path"]) as path:
+                pixels = self._read(path, row)
+        elif self.videos is None:
             raise InputError("it shows a video; name the folder of the videos: TrainingCollator(..., videos=...)")
+        else:
+            pixels = self._read(video_file(self.videos, row["video_path"]), row)
+        indices = [frame - row["clip_begin"] for frame in row["frames"]]
+        return Clip(pixels, indices, row["fps"], row["clip_frames"])
+
+    def _read(self, path: Path, row: Mapping[str, Any]) -> Image:
+        """The frames of an example, read from its video."""
         from cotasks.video.cache import cached
 
-        path = video_file(self.videos, row["video_path"])
         facts = look_at(path, expected_video(row), self.video_check)
         if row["fps"] == OWN_CLOCK and abs(facts.info.fps - OWN_CLOCK) > 1e-3:
             raise InputError(
@@ -176,9 +190,7 @@ class TrainingCollator:
                 "built without the frame rate of its video",
             )
         _, read_frames = cached(self.frame_cache)
-        pixels = read_frames(path, facts.readable(row["frames"]), (row["width"], row["height"]))
-        indices = [frame - row["clip_begin"] for frame in row["frames"]]
-        return Clip(pixels, indices, row["fps"], row["clip_frames"])
+        return read_frames(path, facts.readable(row["frames"]), (row["width"], row["height"]))
 
     def _collate(self, examples: Sequence[_Example], faults: list[str]) -> dict[str, torch.Tensor] | None:
         """The batch of what can be used; None where nothing can."""

@@ -148,7 +148,9 @@ class Told:
     options: Mapping[str, Any]
     """Further arguments of `cotasks.training.examples.instructions`."""
 
-    def __call__(self, record: Any, task: str, step: int, true: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def __call__(
+        self, record: Any, task: str, step: int, true: Callable[[], dict[str, Any] | None]
+    ) -> dict[str, Any] | None:
         """The example; `true()`, where it is told the true steps, or has no prediction. Named by its task as it was
         asked for."""
         name = self.mix.task(task, record["id"], step, step / self.steps)
@@ -182,7 +184,7 @@ class MixedRows:
         row = self.rows[position]
         if self.told.mix.task(row["task"], row["id"], step, step / self.told.steps) == row["task"]:
             return dict(row)
-        return self.told(self.records[self._places[row["id"]]], row["task"], step, lambda: dict(row))
+        return self.told(self.records[self._places[row["id"]]], row["task"], step, lambda: dict(row)) or dict(row)
 
 
 def parse_weights(texts: Sequence[str], tasks: Sequence[str]) -> dict[str, float]:
