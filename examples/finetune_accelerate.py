@@ -36,6 +36,7 @@ from cotasks.runs.folder import Appender, settle
 from cotasks.tools.files import dump_json, dump_jsonl, read_json, read_jsonl
 from cotasks.tools.progress import progress_bar
 from cotasks.training.events import describe_report
+from cotasks.training.feeding import mixed_rows, stream_of
 from cotasks.training.loading import Order, loader_of
 from cotasks.training.options import (
     add_data_arguments,
@@ -49,7 +50,6 @@ from cotasks.training.scripts import (
     answer_loss,
     freeze_vision,
     load_base,
-    mixed_rows,
     run_main,
     training_collator,
     training_examples,
@@ -123,14 +123,17 @@ def checkpoints(out: Path) -> list[Path]:
     return sorted(path for path in (out / "checkpoints").glob("step-*") if path.suffix != ".part")
 
 
-def save_checkpoint(accelerator: Accelerator, args: argparse.Namespace, step: int) -> None:
-    """Write a checkpoint, whole or not at all, and drop the oldest beyond --keep."""
+def save_checkpoint(accelerator: Accelerator, args: argparse.Namespace, step: int, stream: Any) -> None:
+    """Write a checkpoint, whole or not at all, and drop the oldest beyond --keep. Each process writes its place in the
+    stream, where there is one."""
     final = args.out / "checkpoints" / f"step-{step:08d}"
     part = final.with_suffix(".part")
     if accelerator.is_main_process:
         shutil.rmtree(part, ignore_errors=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(part))
+    if stream is not None:
+        dump_json(part / f"stream-{accelerator.process_index}.json", stream.state_dict())
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         dump_json(part / "step.json", {"step": step})
@@ -141,12 +144,14 @@ def save_checkpoint(accelerator: Accelerator, args: argparse.Namespace, step: in
     accelerator.wait_for_everyone()
 
 
-def go_on(accelerator: Accelerator, out: Path) -> int:
+def go_on(accelerator: Accelerator, out: Path, stream: Any) -> int:
     """Load the last checkpoint; how many steps are done."""
     done = 0
     if saved := checkpoints(out):
         done = read_json(saved[-1] / "step.json")["step"]
         accelerator.load_state(str(saved[-1]))
+        if stream is not None:
+            stream.load_state_dict(read_json(saved[-1] / f"stream-{accelerator.process_index}.json"))
         accelerator.print(f"going on after step {done}")
     log = out / "log.jsonl"
     if accelerator.is_main_process and log.exists():  # what came after the checkpoint is done again
@@ -194,28 +199,36 @@ def main() -> int:
     accelerator = Accelerator(gradient_accumulation_steps=args.accumulate)
     set_seed(args.seed)
     base = load_base(args.model, args.dtype)
-    with accelerator.main_process_first():
-        rows, folder = training_examples(args, base, args.split, args.limit, args.weights)
-        held_out, _ = training_examples(args, base, args.eval_split, args.eval_limit) if args.eval_split else ([], None)
-    collator = training_collator(args, base, folder, args.out / REPORT)
-    try_first(collator, rows)
-
     step_size = args.batch_size * args.accumulate * accelerator.num_processes
-    steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))
-    mixed = mixed_rows(args, base, rows, folder, steps)
-    rows = rows if mixed is None else mixed
+    if args.stream:
+        collator = training_collator(args, base, args.videos, args.out / REPORT)
+        stream = stream_of(args, base, collator, accelerator.process_index, accelerator.num_processes)
+        rows, held_out, steps = [], [], args.max_steps
+    else:
+        with accelerator.main_process_first():
+            rows, folder = training_examples(args, base, args.split, args.limit, args.weights)
+            held_out = training_examples(args, base, args.eval_split, args.eval_limit)[0] if args.eval_split else []
+        collator, stream = training_collator(args, base, folder, args.out / REPORT), None
+        try_first(collator, rows)
+        steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))
+        mixed = mixed_rows(args, base, rows, folder, steps)
+        rows = rows if mixed is None else mixed
     settings = settings_of(args, changeable=("batch_size", "accumulate"))  # examples a step may not change
     settings |= {"examples_a_step": step_size, "precision": accelerator.mixed_precision, "examples": len(rows)}
     with accelerator.main_process_first():
         settle(args.out, settings)
     model, optimizer = prepare_model(accelerator, base, args)
-    done = go_on(accelerator, args.out)
+    done = go_on(accelerator, args.out, stream)
 
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: stopped.append(received))
-    order = Order(len(rows), args, accelerator.process_index, accelerator.num_processes, done, steps, mixed is not None)
-    batches = iter(loader_of(rows, order, collator, args.workers))
+    if stream is not None:
+        batches = iter(stream)
+    else:
+        place = accelerator.process_index, accelerator.num_processes
+        order = Order(len(rows), args, *place, done, steps, mixed is not None)
+        batches = iter(loader_of(rows, order, collator, args.workers))
     log_file = Appender(args.out / "log.jsonl") if accelerator.is_main_process else nullcontext()
     with log_file as log, progress_bar("steps") as update:
 
@@ -232,7 +245,8 @@ def main() -> int:
             loss, labels, norm = train_step(accelerator, model, optimizer, micro, args)
             seconds = time.perf_counter() - began
             row = {"step": step + 1, "loss": loss, "learning_rate": rate, "labels": labels, "gradient_norm": norm}
-            note({**row, "epoch": (step + 1) * step_size / len(rows), "seconds": seconds})
+            epoch = stream.epoch if stream is not None else (step + 1) * step_size / len(rows)
+            note({**row, "epoch": epoch, "seconds": seconds})
             if accelerator.is_main_process:
                 update("train", step + 1, steps)
             if (step + 1) % args.log_every == 0:
@@ -245,7 +259,7 @@ def main() -> int:
             # one process may hear of a signal before the others
             halt = bool(accelerator.reduce(torch.tensor(len(stopped), device=accelerator.device), "sum"))
             if last or halt or (step + 1) % args.save_every == 0:
-                save_checkpoint(accelerator, args, step + 1)
+                save_checkpoint(accelerator, args, step + 1, stream)
             if halt and not last:
                 accelerator.print(f"stopped after step {step + 1} of {steps}; run the same command to go on")
                 accelerator.end_training()

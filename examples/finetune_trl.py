@@ -24,6 +24,7 @@ from cotasks.errors import MissingExtra
 try:
     import torch
     from accelerate import PartialState
+    from datasets import Dataset
     from peft import LoraConfig, PeftModel
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -31,8 +32,10 @@ except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
 from cotasks.runs.folder import Appender, settle
-from cotasks.tools.files import dump_jsonl, read_json, read_jsonl
+from cotasks.tools.files import dump_json, dump_jsonl, read_json, read_jsonl
 from cotasks.training.events import describe_report
+from cotasks.training.examples import INSTRUCTION_FEATURES
+from cotasks.training.feeding import mixed_rows, stream_of
 from cotasks.training.loading import Order, loader_of
 from cotasks.training.options import (
     add_data_arguments,
@@ -45,7 +48,6 @@ from cotasks.training.scripts import (
     REPORT,
     Base,
     load_base,
-    mixed_rows,
     run_main,
     training_collator,
     training_examples,
@@ -140,6 +142,26 @@ class Log(TrainerCallback):
                 log.append({"step": state.global_step, **(logs or {})})
 
 
+class StreamPlace(TrainerCallback):
+    """Writes where a process is in its stream beside each checkpoint."""
+
+    def __init__(self, stream: Any, process: int) -> None:
+        self.stream, self.process = stream, process
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called by the trainer, in every process."""
+        folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
+        dump_json(folder / f"stream-{self.process}.json", self.stream.state_dict())
+
+
+def first_examples(stream: Any) -> Dataset:
+    """An example or two, by which the trainer finds out of what kind they are; it learns from the stream."""
+    row = next(iter(stream.rows))
+    examples = [stream.make(row, task, 0) for task in stream.source.tasks]
+    shown = [{name: one[name] for name in INSTRUCTION_FEATURES} for one in examples if one is not None]
+    return Dataset.from_list(shown, features=INSTRUCTION_FEATURES)
+
+
 def last_checkpoint(folder: Path) -> Path | None:
     """The last finished one: the trainer writes its state at the end."""
     done = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
@@ -163,11 +185,17 @@ def main() -> int:
     dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     base = load_base(args.model, dtype)
     report = args.out / REPORT
+    collator = training_collator(args, base, args.videos, report)
+    place = state.process_index, state.num_processes
+    stream = stream_of(args, base, collator, *place) if args.stream else None
+    held_out = None
     with state.main_process_first():
-        rows, folder = training_examples(args, base, args.split, args.limit, args.weights)
-        collator = training_collator(args, base, folder, report)
-        try_first(collator, rows)
-        held_out = None
+        if stream is not None:
+            rows, folder = first_examples(stream), args.videos
+        else:
+            rows, folder = training_examples(args, base, args.split, args.limit, args.weights)
+            collator = training_collator(args, base, folder, report)
+            try_first(collator, rows)
         if args.eval_split:
             held_out, _ = training_examples(args, base, args.eval_split, args.eval_limit)
             held_out = usable(collator, held_out)  # a batch without labels would count as a loss of 0
@@ -182,8 +210,8 @@ def main() -> int:
     config = trainer_config(args, held_out is not None)
     step_size = args.batch_size * args.accumulate * state.num_processes
     steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))
-    mixed = mixed_rows(args, base, rows, folder, steps)
-    if mixed is not None:
+    mixed = mixed_rows(args, base, rows, folder, steps) if stream is None else None
+    if mixed is not None or stream is not None:
         config.max_steps, config.ignore_data_skip = steps, True
     trainer = Trainer(
         model=base.model,
@@ -199,15 +227,20 @@ def main() -> int:
             target_modules=TARGETS,
             task_type="CAUSAL_LM",
         ),
-        callbacks=[Log(log_path)],
+        callbacks=[Log(log_path), *([] if stream is None else [StreamPlace(stream, state.process_index)])],
     )
     # each label weighs the same in a step, whatever batch and process it is in: some models say that their own loss
     # cannot do that, but the trainer computes the loss itself
     trainer.model_accepts_loss_kwargs = True
     if mixed is not None:
         done = int(resumed.name.rpartition("-")[2]) if resumed else 0
-        order = Order(len(rows), args, state.process_index, state.num_processes, done, steps, mixed=True)
-        trainer.own_batches = loader_of(mixed, order, collator, args.workers)
+        trainer.own_batches = loader_of(
+            mixed, Order(len(rows), args, *place, done, steps, True), collator, args.workers
+        )
+    elif stream is not None:
+        if resumed:
+            stream.load_state_dict(read_json(resumed / f"stream-{state.process_index}.json"))
+        trainer.own_batches = stream
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     trainer.save_model(str(args.out / "adapter"))
     trainer.accelerator.wait_for_everyone()

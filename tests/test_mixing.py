@@ -258,8 +258,9 @@ def test_the_options_reach_the_examples(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     import argparse
 
+    from cotasks.training.feeding import mixed_rows
     from cotasks.training.options import add_data_arguments, add_mixing_arguments, add_training_arguments, settings_of
-    from cotasks.training.scripts import Base, mixed_rows, training_examples
+    from cotasks.training.scripts import Base, training_examples
     from tests.tiny_models import tiny
 
     def arguments(*more: str) -> argparse.Namespace:

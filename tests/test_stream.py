@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,7 @@ from cotasks.errors import InputError
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import FEATURES, Record
 from cotasks.video import read_frames
+from tests.finetune_runs import losses, run_here
 from tests.synthetic import make_record, number_of, write_folder, write_video
 
 pytest.importorskip("torch")
@@ -26,11 +33,11 @@ pytest.importorskip("torch")
 from cotasks.training.shards import Encoding, plan_shards, write_shards
 from cotasks.training.stored import as_file, decoded_frames
 from cotasks.training.stream import Examples, Source, Stream
+from tests.stream_runs import SAVE_EVERY, TASKS, as_they_are, name_only
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = (3, 1, 2, 4, 1, 2, 3)
 """Of each video: 16 in all, unevenly."""
-TASKS = ("cotasks", "baseline")
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +66,18 @@ def shards(world: Path) -> Path:
     return world / "shards"
 
 
-def name_only(row: dict[str, Any], task: str, step: int) -> dict[str, Any]:
-    """An example that says what it is of, and at which step it was made."""
-    return {"id": row["id"], "task": task, "step": step}
-
-
-def as_they_are(batch: list[Any]) -> list[Any]:
-    return batch
-
-
 def stream_of(shards: Path, *, workers: int = 0, process: int = 0, processes: int = 1, **more: Any) -> Stream:
     options = {"batch_size": 2, "make": name_only, "collate": as_they_are, **more}
     source = Source(str(shards), tasks=TASKS, seed=options.pop("seed", 0), weights=options.pop("weights", {}))
     place = {"process": process, "processes": processes, "workers": workers}
-    return Stream(source, options.pop("make"), options.pop("collate"), **options, **place)
+    rows = opened(shards) if shards.exists() else None
+    return Stream(source, options.pop("make"), options.pop("collate"), **options, **place, rows=rows)
+
+
+@functools.cache
+def opened(shards: Path) -> Any:
+    """Opening takes a while."""
+    return Source(str(shards)).open()
 
 
 def epochs_of(stream: Stream, epochs: int) -> list[list[tuple[str, str]]]:
@@ -156,7 +161,7 @@ def test_a_stored_frame_is_the_frame(world: Path) -> None:
 # streams
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(processes=st.integers(1, 5), seed=st.integers(0, 99), batch_size=st.integers(1, 5))
 def test_each_example_once_an_epoch_whatever_divides_evenly(
     world: Path, shards: Path, processes: int, seed: int, batch_size: int
@@ -171,7 +176,7 @@ def test_each_example_once_an_epoch_whatever_divides_evenly(
     assert orders[0] != orders[1]  # shuffled anew
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stop=st.integers(0, 24), batch_size=st.integers(1, 5))
 def test_a_stream_goes_on_where_it_was(world: Path, shards: Path, stop: int, batch_size: int) -> None:
     whole = iter(stream_of(shards, processes=2, batch_size=batch_size))
@@ -243,3 +248,74 @@ def test_videos_in_the_rows_are_read_too(world: Path, tmp_path: Path) -> None:
     ours = TrainingCollator(processor, FAMILIES["qwen2_5_vl"])(batch)
     theirs = TrainingCollator(processor, FAMILIES["qwen2_5_vl"], world / "videos")(plain)
     assert (ours["pixel_values_videos"] == theirs["pixel_values_videos"]).all()
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_an_epoch_each_example_comes_once(world: Path, tmp_path: Path) -> None:
+    """Two processes of three workers, seven shards; all are killed at once, as when a machine goes down."""
+    shards = tmp_path / "shards"
+    assert len(write_shards(records_of(world), world / "videos", shards, rows_a_shard=1, threads=1).shards) == 7
+
+    def taken(process: int) -> list[list[list[str]]]:
+        path = tmp_path / f"taken-{process}.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+    def start() -> list[subprocess.Popen[bytes]]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "tests.stream_runs", str(shards), str(tmp_path)]
+        return [
+            subprocess.Popen([*command, str(n), "2", "3"], env=environment, cwd=ROOT, start_new_session=True)
+            for n in range(2)
+        ]
+
+    running = start()
+    try:
+        deadline = time.monotonic() + 300
+        while any(len(taken(n)) <= SAVE_EVERY for n in range(2)):
+            assert time.monotonic() < deadline
+            assert all(one.poll() is None for one in running)
+            time.sleep(0.01)
+    finally:
+        for one in running:
+            os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
+    assert sum(len(batch) for n in range(2) for batch in taken(n)) < sum(all_examples(world).values())
+    for one in start():
+        assert one.wait(300) == 0
+    found = Counter((id_, task) for n in range(2) for batch in taken(n) for id_, task in batch)
+    assert found == all_examples(world)
+
+
+@pytest.mark.parametrize("script", ["finetune_accelerate.py", "finetune_trl.py"])
+def test_an_example_learns_from_a_stream_and_goes_on(script: str, shards: Path, tmp_path: Path) -> None:
+    """A run that stopped after its second step, whose later checkpoints and log are gone, does the rest the same."""
+    pytest.importorskip("trl" if "trl" in script else "accelerate")
+    learn = ["--model", "tiny", "--data", str(shards), "--stream", "--num-frames", "4", "--batch-size", "2"]
+    learn += ["--task", "cotasks", "--task", "baseline", "--max-steps", "4", "--save-every", "2", "--keep", "9"]
+    learn += ["--learning-rate", "1e-3", "--log-every", "1", "--noise", "0..1:corrupt=1,kind=triples"]
+    out = tmp_path / "out"
+    assert run_here([script], learn, out) == 0
+    whole = losses(out)
+    assert list(whole) == [1, 2, 3, 4]
+    for last in ("step-00000004", "checkpoint-4"):
+        shutil.rmtree(out / "checkpoints" / last, ignore_errors=True)
+    assert run_here([script], learn, out) == 0
+    assert losses(out) == whole
+    assert not (out / "report.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ((), "--stream without --max-steps"),
+        (("--max-steps", "2", "--limit", "4"), "--limit with --stream"),
+        (("--max-steps", "2", "--own-share", "1"), "expected --own-predictions"),
+    ],
+)
+def test_what_does_not_go_with_a_stream_is_one_line(
+    more: tuple[str, ...], words: str, shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    learn = ["--model", "tiny", "--data", str(shards), "--stream", *more]
+    assert run_here(["finetune_accelerate.py"], learn, tmp_path / "out") == 2
+    assert words in capfd.readouterr().err

@@ -20,7 +20,7 @@ COUNTS = (
 """Options that are 1 or more where they are given."""
 PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "frame_cache", "frame_cache_gb")
 """Options that may change when training goes on."""
-LATER = ("noise", "own_predictions", "own_share", "weights")
+LATER = ("stream", "noise", "own_predictions", "own_share", "weights")
 """Options that settings hold only where they say something, as runs begun before have none."""
 
 
@@ -60,6 +60,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--max-tokens", type=int, help="budget of an example, video included; beyond it, items of steps 2 to 4 go"
+    )
+    group.add_argument(
+        "--stream",
+        action="store_true",
+        help="read --data, a folder or a Hub id, as it comes, for sets that no disk holds; frames come from the rows, "
+        "where they hold them (`python -m cotasks.training.shards`), else from --videos; needs --max-steps",
     )
     group.add_argument("--workers", type=int, default=0, help="processes that read videos ahead (default: 0)")
     group.add_argument(

@@ -9,32 +9,17 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotasks.errors import CotasksError, InputError, MissingExtra
-from cotasks.models.families import Family, family_of, limits_of
-from cotasks.models.load import TINY, TOY, check_code
-from cotasks.models.repairs import repair
-from cotasks.prompts.condition import PHRASE, parse_condition, with_defaults
-from cotasks.records.dataset import Records, load_records
-from cotasks.runs.predictions import load_predictions
-from cotasks.sample import TOY_DIR
+from cotasks.errors import CotasksError, InputError
+from cotasks.models.families import Family, limits_of
+from cotasks.records.dataset import load_records
+from cotasks.training.base import Base, TokenCount, load_base
 from cotasks.training.collator import TrainingCollator
 from cotasks.training.events import ReportFile
 from cotasks.training.examples import INSTRUCTION_FEATURES, TASKS, examples_of, instructions, parse_task
-from cotasks.training.mixing import (
-    Mix,
-    MixedRows,
-    Told,
-    check_mixed,
-    parse_noise,
-    parse_schedule,
-    parse_weights,
-    predicted_task,
-    repeats,
-)
+from cotasks.training.mixing import parse_weights, repeats
 from cotasks.training.options import add_data_arguments, add_training_arguments, parse_positive, settings_of
 from cotasks.training.turns import IGNORED
 from cotasks.video.cache import FrameCache
@@ -43,68 +28,17 @@ from cotasks.video.files import video_file
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["add_data_arguments", "add_training_arguments", "parse_positive", "settings_of"]
-"""Handed on from `cotasks.training.options`."""
+__all__ = ["Base", "add_data_arguments", "add_training_arguments", "load_base", "parse_positive", "settings_of"]
+"""Handed on from the files beside this one."""
 
 TRIED_FIRST = 8
 """Examples of which one must be usable before training begins: else the video folder, say, is the wrong one."""
 BATCH_BYTES = 2**28
 """Frames kept in the memory of each process that reads videos, beside the folder."""
-OWN_SHARE = "0..0.5"
-"""Schedule of own predictions by default."""
 REPORT = "report.jsonl"
 """In the folder of a run: what was skipped or shortened."""
 WORKER_ERROR = re.compile(r".*\bcotasks\.errors\.\w+: ", re.DOTALL)
 """What stands before the message in an error that a DataLoader's worker hands on."""
-
-
-@dataclass(frozen=True)
-class Base:
-    """A model to be trained, and what prompts for it depend on."""
-
-    model: Any
-    processor: Any
-    family: Family
-    dtype: str
-    """Of the weights as published, such as `bfloat16`; what is trained is to be saved in it."""
-
-
-def load_base(name: str, dtype: str = "float32") -> Base:
-    """Load `tiny`, `toy`, a model folder or a Hub id, on the CPU, for training.
-
-    Args:
-        name: `tiny` builds a model with random weights, `toy` is the small one of the package; anything else goes to
-            `from_pretrained`.
-        dtype: of the weights in memory, as torch names it.
-
-    Raises InputError where the model is not there or of a family without a row in `cotasks.models.families`,
-    MissingExtra where torch or transformers is not installed.
-    """
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise MissingExtra(str(error.name), "train") from None
-    if name == TINY:
-        from cotasks.models.tiny import build_tiny
-
-        model, processor = build_tiny()
-        repair(model, processor)
-        return Base(model.to(getattr(torch, dtype)), processor, family_of(model.config.model_type), "float32")
-    source = TOY_DIR if name == TOY else name
-    try:
-        check_code(source)
-        config = transformers.AutoConfig.from_pretrained(source)
-        family = family_of(config.model_type)
-        processor = transformers.AutoProcessor.from_pretrained(source)
-        model = transformers.AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, dtype))
-    except InputError as error:
-        raise InputError(f"model {name}: {error}", error.reason) from None
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"model {name}: cannot be loaded: {error}") from None
-    repair(model, processor)
-    published = getattr(config, "dtype", None) or config.get_text_config().dtype or torch.float32
-    return Base(model, processor, family, str(published).removeprefix("torch."))
 
 
 def training_examples(
@@ -164,66 +98,6 @@ def training_examples(
     if args.batch_size > 1 and base.family.limits.fixed is not None:
         _check_stackable(rows, f"{args.data}: {split}", base.family)
     return rows, folder
-
-
-@dataclass(frozen=True)
-class TokenCount:
-    """The tokens of a text; it can be pickled, for workers."""
-
-    tokenizer: Any
-
-    def __call__(self, text: str) -> int:
-        """How many."""
-        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def told_of(args: argparse.Namespace, base: Base, records: Records, folder: Path | None, steps: int) -> Told | None:
-    """What the options of `add_mixing_arguments` make of examples; None where they ask for nothing.
-
-    Args:
-        records: what is learned from.
-        folder: of the videos.
-        steps: of the whole training.
-
-    Raises InputError where the options are wrong, or there is nothing to mix.
-    """
-    noise = tuple(map(parse_noise, args.noise))
-    if args.own_share and args.own_predictions is None:
-        raise InputError("--own-share without predictions; expected --own-predictions, a folder of `cotasks predict`")
-    own = parse_schedule(args.own_share or OWN_SHARE) if args.own_predictions is not None else None
-    if not noise and own is None:
-        return None
-    mix = Mix(noise, own, args.seed)
-    tasks = tuple(args.tasks or TASKS)
-    check_mixed(mix, tasks)
-    predictions = None
-    if own is not None:
-        told = [parse_condition(name) for name in map(predicted_task, tasks) if name is not None]
-        asked = [with_defaults(condition, args.num_frames, PHRASE) for condition in told]
-        predictions = load_predictions(args.own_predictions, records, asked)
-    options = {
-        "family": base.family.name,
-        "limits": limits_of(base.processor, base.family),
-        "num_frames": args.num_frames,
-        "boxes_per_entity": args.boxes_per_entity,
-        "videos": folder,
-        "video_check": args.video_check,
-        "count_tokens": TokenCount(base.processor.tokenizer),
-        "predictions": predictions,
-    }
-    return Told(mix, steps, options)
-
-
-def mixed_rows(args: argparse.Namespace, base: Base, rows: Any, folder: Path | None, steps: int) -> MixedRows | None:
-    """The examples of `training_examples`, told what the options say; None where they ask for nothing.
-
-    Raises InputError as `told_of` does.
-    """
-    if not args.noise and args.own_predictions is None and not args.own_share:
-        return None
-    records = load_records(args.data, args.split, args.config, args.limit)
-    told = told_of(args, base, records, folder, steps)
-    return None if told is None else MixedRows(rows, records.rows, told)
 
 
 def _telling(rows: Any, folder: Path | None) -> list[tuple[str, int, int]]:

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import concatenate_datasets, load_dataset
+from datasets import load_dataset
 from datasets.exceptions import DatasetsError
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -87,12 +87,14 @@ class Source:
         media = [name for name in (IMAGES, VIDEO) if name in names][:1]
         return rows.select_columns([*FEATURES, *media]).decode(False)
 
-    def of_epoch(self, rows: Any, epoch: int, lane: int, lanes: int) -> Any:
-        """What one worker reads in an epoch: {row of a record, `task`}."""
-        shards = rows.num_shards
-        order = np.random.default_rng((self.seed, epoch)).permutation(shards)
-        mine = concatenate_datasets([rows.shard(shards, int(shard)) for shard in order[lane::lanes]])
-        return mine.map(partial(_asked, epoch=epoch, source=self), batched=True, batch_size=WINDOW)
+    def shards_of(self, shards: int, epoch: int, lane: int, lanes: int) -> list[int]:
+        """The shards that one worker reads in an epoch, in order."""
+        return np.random.default_rng((self.seed, epoch)).permutation(shards)[lane::lanes].tolist()
+
+    def of_shard(self, rows: Any, epoch: int, shard: int) -> Any:
+        """What is read of a shard in an epoch: {row of a record, `task`}, as an IterableDataset."""
+        asks = partial(_asked, epoch=epoch, source=self)
+        return rows.shard(rows.num_shards, shard).map(asks, batched=True, batch_size=WINDOW)
 
 
 def _asked(columns: Mapping[str, Sequence[Any]], epoch: int, source: Source) -> dict[str, list[Any]]:
@@ -153,7 +155,7 @@ class _Lane(IterableDataset[Any]):
     """What one worker reads, epoch after epoch: (batch or None at the end of an epoch, the state after it)."""
 
     def __init__(self, stream: Stream, place: int) -> None:
-        self.source, self.make, self.collate = stream.source, stream.make, stream.collate
+        self.source, self.rows, self.make, self.collate = stream.source, stream.rows, stream.make, stream.collate
         self.batch_size, self.accumulate = stream.batch_size, stream.accumulate
         self.place, self.of_process = place, len(stream.lanes)
         state = stream.state_dict()
@@ -165,30 +167,35 @@ class _Lane(IterableDataset[Any]):
         return (batches * self.of_process + self.place) // self.accumulate
 
     def __iter__(self) -> Iterator[tuple[Any, State]]:
-        opened = self.source.open()
-        epoch, batches, place = self.state["epoch"], self.state["batches"], self.state["rows"]
+        epoch, batches = self.state["epoch"], self.state["batches"]
+        begin, place = self.state["shard"], self.state["rows"]
         empty = 0  # epochs of which nothing came
         while True:
-            rows = self.source.of_epoch(opened, epoch, self.lane, self.lanes)
-            if place is not None:
-                rows.load_state_dict(place)
             batch: list[Row] = []
-            for row in rows:
-                task = row.pop("task")
-                if (example := self.make(row, task, self.step_of(batches))) is not None:
-                    batch.append(example)
-                if len(batch) == self.batch_size:
-                    batches, empty = batches + 1, -1
-                    yield self.collate(batch), {"epoch": epoch, "batches": batches, "rows": _plain(rows.state_dict())}
-                    batch = []
+            shards = self.source.shards_of(self.rows.num_shards, epoch, self.lane, self.lanes)
+            for number in range(begin, len(shards)):
+                rows = self.source.of_shard(self.rows, epoch, shards[number])
+                if place is not None:
+                    rows.load_state_dict(place)
+                    place = None
+                for row in rows:
+                    task = row.pop("task")
+                    if (example := self.make(row, task, self.step_of(batches))) is not None:
+                        batch.append(example)
+                    if len(batch) == self.batch_size:
+                        batches, empty = batches + 1, -1
+                        state = {"shard": number, "rows": _plain(rows.state_dict())}
+                        yield self.collate(batch), {"epoch": epoch, "batches": batches, **state}
+                        batch = []
             if batch:
                 batches, empty = batches + 1, -1
-                yield self.collate(batch), {"epoch": epoch, "batches": batches, "rows": _plain(rows.state_dict())}
+                state = {"shard": len(shards), "rows": None}
+                yield self.collate(batch), {"epoch": epoch, "batches": batches, **state}
             empty += 1
             if empty == EMPTY_EPOCHS:
                 raise InputError(f"{self.source.data}: nothing to learn in {empty} epochs of worker {self.lane}")
-            epoch, place = epoch + 1, None
-            yield None, {"epoch": epoch, "batches": batches, "rows": None}
+            epoch, begin = epoch + 1, 0
+            yield None, {"epoch": epoch, "batches": batches, "shard": 0, "rows": None}
 
 
 def _plain(state: Any) -> Any:
@@ -214,6 +221,7 @@ class Stream:
         process: int = 0,
         processes: int = 1,
         workers: int = 0,
+        rows: Any = None,
     ) -> None:
         """Args:
         source: what to read.
@@ -223,13 +231,15 @@ class Stream:
         accumulate: batches of a process before a step; tells `make` the step.
         process, processes: which of how many.
         workers: that read, decode and collate, in processes of their own; 0 for this process.
+        rows: what `source.open()` gave, where it was opened before.
 
         Raises InputError where the rows cannot be opened, and where there are fewer shards than processes.
         """
         self.source, self.make, self.collate = source, make, collate
         self.batch_size, self.accumulate, self.workers = batch_size, accumulate, workers
         self.processes = processes
-        shards = source.open().num_shards
+        self.rows = source.open() if rows is None else rows
+        shards = self.rows.num_shards
         if shards < processes:
             raise InputError(
                 f"{source.data}: {shards} shards for {processes} processes; expected one for each at least: write "
@@ -238,7 +248,7 @@ class Stream:
         lanes = processes * max(1, workers)
         # where there are fewer shards than workers, some have nothing to do
         self.lanes = [lane for lane in range(process, lanes, processes) if lane < shards]
-        start = {"epoch": 0, "batches": 0, "rows": None}
+        start = {"epoch": 0, "batches": 0, "shard": 0, "rows": None}
         self._state: State = {"lanes": len(self.lanes), "of": lanes, "turn": 0, "epoch": 0}
         self._state["states"] = [dict(start) for _ in self.lanes]
 
