@@ -27,7 +27,8 @@ def as_they_are(batch: list[Any]) -> list[Any]:
 
 
 def main(shards: str, folder: str, process: str, processes: str, workers: str) -> None:
-    """Take the batches of the first epoch; every second one the place is kept."""
+    """Take the batches of the first epoch; every second one the place is kept. Without a file `go` in the folder, wait
+    after the third one for whatever comes."""
     stream = Stream(
         Source(shards, tasks=TASKS),
         name_only,
@@ -53,7 +54,8 @@ def main(shards: str, folder: str, process: str, processes: str, workers: str) -
                 part = place.with_suffix(".part")
                 part.write_text(json.dumps({"stream": stream.state_dict(), "batches": number}))
                 part.rename(place)
-            time.sleep(0.05)
+            while number > SAVE_EVERY and not Path(folder, "go").exists():
+                time.sleep(0.05)
 
 
 if __name__ == "__main__":

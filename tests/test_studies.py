@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,23 @@ from cotasks.annotate.steps import MACHINE, SAME_A1, machine_steps
 from cotasks.cli import main
 from cotasks.errors import InputError
 from cotasks.generate import Sampling
-from cotasks.metrics.contrasts import Scores
+from cotasks.metrics.contrasts import Scores, together
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.own import OwnAnnotation, OwnBox, OwnEntity, OwnRelation
 from cotasks.records.own_files import read_annotation, write_annotation
-from cotasks.studies import STUDIES, ablation, annotation, error_propagation, frames, oracle_gap, run_study, write_study
+from cotasks.runs.run import read_run
+from cotasks.studies import (
+    STUDIES,
+    ablation,
+    annotation,
+    error_propagation,
+    fine_tuning,
+    frames,
+    oracle_gap,
+    run_study,
+    write_study,
+)
 from cotasks.studies import bias as bias_study
 from cotasks.studies.rows import means
 from cotasks.studies.run import study_named
@@ -138,6 +150,48 @@ def test_the_ladder_says_what_survives_each_rung() -> None:
     assert losses == pytest.approx([-15, -15, -15])
 
 
+def test_fine_tuning_holds_each_model_against_the_base() -> None:
+    gains = {"base": (0, 5, 20), "sft": (30, 45, 40)}
+    values = {
+        f"{model}: {condition}": [score + gain for score in [10.0, 20.0] * 4]
+        for model, each in gains.items()
+        for condition, gain in zip(fine_tuning.CONDITIONS, each, strict=True)
+    }
+    found = fine_tuning.fine_tuning(scores_of(values, VIDEOS), ["sft"])
+    assert [row["mean"] for row in rows_of(found["differences"], group="all")] == pytest.approx([30, 40, 20])
+    assert {row["name"]: row["mean"] for row in rows_of(found["gains"], group="all")} == {
+        "base: predicted - baseline": pytest.approx(5),
+        "base: cotasks - baseline": pytest.approx(20),
+        "sft: predicted - baseline": pytest.approx(15),
+        "sft: cotasks - baseline": pytest.approx(10),
+    }
+    assert [row["mean"] for row in rows_of(found["pairs"], group="all")] == pytest.approx([10, -10])
+    assert all(row["p_value"] is not None for name in ("differences", "pairs") for row in found[name])
+
+
+@pytest.mark.parametrize(
+    ("study", "tuned", "words"),
+    [
+        ("fine-tuning", {}, "0 tuned models; expected --tuned NAME=MODEL"),
+        ("bias", {"sft": "tiny"}, "1 tuned models; expected them with `fine-tuning` only"),
+        ("fine-tuning", {"../sft": "tiny"}, "tuned model '../sft'; expected a name"),
+        ("fine-tuning", {"base": "tiny"}, "not base"),
+    ],
+)
+def test_odd_tuned_models_are_one_line(
+    study: str, tuned: dict[str, str], words: str, records: Records, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        run_study(study, records, "tiny", tmp_path / "out", tuned=tuned)
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_of_other_questions_are_not_put_together() -> None:
+    one, other = scores_of({"baseline": [0.0] * 8}, VIDEOS), scores_of({"baseline": [0.0] * 4}, VIDEOS[:4])
+    with pytest.raises(InputError, match="sft: a run of other questions"):
+        together({"base": one, "sft": other})
+
+
 def write_as_annotation(records: Records, folder: Path) -> Path:
     """The records' own scenes, as if a machine had found them."""
     rows = {}
@@ -204,8 +258,29 @@ def test_what_can_be_read_off_the_context(records: Records) -> None:
     assert set(found.values()) <= {0.0, 1.0}
 
 
+def tuned_model(folder: Path) -> Path:
+    """The tiny model after two steps towards a text."""
+    import torch
+
+    from cotasks.models.tiny import build_tiny
+
+    model, processor = build_tiny()
+    tokens = processor.tokenizer("a dog runs after a ball", return_tensors="pt").input_ids
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, tmp_path: Path) -> None:
+    row = STUDIES[study]
+    tuned = {"sft": str(tuned_model(tmp_path / "sft")), "again": "tiny"} if row.asks_tuned else {}
+
     def run() -> tuple[Any, bool]:
         return run_study(
             study,
@@ -215,6 +290,7 @@ def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, 
             corruptions=(0.0, 1.0),
             predict_tokens=4,
             annotation=write_as_annotation(records, tmp_path / "machine"),
+            tuned=tuned,
             sampling=Sampling(max_new_tokens=2),
             progress=False,
         )
@@ -222,12 +298,18 @@ def test_a_study_runs_goes_on_and_writes_the_same(study: str, records: Records, 
     paths, complete = run()
     assert complete
     summary = json.loads(paths.summary.read_bytes())
-    row = STUDIES[study]
-    assert summary["conditions"] == [*row.conditions(Setup(records, common_grid(records), (0.0, 1.0))), *row.rungs]
+    asked = [*row.conditions(Setup(records, common_grid(records), (0.0, 1.0))), *row.rungs]
+    named = [f"{name}: {condition}" for name in ("base", *tuned) for condition in asked]
+    assert summary["conditions"] == (named if tuned else asked)
     assert all(rows and all(row["questions"] <= 2 for row in rows) for rows in summary["tables"].values())
     page = paths.markdown.read_text(encoding="utf-8")
     assert all(f"({path.name})" in page and path.stat().st_size > 5000 for path in paths.plots)
     assert "random weights" in page
+    if tuned:
+        assert f"`base` tiny, `sft` {tmp_path / 'sft'}" in page.replace("\\", "")
+        asked_runs = [read_run(tmp_path / name).generations for name in ("run", "run-sft", "run-again")]
+        told = [{key: one["answer"] for key, one in each.items()} for each in asked_runs]
+        assert told[0] == told[2] != told[1]
 
     before = {path: path.read_bytes() for path in [*tmp_path.rglob("*.json*"), paths.markdown, *paths.plots]}
     paths, complete = run()
@@ -283,6 +365,7 @@ def test_odd_corruptions_are_one_line(levels: tuple[float, ...], records: Record
     [
         (["x"], "cotasks: unknown study 'x'; known: ablation, error-propagation, frames, bias, oracle-gap, annotation"),
         (["error-propagation", "--corruptions", "0,much"], "expected numbers such as 0,0.5,1"),
+        (["fine-tuning", "--tuned", "sft"], "tuned sft; expected NAME=MODEL, each name once"),
         (["bias", "--base-url", "http://localhost:1/v1"], "base_url: only for a server; expected --backend server"),
     ],
 )

@@ -11,6 +11,7 @@ from cotasks.commands.extras import judge_extras, require
 from cotasks.commands.options import (
     DATA,
     JUDGE,
+    MODEL,
     OUTPUT,
     PROMPT,
     AnswerStyle,
@@ -33,7 +34,7 @@ def study(
         str,
         typer.Argument(
             metavar="NAME",
-            help="ablation, error-propagation, frames, bias, oracle-gap, annotation or sub-questions.",
+            help="ablation, error-propagation, frames, bias, oracle-gap, annotation, sub-questions or fine-tuning.",
             show_default=False,
         ),
     ],
@@ -60,7 +61,9 @@ def study(
     predict_tokens: Annotated[
         int,
         typer.Option(
-            help="oracle-gap and annotation: longest text of a step, in tokens.", min=1, rich_help_panel=PROMPT
+            help="oracle-gap, annotation and fine-tuning: longest text of a step, in tokens.",
+            min=1,
+            rich_help_panel=PROMPT,
         ),
     ] = 1024,
     annotation: Annotated[
@@ -74,6 +77,14 @@ def study(
             "repeatable.",
             rich_help_panel=PROMPT,
             show_default=False,
+        ),
+    ] = None,
+    tuned: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL",
+            help="fine-tuning: a checkpoint made of the model, under a name; repeat it for several.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     corruptions: Annotated[
@@ -100,12 +111,13 @@ def study(
     ablation: every set of the four steps. error-propagation: step 1 corrupted more and more. frames: more frames, with
     and without a longer context. bias: how much of the gain needs no video. oracle-gap: what is left of the gain when
     the model predicts the steps itself. annotation: what is left of it from true boxes and relations to a machine's.
-    sub-questions: which right answers know why, by questions about their evidence.
+    sub-questions: which right answers know why, by questions about their evidence. fine-tuning: what tuned models gain,
+    without steps, told their own, and told the true ones.
 
-    Reads DATASET and its videos. Writes OUT/run (a run folder), OUT/predictions for oracle-gap and annotation, for the
-    latter also OUT/run-RUNG and OUT/predictions-RUNG, OUT/sub-questions for sub-questions (run folders too),
-    OUT/study.json, OUT/study.md and the plots. The same command goes on where it was interrupted. Ends with exit code 1
-    if any answer is missing.
+    Reads DATASET and its videos. Writes OUT/run (a run folder), OUT/predictions for oracle-gap, annotation and
+    fine-tuning, for annotation also OUT/run-RUNG and OUT/predictions-RUNG, the same by name for fine-tuning,
+    OUT/sub-questions for sub-questions (run folders too), OUT/study.json, OUT/study.md and the plots. The same command
+    goes on where it was interrupted. Ends with exit code 1 if any answer is missing.
     """
     require(*options.extras(), "report", *judge_extras(judge))
     from cotasks.generate.sampling import Sampling
@@ -116,6 +128,9 @@ def study(
         levels = [float(text) for text in corruptions.split(",")]
     except ValueError:
         raise InputError(f"corruptions {corruptions!r}; expected numbers such as 0,0.5,1") from None
+    named = [text.partition("=") for text in tuned or ()]
+    if not all(name and path for name, _, path in named) or len({name for name, _, _ in named}) < len(named):
+        raise InputError(f"tuned {', '.join(tuned or ())}; expected NAME=MODEL, each name once")
     arguments = options.arguments()
     records = load_records(dataset, split, config, limit)
     out = out or default_folder("studies", name, dataset, config, split, model)
@@ -133,6 +148,7 @@ def study(
         predict_tokens=predict_tokens,
         annotation=annotation,
         conditions=condition or (),
+        tuned={name: path for name, _, path in named},
         num_frames=num_frames,
         answer_style=answer_style,
         sampling=Sampling(max_new_tokens=max_new_tokens, thinking=options.wanted_thinking),

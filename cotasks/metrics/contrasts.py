@@ -75,6 +75,27 @@ class Scores:
         return {ALL: np.ones(len(self.ids), bool), **category_masks(self.kinds)}
 
 
+def together(parts: Mapping[str, Scores]) -> Scores:
+    """Several runs of the same questions as one, their conditions named `NAME: CONDITION`.
+
+    Args:
+        parts: name -> its scores; at least one.
+
+    Raises InputError where one is of other questions.
+    """
+    first, *others = parts.values()
+    for name, part in parts.items():
+        if part.ids != first.ids:
+            raise InputError(f"{name}: a run of other questions; expected the same ones in each")
+    return dataclasses.replace(
+        first,
+        conditions=tuple(f"{name}: {condition}" for name, part in parts.items() for condition in part.conditions),
+        values=np.vstack([part.values for part in (first, *others)]),
+        answers=np.vstack([part.answers for part in (first, *others)]),
+        unscored=np.vstack([part.unscored for part in (first, *others)]),
+    )
+
+
 def category_masks(kinds: Sequence[Kind]) -> dict[str, Mask]:
     """Label of each category that occurs, by source -> which of the questions, (questions,)."""
     return {

@@ -3,8 +3,9 @@
 A study's folder:
 
     run/          the run folder, see `cotasks.runs`: all conditions of the study
-    predictions/  the model's own steps, for `oracle-gap` and `annotation`
+    predictions/  the model's own steps, for `oracle-gap`, `annotation` and `fine-tuning`
     predictions-RUNG/, run-RUNG/   steps of a machine's annotation and what is asked with them, for `annotation`
+    predictions-NAME/, run-NAME/   steps and answers of a tuned model, for `fine-tuning`
     study.json    {format, study, judge, run {model, dataset, split, ...}, conditions, tables, warnings}
     study.md      the same to read, with the study's reading and its pictures
 

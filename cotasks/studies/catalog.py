@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from cotasks.studies import ablation, annotation, bias, error_propagation, frames, oracle_gap, sub_questions
+from cotasks.studies import (
+    ablation,
+    annotation,
+    bias,
+    error_propagation,
+    fine_tuning,
+    frames,
+    oracle_gap,
+    sub_questions,
+)
 from cotasks.studies.study import Study
 
 STUDIES: dict[str, Study] = {
@@ -15,6 +24,7 @@ STUDIES: dict[str, Study] = {
         oracle_gap.STUDY,
         annotation.STUDY,
         sub_questions.STUDY,
+        fine_tuning.STUDY,
     )
 }
 """{name: study}"""

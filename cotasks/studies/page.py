@@ -41,6 +41,7 @@ def render(study: Study, summary: Row, pictures: Sequence[str]) -> str:
         f"Study `{study.name}`: model {escape(run['model'])}, data {escape(run['dataset'])}, "
         f"split {escape(run['split'])}, "
         f"{run['questions']} questions about {run['videos']} videos, judge {escape(summary['judge'])}.",
+        *_models(summary.get("models", {})),
         *_origins(summary.get("origins", ())),
         *([_warnings(summary["warnings"])] if summary["warnings"] else []),
         study.reading,
@@ -50,7 +51,7 @@ def render(study: Study, summary: Row, pictures: Sequence[str]) -> str:
         if name == "steps":
             rows = [row for row in rows if row["main"]]
         if rows:
-            parts += [f"## {TABLE_TITLES[name]}", _table(rows)]
+            parts += [f"## {study.titles.get(name, TABLE_TITLES[name])}", _table(rows)]
     parts += ["## Conditions", "\n".join(f"- `{condition}`" for condition in summary["conditions"])]
     parts.append(
         "Means are over the questions that have all scores a line needs, with 95% intervals over videos; bold: a "
@@ -59,6 +60,12 @@ def render(study: Study, summary: Row, pictures: Sequence[str]) -> str:
         "mean."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _models(models: Mapping[str, str]) -> list[str]:
+    """Which model each name stands for, in one line; nothing where there is one."""
+    listed = ", ".join(f"`{escape(name)}` {escape(model)}" for name, model in models.items())
+    return [f"Models: {listed}."] if models else []
 
 
 def _origins(rows: Sequence[Row]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 from cotasks.errors import InputError, MissingExtra
 from cotasks.studies.catalog import STUDIES
 from cotasks.studies.study import (
+    BASE,
     CORRUPTIONS,
+    NONE,
+    PREDICTED,
     SUB_RUN,
     Setup,
     Study,
@@ -67,6 +71,7 @@ def run_study(
     predict_tokens: int = 512,
     annotation: Path | None = None,
     conditions: Sequence[str] = (),
+    tuned: Mapping[str, str] = NONE,
     **options: Any,
 ) -> tuple[StudyPaths | None, bool]:
     """Ask a model under all conditions of a study, judge the answers, and write tables, plots and the page.
@@ -83,9 +88,10 @@ def run_study(
         videos: The folder that `video_path` is relative to; the sample brings its own.
         corruptions: Probabilities that `error-propagation` goes through; each between 0 and 1, ascending.
         seeds: Corruptions drawn of each probability.
-        predict_tokens: Longest text of a step, for `oracle-gap` and `annotation`.
+        predict_tokens: Longest text of a step, for `oracle-gap`, `annotation` and `fine-tuning`.
         annotation: A folder of `cotasks annotate` about the same videos, for `annotation`.
         conditions: In place of the study's own, for `sub-questions`, as of `cotasks.prompts.parse_condition`.
+        tuned: Name -> model, each a checkpoint of `model`, for `fine-tuning`; asked in this order.
         options: Further arguments of `generate`.
 
     Returns the files (None in processes other than the main one, and where a server can be asked no more), and whether
@@ -112,32 +118,36 @@ def run_study(
     if conditions and not row.takes_conditions:
         takes = ", ".join(name for name, one in STUDIES.items() if one.takes_conditions)
         raise InputError(f"condition {conditions[0]!r} for study {study}, which has its own; expected {takes}")
-    setup = Setup(records, common_grid(records), levels, seeds, judge, annotation, conditions)
+    setup = Setup(records, common_grid(records), levels, seeds, judge, annotation, conditions, tuned)
+    _check_tuned(row, tuned)
     _prepare_rungs(row, setup, out)
     told_conditions = [parse_condition(text) for text in row.conditions(setup)]
     complete = True
-    if row.predicts:
-        from cotasks.predict.run import predict
+    asked: dict[Path, tuple[Records, list[Condition], str, dict[str, Any]]] = {}
+    # each model takes its own steps first
+    for arm, name in {PREDICTED: model, **tuned}.items():
+        told = options
+        if row.predicts:
+            from cotasks.predict.run import predict
 
-        longer = dataclasses.replace(options.get("sampling", GREEDY), max_new_tokens=predict_tokens)
-        steps = {name: value for name, value in options.items() if name != "answer_style"}
-        predicted = predict(records, model, out / "predictions", videos=videos, **{**steps, "sampling": longer})
-        if predicted.main and not predicted.read:  # not every step was asked, for a server that gave up
-            return None, False
-        complete = predicted.complete
-        while not list((out / "predictions").glob("predictions/*.parquet")):
-            time.sleep(0.2)  # which the main process is writing
-        options = {**options, "predictions": out / "predictions"}
-    asked: dict[Path, tuple[Records, list[Condition], dict[str, Any]]] = {
-        out / "run": (records, told_conditions, options)
-    }
+            folder = predictions_folder(out, arm)
+            longer = dataclasses.replace(options.get("sampling", GREEDY), max_new_tokens=predict_tokens)
+            steps = {key: value for key, value in options.items() if key != "answer_style"}
+            predicted = predict(records, name, folder, videos=videos, **{**steps, "sampling": longer})
+            if predicted.main and not predicted.read:  # not every step was asked, for a server that gave up
+                return None, False
+            complete = complete and predicted.complete
+            while not list(folder.glob("predictions/*.parquet")):
+                time.sleep(0.2)  # which the main process is writing
+            told = {**options, "predictions": folder}
+        asked[out / "run" if arm == PREDICTED else run_folder(out, arm)] = (records, told_conditions, name, told)
     for rung in row.rungs:
         told = {**options, "predictions": predictions_folder(out, rung)}
-        asked[run_folder(out, rung)] = (records, [parse_condition("predicted")], told)
+        asked[run_folder(out, rung)] = (records, [parse_condition("predicted")], model, told)
     if row.asks_sub_questions:
-        asked[out / SUB_RUN] = (records.sub_questions(), told_conditions, options)
-    for folder, (about, part, told) in asked.items():
-        answered = generate(about, part, model, folder, videos=videos, **told)
+        asked[out / SUB_RUN] = (records.sub_questions(), told_conditions, model, options)
+    for folder, (about, part, name, told) in asked.items():
+        answered = generate(about, part, name, folder, videos=videos, **told)
         if answered.stopped:
             return None, not answered.main
         complete = complete and answered.complete
@@ -149,7 +159,17 @@ def run_study(
         else:
             judged = judge_run(folder, judge, **(judge_options or {}))
             complete = complete and not judged.left and not judged.failed
-    return write_study(study, records, out, judge, levels, seeds, annotation), complete
+    return write_study(study, records, out, judge, levels, seeds, annotation, tuned), complete
+
+
+def _check_tuned(row: Study, tuned: Mapping[str, str]) -> None:
+    """Raises InputError where tuned models are missing, not asked for, or named as nothing can be."""
+    if bool(tuned) != row.asks_tuned:
+        expected = "--tuned NAME=MODEL, once or several times" if row.asks_tuned else "them with `fine-tuning` only"
+        raise InputError(f"study {row.name}: {len(tuned)} tuned models; expected {expected}")
+    for name in tuned:
+        if not re.fullmatch(r"[A-Za-z0-9_][\w.+-]*", name, re.ASCII) or name in (BASE, PREDICTED):
+            raise InputError(f"tuned model {name!r}; expected a name of letters, digits, ., +, _ and -, not {BASE}")
 
 
 def _prepare_rungs(row: Study, setup: Setup, out: Path) -> None:
@@ -170,12 +190,13 @@ def write_study(
     corruptions: Sequence[float] = CORRUPTIONS,
     seeds: int = 1,
     annotation: Path | None = None,
+    tuned: Mapping[str, str] = NONE,
 ) -> StudyPaths:
     """Tables, plots and page of a study from what is on disk; arguments as of `run_study`.
 
     Answers that are missing are unscored: they are counted, and warned of.
     """
-    from cotasks.metrics.contrasts import read_scores
+    from cotasks.metrics.contrasts import read_scores, together
     from cotasks.pages.plots import figure_file
     from cotasks.report import origins
     from cotasks.runs.folder import read_settings
@@ -183,10 +204,12 @@ def write_study(
     from cotasks.studies import page
 
     row = study_named(study)
-    setup = Setup(records, common_grid(records), corruptions, seeds, judge, annotation)
+    setup = Setup(records, common_grid(records), corruptions, seeds, judge, annotation, tuned=tuned)
     scores = read_scores(out / "run", judge)
     for rung in row.rungs:
         scores = scores.with_condition(rung, read_scores(run_folder(out, rung), judge))
+    if tuned:
+        scores = together({BASE: scores, **{name: read_scores(run_folder(out, name), judge) for name in tuned}})
     settings = read_settings(out / "run")
     asked = read_run(out / "run")
     tables = row.tables(setup, scores, out)
@@ -205,6 +228,7 @@ def write_study(
             "videos": len(set(scores.video_ids)),
         },
         "origins": origins.rows_of(asked),
+        **({"models": {BASE: settings["model"]["name"], **tuned}} if tuned else {}),
         "conditions": list(scores.conditions),
         "tables": tables,
         "warnings": [*_warnings(scores, settings["model"]), *_cautions(asked, judge)],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cotasks.metrics.contrasts import Scores
@@ -15,6 +16,12 @@ CORRUPTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 SUB_RUN = "sub-questions"
 """The run folder of sub-questions, within a study's folder."""
+
+BASE = "base"
+"""In a study of tuned models, the name of the one that they were made of."""
+PREDICTED = "predicted"
+NONE: Mapping[str, str] = MappingProxyType({})
+"""No tuned models."""
 
 Row = dict[str, Any]
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -40,6 +47,8 @@ class Setup:
     """A folder of `cotasks annotate`, for the study of annotation."""
     conditions: Sequence[str] = ()
     """What is asked in place of the study's own conditions; empty for those. For `Study.takes_conditions`."""
+    tuned: Mapping[str, str] = field(default_factory=dict)
+    """Name -> model, for the study of fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +75,19 @@ class Study:
     """Names of further conditions, each `predicted` with a predictions folder of its own, asked in a run of its own."""
     prepare: Callable[[Setup, Path, str], None] | None = None
     """Writes the predictions folder of a rung, given its path and the rung's name."""
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """{name of a table: its title on the page}, where it is another than usual."""
+    asks_tuned: bool = False
+    """Whether tuned models are asked too, each in a run of its own; conditions are then named `MODEL: CONDITION`."""
 
 
 def predictions_folder(folder: Path, name: str) -> Path:
-    """The predictions folder of a condition: `predicted`, or one of a study's rungs."""
-    return folder / ("predictions" if name == "predicted" else f"predictions-{name}")
+    """The predictions folder of `predicted`, of one of a study's rungs, or of a tuned model."""
+    return folder / ("predictions" if name == PREDICTED else f"predictions-{name}")
 
 
 def run_folder(folder: Path, rung: str) -> Path:
-    """The run folder of a rung."""
+    """The run folder of a rung, or of a tuned model."""
     return folder / f"run-{rung}"
 
 
