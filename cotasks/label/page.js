@@ -1,26 +1,17 @@
-"use strict";
-// What is shown is built from text nodes only, so that no answer can become markup.
+// The label page. Stands after nodes.js in the same script.
 
-const find = (id) => document.getElementById(id);
 const state = { items: [], at: 0, said: {}, saving: false, frames: new Map() };
-
-function element(tag, text, attributes = {}) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
 
 async function start() {
   const found = await (await fetch("items")).json();
   Object.assign(state, { items: found.items, scale: found.scale, hasFrames: found.frames });
   state.digits = found.scale.rates && found.scale.highest < 10;
-  find("who").textContent = found.labeller;
-  find("rubric-name").textContent = found.rubric.name;
-  find("rubric").textContent = found.rubric.text;
+  byId("who").textContent = found.labeller;
+  byId("rubric-name").textContent = found.rubric.name;
+  byId("rubric").textContent = found.rubric.text;
   if (found.scale.rates) makeRatings();
-  for (const [key, what] of keys()) find("keys").append(element("dt", key), element("dd", what));
-  find("item").hidden = find("controls").hidden = false;
+  for (const [key, what] of keys()) byId("keys").append(make("dt", {}, key), make("dd", {}, what));
+  byId("item").hidden = byId("controls").hidden = false;
   show(unlabelled(-1));
 }
 
@@ -41,23 +32,19 @@ function keys() {
 }
 
 function makeRatings() {
-  const scale = state.scale, group = find("ratings");
+  const scale = state.scale, group = byId("ratings");
   group.hidden = false;
   if (state.digits) {
     for (let rating = scale.lowest; rating <= scale.highest; rating++) {
-      const button = element("button", rating, { type: "button", "data-rating": rating });
-      button.addEventListener("click", () => say({ rating }));
-      group.append(button);
+      group.append(button({ "data-rating": rating }, () => say({ rating }), String(rating)));
     }
     return;
   }
-  const input = element("input", undefined, {
+  const input = make("input", {
     type: "number", id: "rating", min: scale.lowest, max: scale.highest, step: 1, "aria-label": `Score, ${scale.name}`,
   });
   input.addEventListener("input", () => say({ rating: input.value === "" ? null : Number(input.value) }, false));
-  const button = element("button", "Save", { type: "button", id: "save" });
-  button.addEventListener("click", () => save());
-  group.append(input, element("span", `of ${scale.highest}`, { class: "quiet" }), button);
+  group.append(input, make("span", { class: "quiet" }, `of ${scale.highest}`), button({ id: "save" }, () => save(), "Save"));
 }
 
 // What is shown --------------------------------------------------------------------------------------------------
@@ -76,18 +63,18 @@ function show(place) {
   state.at = place < 0 ? Math.min(Math.max(state.at, 0), state.items.length - 1) : place;
   const item = state.items[state.at];
   state.said = item.said ? { ...item.said } : { correct: null, rating: null, comment: "" };
-  find("question").textContent = item.question;
-  find("references-title").textContent = item.references.length > 1 ? "References" : "Reference";
-  find("references").replaceChildren(...item.references.map((text) => element("li", text, { dir: "auto" })));
-  const answer = find("answer");
+  byId("question").textContent = item.question;
+  byId("references-title").textContent = item.references.length > 1 ? "References" : "Reference";
+  byId("references").replaceChildren(...item.references.map((text) => make("li", { dir: "auto" }, text)));
+  const answer = byId("answer");
   answer.textContent = item.answer.trim() ? item.answer : "The answer is empty.";
   answer.classList.toggle("missing", !item.answer.trim());
   answer.scrollTop = 0;
   state.again = Boolean(item.said);
-  find("note").value = state.said.comment;
+  byId("note").value = state.said.comment;
   const done = state.items.filter((one) => one.said).length;
-  find("count").textContent = `${done} of ${state.items.length}`;
-  find("done").value = done / state.items.length;
+  byId("count").textContent = `${done} of ${state.items.length}`;
+  byId("done").value = done / state.items.length;
   document.title = `${done} of ${state.items.length}: label answers`;
   tell(finished ? `All ${state.items.length} answers are labelled. The command can be ended; what is changed here is saved too.` : "", true);
   mark();
@@ -101,12 +88,12 @@ function mark() {
     button.setAttribute("aria-pressed", correct !== null && (button.dataset.correct === "yes") === correct);
   for (const button of document.querySelectorAll("[data-rating]"))
     button.setAttribute("aria-pressed", rating !== null && Number(button.dataset.rating) === rating);
-  if (find("rating")) find("rating").value = rating ?? "";
-  find("cannot").setAttribute("aria-pressed", Boolean(item.said) && item.said.correct === null && correct === null);
+  if (byId("rating")) byId("rating").value = rating ?? "";
+  byId("cannot").setAttribute("aria-pressed", Boolean(item.said) && item.said.correct === null && correct === null);
 }
 
 function tell(text, good = false) {
-  const notice = find("notice");
+  const notice = byId("notice");
   notice.hidden = !text;
   notice.textContent = text;
   notice.classList.toggle("good", good);
@@ -119,24 +106,21 @@ async function framesOf(item) {
 }
 
 async function showFrames(item) {
-  const box = find("frames");
+  const box = byId("frames");
   box.hidden = false;
   box.replaceChildren();
   const found = await framesOf(item);
   if (state.items[state.at] !== item) return;
   if (found.missing) {
-    box.replaceChildren(element("p", `No frames: ${found.missing}.`, { class: "quiet" }));
+    box.replaceChildren(make("p", { class: "quiet" }, `No frames: ${found.missing}.`));
     return;
   }
   box.replaceChildren(...found.frames.map(({ seconds, image }) => {
-    const figure = element("figure"), button = element("button", undefined, { type: "button", "aria-label": `Frame at ${seconds} s` });
-    button.append(element("img", undefined, { src: image, alt: "" }));
-    button.addEventListener("click", () => {
-      find("frame").replaceChildren(element("img", undefined, { src: image, alt: `Frame at ${seconds} s` }));
-      find("frame").showModal();
-    });
-    figure.append(button, element("figcaption", `${seconds.toFixed(1)} s`));
-    return figure;
+    const open = button({ "aria-label": `Frame at ${seconds} s` }, () => {
+      byId("frame").replaceChildren(make("img", { src: image, alt: `Frame at ${seconds} s` }));
+      byId("frame").showModal();
+    }, make("img", { src: image, alt: "" }));
+    return make("figure", {}, open, make("figcaption", {}, `${seconds.toFixed(1)} s`));
   }));
   const next = unlabelled(state.at);
   if (next >= 0) framesOf(state.items[next]);
@@ -167,7 +151,7 @@ async function save(cannotSay = false) {
   const item = state.items[state.at], scale = state.scale;
   if (state.saving) return;
   if (cannotSay) Object.assign(state.said, { correct: null, rating: null });
-  const { correct, rating } = state.said, comment = find("note").value.trim();
+  const { correct, rating } = state.said, comment = byId("note").value.trim();
   if (!cannotSay && (correct === null || (scale.rates && rating === null))) {
     tell(correct === null ? "Yes or no is missing." : "The score is missing.");
     return;
@@ -187,7 +171,7 @@ async function save(cannotSay = false) {
     if (!reply.ok) throw new Error(answer.error);
     item.said = { correct, rating: scale.rates ? rating : null, comment };
     const next = unlabelled(state.at);
-    find("note").blur();
+    byId("note").blur();
     show(next);
   } catch (error) {
     const reason = error instanceof TypeError ? "the command is not running" : error.message;
@@ -219,18 +203,18 @@ document.addEventListener("keydown", (event) => {
     y: () => say({ correct: true }, state.digits || !state.scale.rates),
     n: () => say({ correct: false }, state.digits || !state.scale.rates),
     u: () => save(true),
-    m: () => find("note").focus(),
+    m: () => byId("note").focus(),
     ArrowLeft: () => go(-1),
     ArrowRight: () => go(1),
     Home: () => show(0),
     End: () => show(unlabelled(state.at)),
-    "?": () => find("help").showModal(),
+    "?": () => byId("help").showModal(),
     Enter: () => { if (!state.digits && state.scale.rates && field.tagName !== "BUTTON") save(); else return true; },
   };
   const rated = state.digits && /^[0-9]$/.test(event.key) && Number(event.key) >= state.scale.lowest && Number(event.key) <= state.scale.highest;
   if (!state.digits && state.scale.rates && /^[0-9]$/.test(event.key)) {
-    find("rating").value = "";
-    find("rating").focus(); // the digit itself goes there
+    byId("rating").value = "";
+    byId("rating").focus(); // the digit itself goes there
     return;
   }
   const act = rated ? () => say({ rating: Number(event.key) }) : actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
@@ -240,9 +224,9 @@ document.addEventListener("keydown", (event) => {
 
 for (const button of document.querySelectorAll("[data-correct]"))
   button.addEventListener("click", () => say({ correct: button.dataset.correct === "yes" }, state.digits || !state.scale.rates));
-find("cannot").addEventListener("click", () => save(true));
-find("previous").addEventListener("click", () => go(-1));
-find("next").addEventListener("click", () => go(1));
-find("help-button").addEventListener("click", () => find("help").showModal());
-find("frame").addEventListener("click", () => find("frame").close());
+byId("cannot").addEventListener("click", () => save(true));
+byId("previous").addEventListener("click", () => go(-1));
+byId("next").addEventListener("click", () => go(1));
+byId("help-button").addEventListener("click", () => byId("help").showModal());
+byId("frame").addEventListener("click", () => byId("frame").close());
 start().catch(() => tell("The answers could not be loaded: is the command still running?"));

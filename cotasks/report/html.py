@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from cotasks.errors import MissingExtra
-from cotasks.pages.style import base_style
+from cotasks.pages import style as shared
+from cotasks.pages.style import asset
 from cotasks.report import claims, controls, costs, joint, judges, leakage, origins, people, plots, tables
 from cotasks.report.evidence import Panels, Sources, collect
 from cotasks.report.notes import all_notes
@@ -46,7 +47,7 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
     except ImportError:
         raise MissingExtra("jinja2", "report") from None
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES, shared.HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -54,7 +55,8 @@ def render(summary: Row, scored: Sequence[Scored], sources: Sources) -> str:
     )
     environment.filters["signed"] = lambda text: str(text).replace("-", "\u2212")
     evidence = collect(scored, sources, _changed(summary, scored))
-    script, style = _asset("page.js") + _asset("answer.js"), base_style() + _asset("page.css")
+    script = asset("nodes.js", "boxes.js", "browse.js", TEMPLATES / "answer.js", TEMPLATES / "page.js")
+    style = asset("base.css", "browse.css", "boxes.css", TEMPLATES / "page.css")
     answers, order = answer_data(summary, scored)
     names = tables.judges_in(summary)
     return environment.get_template("page.html").render(
@@ -100,10 +102,6 @@ def policy(script: str, style: str) -> str:
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     ).format(*hashes)
-
-
-def _asset(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _changed(summary: Row, scored: Sequence[Scored]) -> list[set[str]]:

@@ -1,17 +1,4 @@
-// One answer: the question, frames with boxes, all answers to it, the prompt. Stands after page.js in the same script.
-
-function optionList(q) {
-  const right = questions.right[q];
-  return make("ol", { class: "options" }, ...questions.choices[q].map((choice, place) =>
-    make("li", place === right ? { class: "reference" } : {},
-      make("b", {}, String.fromCharCode(65 + place)), make("span", { dir: "auto" }, choice),
-      place === right ? make("i", {}, "reference") : null)));
-}
-
-function referenceList(q) {
-  return make("ul", { class: "options" }, ...questions.references[q].map((text) =>
-    make("li", { class: "reference" }, make("span", { dir: "auto" }, text), make("i", {}, "reference"))));
-}
+// One answer: the question, frames with boxes, all answers to it, the prompt. Stands before page.js in the same script.
 
 function verdictLine(i, judge) {
   const found = data.verdicts[judge];
@@ -30,13 +17,12 @@ function answerList(i) {
     if (data.runs.length > 1 && answers.run[j] !== run) rows.push(make("h3", {}, data.runs[answers.run[j]].label));
     run = answers.run[j];
     const text = answers.text[j];
-    const button = make("button", { type: "button" }, mark(j),
+    const said = button({}, () => select(j), markOf(j),
       make("span", { class: "by" }, conditionOf(j)),
       make("span", { class: text ? "said" : "said missing", dir: "auto" }, saidBy(j)),
       make("span", { class: "number" }, number(verdicts().score[j])),
       make("span", { class: "number" }, gainNode(j)));
-    button.addEventListener("click", () => select(j));
-    const row = make("div", j === i ? { class: "current", "aria-current": "true" } : {}, button);
+    const row = make("div", j === i ? { class: "current", "aria-current": "true" } : {}, said);
     if (j === i) {
       row.append(...judges.map((judge) => verdictLine(i, judge)));
       if (answers.cut[i]) row.append(make("p", { class: "note" }, "The answer was cut at the longest allowed length."));
@@ -50,23 +36,14 @@ function answerList(i) {
 
 /** A frame with its boxes; `scene.size` is the unit of the boxes. */
 function frameSvg(scene, panel) {
-  const [width, height] = scene.size, line = width / 34;
+  const [width, height] = scene.size;
   const names = panel.boxes.map(([track]) => scene.tracks[track][0]);
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": `frame ${panel.frame}, ${panel.seconds} s: ${names.join(", ") || "no boxes"}` });
   if (panel.image >= 0) {
     svg.append(draw("image", { href: images()[panel.image], width, height, preserveAspectRatio: "none" }));
   }
-  for (const [track, x1, y1, x2, y2] of panel.boxes) {
-    const place = { x: x1, y: y1, width: x2 - x1, height: y2 - y1 }, [, colour, dashed] = scene.tracks[track];
-    svg.append(draw("rect", { class: "rim", ...place }));
-    svg.append(draw("rect", { class: "box", stroke: colour, ...place, ...(dashed ? { "stroke-dasharray": "6 4" } : {}) }));
-  }
-  for (const [track, x1, y1] of panel.boxes) {
-    const y = y1 > line * 1.2 ? y1 - line * 0.3 : y1 + line;
-    svg.append(draw("text", { class: "name", x: Math.max(x1, 2), y, "font-size": line, "stroke-width": line / 5,
-      fill: scene.tracks[track][1] }, scene.tracks[track][0]));
-  }
+  svg.append(...boxNodes(panel.boxes, scene.tracks, width));
   return svg;
 }
 
@@ -76,18 +53,14 @@ function caption(panel) {
 
 function frameGrid(scene) {
   const figures = scene.panels.filter((panel) => panel.image >= 0 || panel.boxes.length).map((panel) => {
-    const button = make("button", { type: "button", title: caption(panel) }, frameSvg(scene, panel));
-    button.addEventListener("click", () => {
+    const open = button({ title: caption(panel) }, () => {
       byId("frame").replaceChildren(frameSvg(scene, panel), make("p", { class: "quiet" }, caption(panel)));
       byId("frame").showModal();
-    });
-    return make("figure", panel.a1 ? { class: "a1" } : {}, button,
+    }, frameSvg(scene, panel));
+    return make("figure", panel.a1 ? { class: "a1" } : {}, open,
       make("figcaption", {}, `${panel.seconds.toFixed(2)} s`));
   });
-  const tracks = scene.tracks.map(([name, colour, dashed]) => make("li", {},
-    draw("svg", { "aria-hidden": "true" }, draw("line", { x1: 0, x2: 18, y1: 5, y2: 5, stroke: colour, "stroke-width": 3,
-      ...(dashed ? { "stroke-dasharray": "4 3" } : {}) })), name));
-  return [make("div", { class: "frames" }, ...figures), make("ul", { class: "tracks" }, ...tracks)];
+  return [make("div", { class: "frames" }, ...figures), trackList(scene.tracks)];
 }
 
 function promptBlock(i) {
@@ -113,15 +86,14 @@ function showDetail() {
   const q = answers.question[i];
   const noFrames = data.sceneOf[i] < 0 ? "No frames; the help (?) says why." : "Loading";
   const scene = scenes()?.[data.sceneOf[i]];
-  const back = make("button", { type: "button", id: "back" }, "\u2190 Answers");
-  back.addEventListener("click", close);
+  const back = button({ id: "back" }, close, "\u2190 Answers");
   detail.classList.toggle("boxless", !state.boxes);
   detail.replaceChildren(
     back,
     make("p", { class: "where" },
       make("span", {}, typeOf(q)), make("code", {}, questions.id[q]), make("span", {}, `video ${questions.video[q]}`)),
     make("h1", { dir: "auto" }, questions.text[q]),
-    questions.choices[q].length ? optionList(q) : referenceList(q),
+    referenceList(questions.choices[q], questions.right[q], questions.references[q]),
     ...(scene ? frameGrid(scene) : [make("p", { class: "quiet" }, noFrames)]),
     make("h2", {}, "Answers to this question"), answerList(i),
     promptBlock(i));
