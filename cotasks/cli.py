@@ -31,13 +31,14 @@ from cotasks.commands.report import report
 from cotasks.commands.show import show
 from cotasks.commands.steps import steps
 from cotasks.commands.study import study
+from cotasks.commands.view import view
 from cotasks.errors import CotasksError
 from cotasks.version import VERSION
 from cotasks.words.plain import printable
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
-    "Data": (annotate, convert, build, check, show, audit, push),
+    "Data": (annotate, convert, build, check, show, view, audit, push),
     "Models": (generate, predict, import_, study),
     "Scores": (plan, judge, label, report, steps),
 }

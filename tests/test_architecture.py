@@ -25,7 +25,7 @@ FLOORS = (
     ("step_scores",),
     ("annotate", "audit", "label", "rewards"),
     ("report",),
-    ("demo", "studies"),
+    ("demo", "studies", "view"),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -1,10 +1,10 @@
 """The label page's server; `cotasks.pages.server` says whom it answers.
 
-    GET  /TOKEN/                the page
-    GET  /TOKEN/page.css, /TOKEN/page.js
-    GET  /TOKEN/items           what to label, and what was said so far
-    GET  /TOKEN/frames?KEY      frames of an item
-    POST /TOKEN/labels          {key, correct, rating, comment}; answered when the label is on the disk
+GET  /TOKEN/                the page
+GET  /TOKEN/page.css, /TOKEN/page.js
+GET  /TOKEN/items           what to label, and what was said so far
+GET  /TOKEN/frames?KEY      frames of an item
+POST /TOKEN/labels          {key, correct, rating, comment}; answered when the label is on the disk
 """
 
 from __future__ import annotations

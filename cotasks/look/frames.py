@@ -45,10 +45,10 @@ def read_jpegs(record: Record, videos: Videos, frames: Sequence[Frame], longest:
     return [jpeg(pixels) for pixels in read_frames(videos.file(record), numbers, size)]
 
 
-def jpeg(pixels: Any) -> bytes:
+def jpeg(pixels: Any, quality: int = JPEG_QUALITY) -> bytes:
     """An RGB image, (height, width, 3), as a JPEG file. Raises MissingExtra without Pillow."""
     buffer = io.BytesIO()
-    pillow().fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    pillow().fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
 
 

@@ -52,6 +52,7 @@ function filter() {
     }
   }
   shown = found.subarray(0, length);
+  spacer.style.height = `${listed() * ROW}px`;
   sort();
   return counts;
 }
@@ -134,13 +135,14 @@ function rowOf(place) {
   return row;
 }
 
+const listed = () => Math.min(shown.length, MOST_ROWS);
+
 function showRows() {
-  const length = Math.min(shown.length, MOST_ROWS);
+  const length = listed();
   const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 4);
   const last = Math.min(length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + 4);
   const rows = [];
   for (let place = first; place < last; place++) rows.push(rowOf(place));
-  spacer.style.height = `${length * ROW}px`;
   if (!length) rows.push(make("p", { class: "none" }, items.none));
   spacer.replaceChildren(...rows);
   spacer.style.overflow = length ? "" : "visible";
