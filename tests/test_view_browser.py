@@ -153,14 +153,14 @@ def test_boxes_and_timeline_are_those_of_the_record(server: ViewServer, world: W
             assert number_of(pixels) == frame
             boxes = expected_boxes(record, frame)
             for tid, (x1, y1, x2, y2) in boxes.items():
-                for x, y in ((x1, (y1 + y2) / 2), (x2, (y1 + y2) / 2), ((x1 + x2) / 2, y2)):
+                lowest = [((x1 + x2) / 2, y2)] if tid == max(boxes) else []  # others lie below a name
+                for x, y in ((x1, (y1 + y2) / 2), (x2, (y1 + y2) / 2), *lowest):
                     assert is_there(pixels, x, y, PALETTE[tid]), (frame, tid, x, y)
             assert page.locator(".overlay .box").count() == len(boxes)
             rows = page.evaluate("[...document.querySelectorAll('.timerow.now .name')].map(node => node.textContent)")
             assert set(rows) == expected_rows(record, frame), frame
-            head = page.evaluate("""(() => { const at = (query) => document.querySelector(query).getBoundingClientRect();
-                const line = at('.playhead'), axis = at('.axis');
-                return (line.left + line.width / 2 - axis.left) / axis.width; })()""")
+            line, axis = page.locator(".playhead").bounding_box(), page.locator(".axis").bounding_box()
+            head = (line["x"] + line["width"] / 2 - axis["x"]) / axis["width"]
             assert head * COUNT - 0.5 == pytest.approx(frame, abs=0.1)
 
 
@@ -219,7 +219,7 @@ def test_without_a_video_boxes_move_on_an_empty_canvas(tmp_path: Path, world: Wo
         x1, y1, _, y2 = box_of(0, 16)
         assert is_there(screen(page), x1, (y1 + y2) / 2, PALETTE[0])
         page.keyboard.press("Space")
-        page.wait_for_function("Number(document.querySelector('.overlay').dataset.frame) > 20")
+        page.wait_for_function("() => Number(document.querySelector('.overlay').dataset.frame) > 20")
         page.keyboard.press("Space")
         assert page.evaluate("getComputedStyle(document.querySelector('.stage')).aspectRatio") == f"{WIDTH} / {HEIGHT}"
 
@@ -238,7 +238,7 @@ def test_filters_search_and_keys(server: ViewServer, running: Any) -> None:
             ("category", "temporal", 15),
             ("origin", "human spans, lexical entities", 15),
             ("verdict", "wrong", 5),
-            ("judges", "disagree", 0),
+            ("judges", "disagree", 3),
             ("evidence", "right", 4),
             ("evidence", "wrong", 8),
         ):
@@ -251,7 +251,6 @@ def test_filters_search_and_keys(server: ViewServer, running: Any) -> None:
         press("Escape")
         press("x")
         press("Home")
-        first = page.evaluate("location.hash")
         page.wait_for_selector(".axis")
         frame = int(page.get_attribute(".overlay", "data-frame"))
         press("ArrowRight")
@@ -260,7 +259,10 @@ def test_filters_search_and_keys(server: ViewServer, running: Any) -> None:
         wait_for(page, 43)
         press("l")
         press("l")
-        assert page.eval_on_selector("select[name=layer]", "node => node.selectedOptions[0].textContent") == "Predicted: predicted"
+        assert (
+            page.eval_on_selector("select[name=layer]", "node => node.selectedOptions[0].textContent")
+            == "Predicted: predicted"
+        )
         assert page.locator(".overlay .truth").count() > 0
         assert "not predicted: cut off" in page.inner_text(".timeline")
         press("b")
@@ -268,13 +270,13 @@ def test_filters_search_and_keys(server: ViewServer, running: Any) -> None:
         press("b")
         film = page.query_selector(".stage video")
         press("c")
-        page.wait_for_selector(".cell.current >> nth=0")
+        page.wait_for_function("() => document.querySelector('.this .by').textContent === 'cotasks'")
         assert page.evaluate("node => node === document.querySelector('.stage video')", film)  # the same question
         press("j")
         press("?")
         assert page.is_visible("#help")
         press("Escape")
-        assert page.evaluate("location.hash") != first
+        page.wait_for_function("() => location.hash.includes('of=two')")
 
 
 def test_a_link_leads_to_the_item_and_its_frame(server: ViewServer, running: Any) -> None:
@@ -287,13 +289,12 @@ def test_a_link_leads_to_the_item_and_its_frame(server: ViewServer, running: Any
         assert listed(page) == 15
         page.keyboard.press("ArrowRight")
         wait_for(page, 22)
-        page.wait_for_function("location.hash.includes('frame=22')")
+        page.wait_for_function("() => location.hash.includes('frame=22')")
         address = page.evaluate("location.href")
         assert "under=baseline" in address
         columns = page.locator(".compare h3").all_inner_texts()
         assert columns[1:] == ["org/two (two)", "org/steps (predicted)"]
-        assert "Evidence" in page.locator(".about").inner_text() or True
-    with opened(running, address) as page:
+    with opened(running, server.address, "#" + address.split("#")[1]) as page:
         wait_for(page, 22)
 
 
@@ -326,18 +327,18 @@ def test_an_export_opens_as_a_file(tmp_path: Path, world: World, running: Any) -
     shutil.copytree(world.one, hostile)
     viewer = Viewer([str(world.data), str(hostile), str(world.predictions)], Where(videos=world.videos))
     folder = tmp_path / "out"
-    export(viewer, folder, space="A # title: \"of\" <b>")
+    export(viewer, folder, space='A # title: "of" <b>')
     index = folder / "index.html"
     with opened(running, index.as_uri(), f"#id={ID.format('v1', 0)}&frame=27") as page:
         wait_for(page, 27, exact=False)
-        page.wait_for_function("document.querySelector('.stage video').readyState >= 2")
+        page.wait_for_function("() => document.querySelector('.stage video').readyState >= 2")
         time.sleep(0.1)
         assert number_of(screen(page)) == 27
         page.keyboard.press("ArrowRight")
         wait_for(page, 28, exact=False)
-        page.wait_for_function("!document.querySelector('.stage video').seeking")
+        page.wait_for_function("() => !document.querySelector('.stage video').seeking")
         time.sleep(0.1)
         assert number_of(screen(page)) == 28
         assert hostile.name in page.inner_text("#title")
         page.fill("#search", "onerror")
-        assert listed(page) == 12  # what one model says, and is called
+        assert listed(page) == 3

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from cotasks.judge.run import judge_run
 from cotasks.prompts.condition import parse_condition
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import (
@@ -24,6 +25,7 @@ from cotasks.runs.predictions import prediction_row, write_predictions
 from cotasks.steps import entity_tracking, spatial_relations, temporal_relations
 from cotasks.steps.predicted import PredictedSteps
 from cotasks.tools.files import dump_json, dump_jsonl
+from tests.judge_server import JudgeServer, verdict
 from tests.report_runs import question_row, write_run
 from tests.synthetic import FPS, make_record, write_folder, write_video
 
@@ -64,7 +66,9 @@ def moving_record(video: int, number: int, ending: str = ".mp4") -> Record:
         SpatialRelation(0, "next_to", 1, tuple(f.index for f in frames[2:7])),
         SpatialRelation(2, "behind", 0, tuple(f.index for f in frames[5:])),
     )
-    scene = Scene(ENTITIES, tracks, spatial, (TemporalRelation(0, "chase", 1, 13, 41), TemporalRelation(1, "hit", 2, 30, 55)))
+    scene = Scene(
+        ENTITIES, tracks, spatial, (TemporalRelation(0, "chase", 1, 13, 41), TemporalRelation(1, "hit", 2, 30, 55))
+    )
     marked = frames[3:9]
     a1 = FrameLocalization(
         frames=tuple(f.index for f in marked),
@@ -74,7 +78,12 @@ def moving_record(video: int, number: int, ending: str = ".mp4") -> Record:
         entity_origin="lexical",
         used_answer=False,
     )
-    kind = {"choices": ("to play", "to sleep", "to eat"), "answer_index": 0, "question_type": "TN", "category": "temporal"}
+    kind = {
+        "choices": ("to play", "to sleep", "to eat"),
+        "answer_index": 0,
+        "question_type": "TN",
+        "category": "temporal",
+    }
     steps = {
         "scene": scene,
         "frames": frames,
@@ -145,5 +154,7 @@ def make_world(folder: Path) -> World:
     data = write_folder(folder / "data", made)
     records = load_records(str(data))
     one = write_run(folder / "one", records, said, ("baseline", "cotasks"), model=HOSTILE, judges=("exact", "f1"))
+    with JudgeServer(lambda number, request: verdict(5, "yes")) as server:  # and so says other than the rules
+        judge_run(one, "openai:m", base_url=server.url, progress=False)
     two = write_run(folder / "two", records, lambda r, c: said(r, "cotasks"), ("baseline",), model="org/two")
     return World(records, data, videos, one, two, write_predicted(folder / "predicted", records))

@@ -90,6 +90,7 @@ def _serve(viewer: Viewer, what: str, port: int) -> None:
         server = ViewServer(viewer, port)
     except OSError as error:
         raise EnvironmentFault(f"port {port}: {error.strerror}; expected a free one, or 0") from None
+    server.prepare()
     with server.running(), stop_signal(False) as stopped:
         print(f"{what}; Ctrl-C ends. Open {server.address}", flush=True)
         while not stopped():

@@ -114,8 +114,8 @@ def _layer(kind: str, title: str, record: Record, steps: PredictedSteps) -> Row:
     """{kind, title, tracks [[name, colour, dashed, category]], a1, boxes, spatial, temporal, reasons}.
 
     `boxes` holds for each track [[frame, x1, y1, x2, y2, generated]] in pixels of the record's size; `spatial` is
-    [[track, predicate, track, [frames]]], `temporal` [[track, predicate, track, first frame, frame after the last]]; each
-    is None where there is no such step, for the `reasons` by step.
+    [[track, predicate, track, [frames]]], `temporal` [[track, predicate, track, first frame, frame after the last]].
+    Each is None where there is no such step, for the `reasons` by step.
     """
     at = {entity.tid: place for place, entity in enumerate(steps.entities)}
     names = dict(steps.names)
@@ -133,7 +133,7 @@ def _layer(kind: str, title: str, record: Record, steps: PredictedSteps) -> Row:
 
 
 def _styles(record: Record, steps: PredictedSteps) -> Mapping[int, Style]:
-    """Colours of entities: those of the scene, and for a prediction's own those of the scene's entity of the same name."""
+    """Colours of entities: those of the scene; a prediction's own have that of the scene's entity of their name."""
     true = track_styles(entity.tid for entity in record.scene.entities)
     if steps.entities == record.scene.entities:
         return true

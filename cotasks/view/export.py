@@ -173,7 +173,7 @@ def _readme(title: str) -> str:
     return "\n".join(
         [
             *("---", *lines, "app_file: index.html", "pinned: false", "---", ""),
-            "Records and answers of a video question answering data set, with their boxes, steps and triples on the video",
+            "Records and answers of a data set of video question answering, with boxes, steps and triples on the video",
             "(`cotasks view`). `hf upload ORG/NAME . --repo-type space` publishes this folder.",
             "",
         ]

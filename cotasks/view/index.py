@@ -119,7 +119,9 @@ def index_of(opened: Opened, questions: Sequence[Question], items: Sequence[Item
     used_origins, used_sets = _in_order(origins), _in_order(data_sets)
     notes = list(opened.notes)
     if longest is not None:
-        notes.append(f"The list and the search go by the first {longest} characters of an answer; beside it is all of it.")
+        notes.append(
+            f"The list and the search go by the first {longest} characters of an answer; beside it is all of it."
+        )
     return {
         "sources": [_described(source) for source in sources],
         "judges": judges,

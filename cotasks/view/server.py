@@ -30,6 +30,10 @@ class ViewServer(PageServer):
         self.viewer = viewer
         super().__init__(self._get, None, port)
 
+    def prepare(self) -> None:
+        """Make what the page reads first, so that it need not wait."""
+        assert self._index
+
     @cached_property
     def _index(self) -> bytes:
         return orjson.dumps(self.viewer.index)

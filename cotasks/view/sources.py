@@ -63,8 +63,8 @@ class Source:
     """Record id -> step -> main score of its prediction, 0 to 1."""
 
     def evidence(self, record_id: str) -> bool | None:
-        """Whether the evidence for an answer is right: where step 1 has marked spans the IoP of the predicted ones, else
-        the frames of step 1, and the boxes of step 2, as far as they are scored; None where none is."""
+        """Whether the evidence for an answer is right: the IoP of predicted spans where the true ones are marked, else
+        the frames of step 1; and the boxes of step 2. As far as they are scored; None where none is."""
         overlap, steps = self.overlaps.get(record_id), self.steps.get(record_id, {})
         found = [overlap[0] if overlap is not None else steps.get(1), steps.get(2)]
         scored = [score for score in found if score is not None]

@@ -90,7 +90,10 @@ class FrameReader:
         self._read = lru_cache(KEPT)(self._decode)
 
     def read(self, record: Record, videos: Videos, frame: int, longest: int = LONGEST_SIDE) -> bytes:
-        """A frame of a record's video, no side longer than `longest` pixels. Raises InputError where the video is not to be shown, or has no such frame."""
+        """A frame of a record's video, no side longer than `longest` pixels.
+
+        Raises InputError where the video is not to be shown, or has no such frame.
+        """
         facts = videos.look(record)
         number = facts.readable([frame])[0]
         if not 0 <= number < facts.info.frame_count:
