@@ -95,7 +95,8 @@ def open_sources(paths: Sequence[str], where: Where) -> Opened:
     paths = list(dict.fromkeys(paths))
     runs = {path for path in paths if path != SAMPLE and (Path(path) / "run.json").is_file()}
     data = {path: load_records(path, where.split, where.config) for path in paths if path not in runs}
-    names, loaded = _names(paths), dict[tuple[Any, ...], Records]()
+    loaded: Loaded = {}
+    names = _names(paths)
     sources, notes = [], []
     for path, name in zip(paths, names, strict=True):
         if path in data:
@@ -141,12 +142,12 @@ def _open_run(
             add_steps(records, predictions, scores_of(records, predictions), evidence)
         except InputError as error:
             notes.append(f"predicted steps are not shown ({error.reason})")
-    return Source(name, _model(run), run, records, videos, verdicts, predictions, evidence.overlaps, evidence.steps), notes
+    return Source(
+        name, _model(run), run, records, videos, verdicts, predictions, evidence.overlaps, evidence.steps
+    ), notes
 
 
-def _records(
-    run: Run, where: Where, given: Sequence[Records], loaded: Loaded
-) -> tuple[Records | None, str]:
+def _records(run: Run, where: Where, given: Sequence[Records], loaded: Loaded) -> tuple[Records | None, str]:
     """(the records that a run asked, why there are none). Raises InputError where they are not those of the place that
     was given."""
     settings: Any = run.settings.get("dataset")
