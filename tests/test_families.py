@@ -187,7 +187,7 @@ def test_gemma_s_processor_leaves_frame_size_alone(width: int, height: int, toke
 
 @given(sides, sides, st.sampled_from(["4x", "16x"]), st.sampled_from([448, 336]))
 @example(1280, 720, "16x", 448)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_minicpm_s_processor_leaves_frame_size_alone(width: int, height: int, mode: str, side: int) -> None:
     pytest.importorskip("transformers.models.minicpmv4_6")
     assume(max(width, height) <= 100 * min(width, height))
@@ -201,7 +201,7 @@ def test_minicpm_s_processor_leaves_frame_size_alone(width: int, height: int, mo
 
 
 @given(sides, sides, st.integers(1, 200))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_kimi_s_processor_leaves_frame_size_alone(width: int, height: int, num_frames: int) -> None:
     module = pytest.importorskip("transformers.models.kimi_k25.video_processing_kimi_k25")
     assume(max(width, height) <= 50 * min(width, height))  # no side is longer than 512 patches then

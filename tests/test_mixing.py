@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
@@ -31,6 +31,7 @@ from cotasks.training.mixing import (
     parse_weights,
     repeats,
 )
+from tests.examples import examples
 from tests.strategies import records
 
 STEP_4 = "temporal_relations"
@@ -41,7 +42,7 @@ def triples(record: Record) -> set[tuple[int, str, int]]:
     return {(r.subject_tid, r.predicate, r.object_tid) for r in told}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(record=records(), probability=st.floats(0, 1), seed=st.integers(0, 3))
 def test_changed_triples_are_false_and_the_others_stay(record: Record, probability: float, seed: int) -> None:
     changed = change_triples(record, probability, seed)
@@ -64,7 +65,7 @@ def test_changed_triples_are_false_and_the_others_stay(record: Record, probabili
     )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(record=records(), low=st.floats(0, 1), high=st.floats(0, 1), seed=st.integers(0, 3))
 def test_moved_boxes_keep_their_size_and_stay_moved_at_a_greater_strength(
     record: Record, low: float, high: float, seed: int

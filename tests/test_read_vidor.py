@@ -486,7 +486,7 @@ def test_any_annotation_against_a_plain_reading(raw: dict[str, Any], num_frames:
     assert temporal == sorted(temporal, key=lambda r: (r[3], r[4], r[0], r[1], r[2]))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_reading_the_grid_alone_changes_nothing(data: st.DataObject) -> None:
     """Of whole files and of damaged ones: the same annotation, or the same words about the same fault."""

@@ -18,13 +18,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from cotasks.errors import InputError
 from cotasks.records.dataset import Records, load_records
 from cotasks.records.schema import FEATURES, Record
 from cotasks.video import read_frames
+from tests.examples import examples
 from tests.finetune_runs import losses, run_here
 from tests.synthetic import make_record, number_of, write_folder, write_video
 
@@ -161,7 +162,7 @@ def test_a_stored_frame_is_the_frame(world: Path) -> None:
 # streams
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(processes=st.integers(1, 5), seed=st.integers(0, 99), batch_size=st.integers(1, 5))
 def test_each_example_once_an_epoch_whatever_divides_evenly(
     world: Path, shards: Path, processes: int, seed: int, batch_size: int
@@ -176,7 +177,7 @@ def test_each_example_once_an_epoch_whatever_divides_evenly(
     assert orders[0] != orders[1]  # shuffled anew
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stop=st.integers(0, 24), batch_size=st.integers(1, 5))
 def test_a_stream_goes_on_where_it_was(world: Path, shards: Path, stop: int, batch_size: int) -> None:
     whole = iter(stream_of(shards, processes=2, batch_size=batch_size))

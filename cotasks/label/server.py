@@ -44,8 +44,8 @@ class LabelServer(PageServer):
             return json_reply(self.items())
         if name == "frames":
             return json_reply(self.frames(query))
-        kind, text = PAGES.get(name, ("", None))
-        return None if text is None else Reply(kind, text().encode())
+        page = PAGES.get(name)
+        return None if page is None else Reply(page[0], page[1]().encode())
 
     def _post(self, name: str, body: bytes) -> Reply | None:
         if name != "labels":
