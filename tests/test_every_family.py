@@ -19,6 +19,7 @@ from cotasks.training.collator import TrainingCollator
 from cotasks.training.events import Event
 from cotasks.training.examples import examples_of, instructions
 from cotasks.training.export import write_messages, write_ms_swift
+from cotasks.training.loaders import loader_limits
 from tests.synthetic import make_record, write_video
 from tests.tiny_models import tiny
 
@@ -84,13 +85,15 @@ def test_trained_saved_loaded_asked_and_exported(family: str, record: Record, vi
             answers = loaded.model.generate(**inputs, generation_config=loaded.generation_config(4))[:, width:]
         said.append(answers.tolist())
     assert said[0] == said[1]
-    # exported
+    # exported, for the sizes that trainers leave alone
+    columns = instructions(record, ["cotasks", "baseline"], family=family, limits=loader_limits(family), num_frames=4)
+    examples = list(examples_of(columns))
     for write in (write_ms_swift, write_messages):
         path = tmp_path / f"{write.__name__}.jsonl"
         assert write(examples, path, videos, frames=tmp_path / "frames") == 2
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        turns = [message for line in lines for message in line["messages"] if message["role"] == "assistant"]
-        assert turns
+        for line, example in zip(lines, examples, strict=True):
+            assert [turn["role"] for turn in line["messages"]] == [turn["role"] for turn in example["messages"]]
 
 
 def test_the_table_of_what_was_tested_holds_each_row() -> None:
