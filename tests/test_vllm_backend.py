@@ -224,8 +224,6 @@ def wide_tiny(folder: Path, family: str, sections: list[int]) -> str:
     settings = narrow.config.to_dict()
     settings["text_config"] |= {"hidden_size": 128, "head_dim": 32}
     settings["text_config"]["rope_parameters"] |= {"mrope_section": sections}
-    if family == "qwen3_vl":  # as in the published checkpoints; vLLM goes by it
-        settings["text_config"]["rope_parameters"]["mrope_interleaved"] = True
     settings["vision_config"]["out_hidden_size"] = 128
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -238,17 +236,16 @@ def wide_tiny(folder: Path, family: str, sections: list[int]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("family", ["toy", "qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("family", ["toy", "qwen2_5_vl"])
 def test_vllm_answers_as_transformers_do(
     family: str, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("vllm", exc_type=ImportError)
-    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-    sections = {"qwen2_5_vl": [4, 6, 6], "qwen3_vl": [8, 4, 4]}
-    model = family if family == "toy" else wide_tiny(tmp_path / "model", family, sections[family])
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # one process starts sooner than three
+    model = family if family == "toy" else wide_tiny(tmp_path / "model", family, [4, 6, 6])
     given = {"sampling": Sampling(max_new_tokens=24), "loading": Loading(dtype="float32"), "progress": False}
     assert generate(records, CONDITIONS, model, tmp_path / "plain", **given).complete
-    options = VllmOptions(max_model_len=4096, engine_args={"enforce_eager": True})
+    options = VllmOptions(max_model_len=4096, engine_args={"enforce_eager": True, "kv_cache_memory_bytes": 2**28})
     result = generate(records, CONDITIONS, model, tmp_path / "run", vllm=options, **given)
     assert (result.complete, result.failures) == (True, {})
     assert answers_of(tmp_path / "run") == answers_of(tmp_path / "plain")

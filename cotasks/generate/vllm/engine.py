@@ -39,7 +39,7 @@ from cotasks.models.thinking import Wanted
 from cotasks.tools.launch import LOCAL_RANK, LOCAL_SIZE, environment_number
 from cotasks.version import VERSION
 
-SEEN = ("qwen2_5_vl", "qwen3_vl")
+SEEN = ("qwen2_5_vl",)
 """Families whose tokens and greedy answers have been seen to equal those of transformers, by tests/test_vllm.py."""
 OURS = ("model", "tokenizer", "dtype", "seed", "trust_remote_code", "generation_config", "data_parallel_size")
 """Engine arguments that are settled otherwise."""
@@ -200,8 +200,8 @@ def engine_arguments(
 
 def _check_processor(described: Model) -> None:
     """Raises InputError where frames are processed otherwise than by the checkpoint's own processor, which vLLM has."""
-    name, repaired = described.settings["name"], described.settings.get("repaired", {})
-    if described.family.frames_are_images or "mm_newline_position" in repaired:
+    name = described.settings["name"]
+    if described.family.frames_are_images or hasattr(described.model.config, "mm_newline_position"):
         raise InputError(
             f"model {name}: frames of {described.family.name} are processed otherwise here than vLLM does; expected "
             "--backend transformers"
