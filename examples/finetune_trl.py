@@ -25,14 +25,14 @@ try:
     import torch
     from accelerate import PartialState
     from datasets import Dataset
-    from peft import LoraConfig, PeftModel
+    from peft import LoraConfig
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 except ImportError as error:
     sys.exit(f"error: {MissingExtra(str(error.name), 'train')}")
 
-from cotasks.runs.folder import Appender, settle
-from cotasks.tools.files import dump_json, dump_jsonl, read_json, read_jsonl
+from cotasks.runs.folder import settle
+from cotasks.tools.files import dump_json, read_json
 from cotasks.training.events import describe_report
 from cotasks.training.examples import INSTRUCTION_FEATURES
 from cotasks.training.feeding import mixed_rows, stream_of
@@ -46,7 +46,6 @@ from cotasks.training.options import (
 )
 from cotasks.training.scripts import (
     REPORT,
-    Base,
     load_base,
     run_main,
     training_collator,
@@ -54,9 +53,7 @@ from cotasks.training.scripts import (
     try_first,
     usable,
 )
-
-TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-"""The linear layers of the language model, by the names they have in every family."""
+from cotasks.training.trl_runs import TARGETS, Log, checkpointing, cut_log, last_checkpoint, merge
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -75,9 +72,6 @@ def parse_arguments() -> argparse.Namespace:
 def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
     """What the trainer is told; the examples and their labels are the collator's affair."""
     on_gpu = torch.cuda.is_available()
-    # transformers called it gradient checkpointing before 5.24
-    new = "activation_checkpointing" in SFTConfig.__dataclass_fields__
-    checkpointing = "activation_checkpointing" if new else "gradient_checkpointing"
     return SFTConfig(
         output_dir=str(args.out / "checkpoints"),
         num_train_epochs=args.epochs,
@@ -92,7 +86,7 @@ def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
         max_grad_norm=args.max_grad_norm,
         bf16=on_gpu,
         use_cpu=not on_gpu,
-        **{checkpointing: not args.no_gradient_checkpointing, f"{checkpointing}_kwargs": {"use_reentrant": False}},
+        **checkpointing(not args.no_gradient_checkpointing),
         logging_steps=args.log_every,
         eval_strategy="steps" if evaluates else "no",
         eval_steps=args.eval_every,
@@ -129,19 +123,6 @@ class Endless:
         return iter(self.batches)
 
 
-class Log(TrainerCallback):
-    """Appends what the trainer logs to OUT/log.jsonl."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Called by the trainer."""
-        if state.is_world_process_zero:
-            with Appender(self.path) as log:
-                log.append({"step": state.global_step, **(logs or {})})
-
-
 class StreamPlace(TrainerCallback):
     """Writes where a process is in its stream beside each checkpoint."""
 
@@ -160,20 +141,6 @@ def first_examples(stream: Any) -> Dataset:
     examples = [stream.make(row, task, 0) for task in stream.source.tasks]
     shown = [{name: one[name] for name in INSTRUCTION_FEATURES} for one in examples if one is not None]
     return Dataset.from_list(shown, features=INSTRUCTION_FEATURES)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The last finished one: the trainer writes its state at the end."""
-    done = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return max(done, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def merge(base: Base, adapter: Path, folder: Path) -> None:
-    """Write the base model with the adapter merged in."""
-    model = PeftModel.from_pretrained(base.model, str(adapter)).merge_and_unload()
-    model.config.dtype = getattr(torch, base.dtype)
-    model.to(getattr(torch, base.dtype)).save_pretrained(folder)
-    base.processor.save_pretrained(folder)
 
 
 def main() -> int:
@@ -204,9 +171,7 @@ def main() -> int:
     resumed = last_checkpoint(args.out / "checkpoints")
     log_path = args.out / "log.jsonl"
     if state.is_main_process:  # what came after the checkpoint is done again
-        done = read_json(resumed / "trainer_state.json")["global_step"] if resumed else 0
-        kept = [row for row in (read_jsonl(log_path) if log_path.exists() else ()) if row["step"] <= done]
-        dump_jsonl(log_path, kept)
+        cut_log(log_path, resumed)
     config = trainer_config(args, held_out is not None)
     step_size = args.batch_size * args.accumulate * state.num_processes
     steps = args.max_steps or max(1, math.ceil(args.epochs * len(rows) / step_size))

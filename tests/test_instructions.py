@@ -157,7 +157,7 @@ def test_prompt_and_clip_are_those_of_generate(family: str, task: str, sample: l
         if item.clip is not None:
             from cotasks.training.collator import TrainingCollator
 
-            mine = TrainingCollator(None, FAMILIES[family], folder)._clip(row)
+            mine = TrainingCollator(None, FAMILIES[family], folder).clip(row)
             assert isinstance(mine, Clip)
             assert (mine.indices, mine.fps, mine.total_num_frames) == (
                 item.clip.indices,
@@ -178,7 +178,7 @@ def test_clip_that_begins_before_its_first_frame(tmp_path: Path) -> None:
     model = Model(None, None, family, family.limits, (), None, {})
     (item,) = prepare_video([record], [parse_condition("baseline")], {(record.id, "baseline", 0)}, model, tmp_path)
     row = only(record, "baseline", family="qwen2_vl")
-    clip = TrainingCollator(None, family, tmp_path)._clip(row)
+    clip = TrainingCollator(None, family, tmp_path).clip(row)
     assert isinstance(item, Item)
     assert item.clip is not None
     assert clip is not None

@@ -9,7 +9,7 @@ Each reward is from 0 to 1, or None where it cannot be measured; what each is, a
 `cotasks.rewards.parts`. Those of steps are the scores of `cotasks steps`, to the bit.
 """
 
-from cotasks.rewards.asked import Asked, true_text
+from cotasks.rewards.asked import Asked, asked_for, true_text
 from cotasks.rewards.parts import REWARDS
 from cotasks.rewards.reading import Read, read_text
 from cotasks.rewards.reward import (
@@ -27,16 +27,18 @@ from cotasks.rewards.reward import (
     silence_reward,
     triples_reward,
 )
-from cotasks.rewards.trainers import Scorer, swift_reward, trl_rewards, trl_sum
+from cotasks.rewards.trainers import ById, Scorer, swift_reward, trl_rewards, trl_sum
 
 __all__ = [
     "REWARDS",
     "WEIGHTS",
     "Asked",
+    "ById",
     "Read",
     "Reward",
     "Scorer",
     "answer_reward",
+    "asked_for",
     "boxes_reward",
     "consistency_reward",
     "entities_reward",

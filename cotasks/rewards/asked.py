@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from cotasks.errors import InputError
 from cotasks.evidence import FORMS, write_evidence
@@ -16,7 +17,8 @@ from cotasks.records.schema import Record
 from cotasks.steps.context import StepContext
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
 from cotasks.steps.sections import write_sections
-from cotasks.steps.table import STEPS, step_text
+from cotasks.steps.table import STEP_NUMBERS, STEPS, step_text
+from cotasks.training.examples import CHAIN, parse_task
 
 STEPS_FORM = "steps"
 """The form of `cotasks.steps.sections`: each step below its title. The other forms are those of `cotasks.evidence`."""
@@ -61,6 +63,26 @@ class Asked:
             raise InputError(f"steps {self.steps} in the form {self.form!r}; expected some of {able}, in order")
         if not self.steps and not self.answer:
             raise InputError("neither steps nor an answer; expected something that is asked for")
+
+
+def asked_for(task: str, think: str | None = None, **told: Any) -> Asked:
+    """What the prompt of a task of `cotasks.instructions` asks for.
+
+    Args:
+        task: a step, a condition, or `chain`.
+        think: the form of a chain in one turn.
+        told: further fields of `Asked`, as the prompts were made: family, limits, num_frames, boxes_per_entity.
+
+    Raises InputError for an unknown task, and a chain of several turns, which no single text answers.
+    """
+    condition = parse_task(task, told.get("num_frames"))
+    if condition is not None:
+        return Asked((), **{**told, "num_frames": condition.num_frames})
+    if task != CHAIN:
+        return Asked((STEP_NUMBERS[task],), answer=False, **told)
+    if think is None:
+        raise InputError(f"task {CHAIN} has several turns; expected one text: its form in one turn, think=...")
+    return Asked(tuple(STEPS) if think == STEPS_FORM else (1, 2), form=think, **told)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ function by its name; ms-swift makes one object of each class in `swift.plugin.o
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 from typing import Any
 
 from cotasks.errors import InputError, shorten
+from cotasks.records.dataset import Records
 from cotasks.records.schema import Record
 from cotasks.rewards.asked import Asked
 from cotasks.rewards.reading import AnswerJudge, Read, read_text
@@ -23,6 +24,23 @@ KEPT = 4096
 """Texts that stay read, so that several reward functions of one batch read each text once."""
 
 RewardFunction = Callable[..., list[float | None]]
+
+
+class ById(Mapping[str, Record]):
+    """The records of one or several splits by their ids, each read when it is asked for."""
+
+    def __init__(self, *splits: Records) -> None:
+        self._at = {id_: (split, place) for split in splits for place, id_ in enumerate(split.ids)}
+
+    def __getitem__(self, record_id: str) -> Record:
+        split, place = self._at[record_id]
+        return split.at(place)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._at)
+
+    def __len__(self) -> int:
+        return len(self._at)
 
 
 class Scorer:

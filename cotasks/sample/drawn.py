@@ -8,6 +8,8 @@ one after the other, with one or two animals or things. What is asked about deed
 steps 1 to 4; colours and places only off the picture. `localization.jsonl` says whom each question is about: words
 alone would leave out what a person does things with.
 
+Another split may be drawn into the same folder.
+
 The same seed gives the same clips; different seeds and different splits share none.
 """
 
@@ -40,6 +42,7 @@ QUESTIONS = 5
 """A clip."""
 MOST_SEEDS, MOST_CLIPS = 10_000, 100_000
 LOCALIZATION = "localization.jsonl"
+VIDEO_MAP = "nextqa/map_vid_vidorID.json"
 
 PEOPLE = {"man": 52, "lady": 50, "boy": 42, "girl": 40}
 ANIMALS = {"dog": 26, "cat": 25, "rabbit": 26, "duck": 24}
@@ -277,7 +280,7 @@ def annotation_files(stories: Sequence[Story], split: str) -> dict[str, str]:
     part = "training" if split == "train" else "validation"
     paths = {story.clip.video_id: f"{group(story.clip.video_id)}/{story.clip.video_id}" for story in stories}
     files = {f"vidor/{part}/{paths[s.clip.video_id]}.json": _dump(vidor_annotation(s)) for s in stories}
-    files["nextqa/map_vid_vidorID.json"] = _dump(paths)
+    files[VIDEO_MAP] = _dump(paths)
     rows = io.StringIO()
     writer = csv.DictWriter(rows, OE_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -320,9 +323,14 @@ def _dump(value: Mapping[str, Any]) -> str:
 
 
 def write_annotation(folder: Path, stories: Sequence[Story], split: str) -> None:
-    """Write `annotation_files` below a folder."""
+    """Write `annotation_files` below a folder; the annotation of other splits there stays."""
     for name, text in annotation_files(stories, split).items():
         path = folder / name
+        if name == VIDEO_MAP and path.exists():
+            text = _dump({**json.loads(path.read_text(encoding="utf-8")), **json.loads(text)})
+        if name == LOCALIZATION and path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            text = "".join(line for line in lines if f"/{split}/" not in json.loads(line)["id"]) + text
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 

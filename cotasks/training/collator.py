@@ -137,7 +137,7 @@ class TrainingCollator:
         if isinstance(row, Record) or "frame_localization" in row:
             row = self._instruction(row)
         messages = [_plain(message) for message in row["messages"]]
-        clip = row["clip"] if "clip" in row else self._clip(row)
+        clip = row["clip"] if "clip" in row else self.clip(row)
         if clip is not None and not isinstance(clip, Clip):
             raise InputError(f"clip is {shorten(clip)}; expected a cotasks.models.tensors.Clip or None")
         if "family" in row and row["family"] != self.family.name:
@@ -162,8 +162,8 @@ class TrainingCollator:
             return row
         raise InputError(f"task {self.task}: its spans are `whole`, there is nothing to learn", "nothing to learn")
 
-    def _clip(self, row: Mapping[str, Any]) -> Clip | None:
-        """The frames of an example: as they came with it (`cotasks.training.stream`), or read from its video."""
+    def clip(self, row: Mapping[str, Any]) -> Clip | None:
+        """The frames that an example shows, None where it shows none: as they came with it (`cotasks.training.stream`), or read from its video."""
         if not row["frames"]:
             return None
         if row.get("images") is not None:

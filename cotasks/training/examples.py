@@ -61,6 +61,7 @@ INSTRUCTION_FEATURES: Features = Features(
         "cuts": List({"turn": Value("int32"), "begin": Value("int32"), "end": Value("int32")}),
         "video_path": Value("string"),  # relative to the video folder
         "frames": List(Value("int32")),  # frame numbers in the file; empty where no video is shown
+        "frame_names": List(Value("string")),  # what the text calls each of them: "1.2s" or "frame 3"
         "width": Value("int32"),  # of the frames as shown, in pixels; boxes in pixels are written in it
         "height": Value("int32"),
         "source_width": Value("int32"),  # that the record's boxes refer to; null where neither it nor a file says
@@ -258,6 +259,7 @@ class _View:
         frames = [frame.index for frame in self.shown]
         begin, count = clip_range(self.record, frames)
         source = self.source_size or (None, None)
+        names = dataclasses.replace(self.context, frames=self.shown, shown=())
         return {
             "id": self.record.id,
             "task": self.condition.name,
@@ -266,6 +268,7 @@ class _View:
             "cuts": [{"turn": turn, "begin": first, "end": end} for turn, first, end in cuts],
             "video_path": self.record.video_path,
             "frames": frames if self.condition.video else [],
+            "frame_names": [names.frame_text(frame) for frame in frames] if self.condition.video else [],
             "width": self.size[0],
             "height": self.size[1],
             "source_width": source[0],

@@ -124,8 +124,8 @@ def write_trl(
     video_check: str = "fail",
     report: Callable[[Event], None] = log_event,
 ) -> int:
-    """Write examples for TRL's SFTTrainer: {messages, images}, a placeholder `{"type": "image"}` for each frame; see
-    `write_ms_swift`.
+    """Write examples for TRL's SFTTrainer: {messages, images}, a placeholder `{"type": "image"}` for each frame, and
+    before it what the text calls the frame; see `write_ms_swift`.
 
         rows = load_dataset("json", data_files=PATH, split="train").cast_column("images", List(Image()))
     """
@@ -270,16 +270,30 @@ def _parts(row: Row, shown: Media | None) -> dict[str, Any]:
 def _images(row: Row, shown: Media | None) -> dict[str, Any]:
     """Content as parts, a placeholder for each frame."""
     images = shown if isinstance(shown, list) else []
-    messages = []
-    for message in row["messages"]:
-        content: list[dict[str, Any]] = []
-        for part in message["content"]:
-            content += [{"type": "image", "text": None}] * len(images) if part["type"] == "video" else [dict(part)]
-        messages.append({"role": message["role"], "content": content})
+    messages = picture_messages(row)
     if "rejected" not in row:
         return {"messages": messages, "images": images}
     worse = [{"role": "assistant", "content": [{"type": "text", "text": row["rejected"]}]}]
     return {"prompt": messages[:-1], "chosen": messages[-1:], "rejected": worse, "images": images}
+
+
+def picture_messages(row: Row, named: bool = True) -> list[dict[str, Any]]:
+    """The messages of an example with a placeholder `{"type": "image"}` for each frame where its video was.
+
+    A model is told the time of a video's frames, and of pictures nothing: with `named`, what the text calls a frame
+    stands before it, as `cotasks generate` writes it for servers that take pictures.
+    """
+    pictures: list[dict[str, Any]] = []
+    for name in row["frame_names"]:
+        pictures += [{"type": "text", "text": f"{name}: "}] if named else []
+        pictures.append({"type": "image", "text": None})
+    messages = []
+    for message in row["messages"]:
+        content: list[dict[str, Any]] = []
+        for part in message["content"]:
+            content += [dict(picture) for picture in pictures] if part["type"] == "video" else [dict(part)]
+        messages.append({"role": message["role"], "content": content})
+    return messages
 
 
 def _check_size(row: Row) -> None:
