@@ -69,6 +69,8 @@ def read_text(record: Record, text: str, asked: Asked, judge: AnswerJudge | None
         evidence, in_form = read_evidence(text), not sections.steps
     elif len(asked.steps) == 1 and not asked.answer:
         in_form = True  # a step by itself needs no title
+    elif not asked.steps:
+        in_form = not sections.steps  # nor does an answer
     else:
         in_form = sections.in_order and not sections.rest and bool(sections.order)
         found = None if sections.steps else read_evidence(text)
