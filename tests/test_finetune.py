@@ -105,6 +105,23 @@ def test_two_processes_agree_with_one_and_stop_together(
     assert losses(out, "eval_loss") == pytest.approx(losses(whole, "eval_loss"), abs=1e-3)
 
 
+@pytest.mark.slow
+def test_fsdp2_follows_the_same_curve(whole: Path, tmp_path: Path) -> None:
+    """The file of the examples, on two processes with gloo; see `tests/fsdp_on_cpu.py` for what that is."""
+    out = tmp_path / "out"
+    file = ["--config_file", str(ROOT / "examples" / "fsdp2.yaml"), "--num_processes", "2", "--mixed_precision", "no"]
+    sharded = ["-m", "accelerate.commands.launch", *file, "--main_process_port", str(own_port())]
+    sharded += [str(ROOT / "tests" / "fsdp_on_cpu.py"), *SCRIPT]
+    stopped = launch(out, sharded, options(batch_size="2"), kill_after=3, kill=signal.SIGTERM)
+    assert "prepared: FSDP, 5 sharded modules, ['DTensor']" in stopped.stdout, stopped.stderr
+    curve = losses(out)
+    assert 3 <= len(curve) < STEPS, stopped.stderr
+    for step, loss in curve.items():
+        assert loss == pytest.approx(losses(whole)[step], abs=1e-3)
+    saved = out / "checkpoints" / f"step-{len(curve):08d}"
+    assert list(saved.rglob("*.distcp"))
+
+
 def test_what_it_writes_is_a_model_for_generate(whole: Path, tmp_path: Path) -> None:
     from cotasks.generate import Sampling, generate
     from cotasks.prompts.condition import parse_condition
