@@ -196,9 +196,12 @@ class HeldOut(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by the trainer."""
-        self.rewards.kept.clear()  # of training, nobody asks for single texts
         if state.global_step == 0:  # whether an evaluation came before the first step or was there already
             set_seed(self.seed, device_specific=True)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called by the trainer, before an evaluation: of training, nobody asks for single texts."""
+        self.rewards.kept.clear()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by the trainer, in all processes; a record that filled up a last batch counts once."""
@@ -319,7 +322,6 @@ def main() -> int:
     )
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     if held_records is not None and keeper.step < trainer.state.global_step:
-        rewards.kept.clear()
         trainer.evaluate()
     trainer.save_model(str(args.out / "adapter"))
     trainer.accelerator.wait_for_everyone()

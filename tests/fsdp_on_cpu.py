@@ -1,8 +1,8 @@
 """Run a script under FSDP on CPUs: `accelerate launch --config_file FSDP.yaml tests/fsdp_on_cpu.py SCRIPT OPTIONS`.
 
-On a CPU accelerate (1.15) reads the FSDP part of a file and leaves it aside: processes on CPUs are MULTI_CPU to it, which
-is DistributedDataParallel. torch's own `fully_shard` takes a CPU and gloo, so what is missing is the type alone, which
-is set here. Everything else is accelerate's and the file's.
+On a CPU accelerate (1.15) reads the FSDP part of a file and leaves it aside: processes on CPUs are MULTI_CPU to it,
+which is DistributedDataParallel. torch's own `fully_shard` takes a CPU and gloo, so what is missing is the type alone,
+which is set here. Everything else is accelerate's and the file's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import runpy
 import sys
 from typing import Any
 
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
 _init = AcceleratorState.__init__
@@ -20,16 +20,15 @@ _init = AcceleratorState.__init__
 def _with_fsdp(self: Any, *args: Any, fsdp_plugin: Any = None, **named: Any) -> None:
     _init(self, *args, fsdp_plugin=fsdp_plugin, **named)
     if fsdp_plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
-        self.distributed_type = DistributedType.FSDP
+        self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
         self.fsdp_plugin = fsdp_plugin
 
 
 if __name__ == "__main__":
     AcceleratorState.__init__ = _with_fsdp
     sys.argv = sys.argv[1:]
-    from torch.distributed.fsdp import FSDPModule
-
     import accelerate
+    from torch.distributed.fsdp import FSDPModule
 
     prepare = accelerate.Accelerator.prepare
 

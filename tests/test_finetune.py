@@ -113,7 +113,7 @@ def test_fsdp2_follows_the_same_curve(whole: Path, tmp_path: Path) -> None:
     sharded = ["-m", "accelerate.commands.launch", *file, "--main_process_port", str(own_port())]
     sharded += [str(ROOT / "tests" / "fsdp_on_cpu.py"), *SCRIPT]
     stopped = launch(out, sharded, options(batch_size="2"), kill_after=3, kill=signal.SIGTERM)
-    assert "prepared: FSDP, 5 sharded modules, ['DTensor']" in stopped.stdout, stopped.stderr
+    assert "prepared: FSDP, 7 sharded modules, ['DTensor']" in stopped.stdout, stopped.stderr
     curve = losses(out)
     assert 3 <= len(curve) < STEPS, stopped.stderr
     for step, loss in curve.items():

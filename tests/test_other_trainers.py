@@ -87,7 +87,13 @@ def test_the_frames_that_reach_the_model_are_those_that_the_text_speaks_of(
         pytest.skip(f"{variable} names no Python with {trainer}")
     rows, data = export(tmp_path / "data")
     words = [python, str(DRIVER), trainer, str(model), str(data), str(tmp_path)]
-    hidden = {"PYTHONPATH": "", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
+    hidden = {
+        "PYTHONPATH": "",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",
+        "USE_HF": "1",
+    }
     done = subprocess.run(words, env={**os.environ, **hidden}, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     seen = json.loads((tmp_path / "seen.json").read_text())

@@ -8,6 +8,7 @@ each step, and the versions of what ran. It imports nothing of ours, as those en
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from importlib.metadata import version
@@ -103,6 +104,7 @@ def main() -> None:
     tower.forward = watched
     init = Trainer.__init__
 
+    @functools.wraps(init)  # ms-swift looks at its arguments
     def with_losses(self: Any, *args: Any, **named: Any) -> None:
         init(self, *args, **named)
         self.add_callback(Losses())
