@@ -7,7 +7,7 @@ drawn beside the true steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +177,6 @@ def _videos(records: Records, where: Where, named: Any) -> Videos | None:
 
 def _with_videos(sources: Sequence[Source]) -> list[Source]:
     """Sources over the same records share their videos: a data set names none, a run over it may."""
-    from dataclasses import replace
-
     known = {s.records.fingerprint: s.videos for s in reversed(sources) if s.records is not None and s.videos}
     return [
         replace(s, videos=known.get(s.records.fingerprint)) if s.records is not None and s.videos is None else s
