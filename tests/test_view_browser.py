@@ -164,7 +164,7 @@ def test_boxes_and_timeline_are_those_of_the_record(server: ViewServer, world: W
             assert head * COUNT - 0.5 == pytest.approx(frame, abs=0.1)
 
 
-@pytest.mark.parametrize("video", [0, 1, 2])
+@pytest.mark.parametrize("video", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1)), 2])
 def test_boxes_stay_on_their_frames_while_the_video_plays(server: ViewServer, running: Any, video: int) -> None:
     with opened(running, server.address, f"#id={ID.format(f'v{video}', 0)}&of=data&frame=3") as page:
         wait_for(page, 3)
@@ -182,6 +182,7 @@ def test_boxes_stay_on_their_frames_while_the_video_plays(server: ViewServer, ru
         assert 3 < seen[0] < seen[1] < COUNT
 
 
+@pytest.mark.slow
 def test_a_video_that_browsers_cannot_play_is_shown_by_its_frames(tmp_path: Path, running: Any) -> None:
     record = moving_record(0, 0, ".avi")
     folder = write_folder(tmp_path / "data", [record])
@@ -211,6 +212,7 @@ def test_a_video_that_browsers_cannot_play_is_shown_by_its_frames(tmp_path: Path
         assert number_of(screen(page)) == grid[3]
 
 
+@pytest.mark.slow
 def test_without_a_video_boxes_move_on_an_empty_canvas(tmp_path: Path, world: World, running: Any) -> None:
     server = ViewServer(Viewer([str(world.data)]))
     with server.running(), opened(running, server.address, f"#id={ID.format('v0', 0)}&frame=16") as page:
