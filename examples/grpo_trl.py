@@ -45,9 +45,9 @@ from cotasks.records.dataset import Records, load_records
 from cotasks.rewards import WEIGHTS, Asked, ById, Scorer, asked_for, trl_sum
 from cotasks.runs.folder import settle
 from cotasks.tools.files import dump_jsonl, read_jsonl
-from cotasks.training.events import ReportFile, describe_report
-from cotasks.training.rollouts import PicturePrompts, check_pictures
+from cotasks.training.events import describe_report
 from cotasks.training.options import add_data_arguments, add_training_arguments, parse_positive, settings_of
+from cotasks.training.rollouts import PicturePrompts, check_pictures
 from cotasks.training.scripts import (
     REPORT,
     Base,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from cotasks.errors import InputError
 from cotasks.models.families import FAMILIES
 from cotasks.rewards import Asked, ById, Scorer, asked_for, reward, true_text
+from cotasks.training.collator import TrainingCollator
+from cotasks.training.events import Event, log_event
 from cotasks.training.examples import examples_of, instructions
 from cotasks.training.export import picture_messages
 from cotasks.training.rollouts import PicturePrompts
@@ -25,6 +28,11 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def columns_of(*tasks: str, family: str = "qwen2_5_vl", **changes: Any) -> dict[str, list[Any]]:
     return instructions(make_record("a", 0, **changes), tasks, family=family, num_frames=4)
+
+
+def collator(videos: Path, report: Callable[[Event], None] = log_event) -> TrainingCollator:
+    """One that reads frames, and never collates."""
+    return TrainingCollator(None, FAMILIES["qwen2_5_vl"], videos, report=report)
 
 
 def text_of(content: list[dict[str, Any]]) -> str:
@@ -50,7 +58,7 @@ def test_prompts_show_the_frames(videos: Path) -> None:
     columns = columns_of("baseline")
     (row,) = examples_of(columns)
     twice = {name: values * 2 for name, values in columns.items()}
-    made = PicturePrompts(videos)(twice)
+    made = PicturePrompts(collator(videos))(twice)
     assert made["id"] == [row["id"]] * 2
     assert made["readable"] == [True, True]
     assert made["images"][0] is made["images"][1]  # read once
@@ -64,7 +72,7 @@ def test_prompts_show_the_frames(videos: Path) -> None:
 
 def test_frames_that_cannot_be_read_are_black_and_said(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
-    made = PicturePrompts(tmp_path, report=events.append)(columns_of("baseline"))
+    made = PicturePrompts(collator(tmp_path, events.append))(columns_of("baseline"))
     assert made["readable"] == [False]
     assert len(made["images"][0]) == 4
     assert not np.asarray(made["images"][0][0]).any()
@@ -73,7 +81,7 @@ def test_frames_that_cannot_be_read_are_black_and_said(tmp_path: Path) -> None:
 
 def test_several_turns_are_no_prompt(videos: Path) -> None:
     with pytest.raises(InputError, match="chain has several turns; expected one question"):
-        PicturePrompts(videos)(columns_of("chain"))
+        PicturePrompts(collator(videos))(columns_of("chain"))
 
 
 @pytest.mark.parametrize(

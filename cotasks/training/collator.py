@@ -163,7 +163,8 @@ class TrainingCollator:
         raise InputError(f"task {self.task}: its spans are `whole`, there is nothing to learn", "nothing to learn")
 
     def clip(self, row: Mapping[str, Any]) -> Clip | None:
-        """The frames that an example shows, None where it shows none: as they came with it (`cotasks.training.stream`), or read from its video."""
+        """The frames that an example shows, None where it shows none: as they came with it
+        (`cotasks.training.stream`), or read from its video."""
         if not row["frames"]:
             return None
         if row.get("images") is not None:
