@@ -18,6 +18,7 @@ import pytest
 
 from cotasks.cli import main
 from cotasks.errors import InputError
+from cotasks.records import checking
 from cotasks.records.checking import ExpectedVideo, check_videos, expectation_tables, expected_videos
 from cotasks.records.dataset import load_records
 from cotasks.records.schema import Record
@@ -71,6 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def test_exactly_the_wrong_ones_are_named(
     folder: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checking, "VIDEOS_A_PROCESS", VIDEOS // 2)
     monkeypatch.chdir(folder.videos.parent)
     out = tmp_path / "check.json"
     assert main(["check", "data", "--videos", "videos", "--num-proc", "2", "--json", str(out)]) == 1
@@ -184,9 +186,10 @@ def test_what_is_expected_is_what_each_record_says(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_is_said(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "VIDEOS_A_PROCESS", VIDEOS // 2)
     expected = expected_videos(expectation_tables(load_records(str(folder.data)).rows))
     with pytest.raises(InputError, match="ended from outside"):
-        list(check_videos([*expected[:20], *[dying("x")] * 5], folder.videos, num_proc=2))
+        list(check_videos([*expected, *[dying("x")] * 5], folder.videos, num_proc=2))
 
 
 class _Dying(str):
