@@ -430,7 +430,7 @@ def main() -> int:
     if not given.small and not torch.cuda.is_available():
         print("no GPU here; --small tries the script out")
         return 1
-    table = Table(given.minutes)
+    table = Table(float("inf") if given.small else given.minutes)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         datasets.config.HF_DATASETS_CACHE = str(folder / "cache")
