@@ -127,8 +127,8 @@ def test_failed_calls_count_in_the_next_command(tmp_path: Path) -> None:
 
 def test_the_limit_holds_over_kills_and_restarts(tmp_path: Path) -> None:
     """Killed with calls under way, which the server works off and bills."""
-    folder = write_run(tmp_path / "run", many(200))
-    limit, draw = 0.2, random.Random(0)
+    folder = write_run(tmp_path / "run", many(300))
+    limit, draw = 0.4, random.Random(0)
     with JudgeServer(latency=0.05) as server:
         server.answer = lambda n, request: Response({}, 500) if n % 11 == 0 else fair(request)
         words = judge_command(folder, server, "--concurrency", "6", "--max-cost", str(limit))
