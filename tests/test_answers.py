@@ -330,7 +330,10 @@ WORDS = (
 @given(st.lists(st.sampled_from(WORDS.split()), min_size=2, max_size=12))
 def test_prose_yields_no_letter(words: list[str]) -> None:
     """Articles, pronouns, abbreviations and lower-case letters in brackets name no option."""
-    if words[0] in {"(b)", "[d]"}:  # a bracketed letter at the head of a line is a label
+    bracketed = {"(b)", "[d]"}
+    if words[0] in bracketed:  # a bracketed letter at the head of a line is a label
+        return
+    if words[-1] in bracketed and {word.lower() for word in words[:-1]} <= {"the", "is"}:  # "is the (b)" names it
         return
     choices = ["first thing", "second thing", "third thing", "fourth thing", "fifth thing"]
     assert read_choice(" ".join(words).replace("_", " "), choices) == Choice(None, "none")
