@@ -15,7 +15,7 @@ import orjson
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--model", "tiny", "--data", "sample", "--num-frames", "4", "--limit", "12", "--log-every", "1"]
-SECONDS = 240
+SECONDS = 900
 
 
 def launch(

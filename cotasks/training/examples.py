@@ -13,8 +13,7 @@ Step 1 is left out, as a task and in a chain of turns, where A1's spans are `who
 
     rows.map(cotasks.instructions, batched=True, remove_columns=rows.column_names, features=INSTRUCTION_FEATURES)
 
-Boxes, times and frames are written as the model family reads them, so examples belong to one family and, where
-boxes are pixels, to frames of `width` x `height`.
+Boxes, times and frames are written for one model family and, where boxes are pixels, for frames of `width` x `height`.
 """
 
 from __future__ import annotations
@@ -258,8 +257,7 @@ class _View:
     def example(self, messages: list[dict[str, Any]], cuts: list[Cut]) -> Row:
         frames = [frame.index for frame in self.shown]
         begin, count = clip_range(self.record, frames)
-        source = self.source_size or (None, None)
-        names = dataclasses.replace(self.context, frames=self.shown, shown=())
+        of_shown = dataclasses.replace(self.context, frames=self.shown, shown=())
         return {
             "id": self.record.id,
             "task": self.condition.name,
@@ -268,11 +266,11 @@ class _View:
             "cuts": [{"turn": turn, "begin": first, "end": end} for turn, first, end in cuts],
             "video_path": self.record.video_path,
             "frames": frames if self.condition.video else [],
-            "frame_names": [names.frame_text(frame) for frame in frames] if self.condition.video else [],
+            "frame_names": [*map(of_shown.frame_text, frames)] if self.condition.video else [],
             "width": self.size[0],
             "height": self.size[1],
-            "source_width": source[0],
-            "source_height": source[1],
+            "source_width": self.source_size and self.source_size[0],
+            "source_height": self.source_size and self.source_size[1],
             "fps": self.record.fps,
             "frame_count": self.record.frame_count,
             "clip_begin": begin,

@@ -61,7 +61,7 @@ class PicturePrompts:
         except Exception as error:  # one damaged video must not stop the others
             stop_at_environment_fault(error, row["id"])
             reason = error.reason if isinstance(error, InputError) else type(error).__name__
-            self.report(
+            self.collator.report(
                 {"event": "skipped", "id": row["id"], "task": row["task"], "reason": reason, "detail": str(error)}
             )
             readable = False
