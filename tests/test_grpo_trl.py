@@ -50,7 +50,7 @@ def whole(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_reward_of_held_out_clips_rises(whole: Path) -> None:
-    before, after = (read_jsonl(whole / f"held_out_{moment}.jsonl") for moment in ("before", "after"))
+    before, after = ([*read_jsonl(whole / f"held_out_{moment}.jsonl")] for moment in ("before", "after"))
     assert [row["id"] for row in before] == [row["id"] for row in after]
     assert len(before) == 20
     first, last = (sum(row["value"] for row in rows) / len(rows) for rows in (before, after))
