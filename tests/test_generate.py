@@ -18,7 +18,7 @@ import pytest
 
 from cotasks.cli import main as cli
 from cotasks.errors import InputError
-from cotasks.generate import prepare
+from cotasks.generate import backends, prepare
 from cotasks.generate import run as generate_module
 from cotasks.generate.ahead import Waited, ahead
 from cotasks.generate.local import ask
@@ -53,7 +53,7 @@ tiny = cache(load_model)
 @pytest.fixture(autouse=True)
 def one_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Load each model once for all tests."""
-    monkeypatch.setattr(generate_module, "load_model", tiny)
+    monkeypatch.setattr(backends, "load_model", tiny)
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_answers_of_steps_read_back_as_the_record(record: Record, family: str) -
     from cotasks.training.examples import _view
 
     columns = instructions(record, family=family, boxes_per_entity=100)
-    view = _view(record, Condition("", (1, 2, 3, 4)), FAMILIES[family], None, None)
+    view = _view(record, Condition("", (1, 2, 3, 4)), FAMILIES[family], None, None, None)
     for row in examples_of(columns):
         answers = [text for role, text in texts(row) if role == "assistant"]
         if row["task"] == "frame_localization":

@@ -20,7 +20,7 @@ from cotasks.builders.publish.folder import build_folder
 from cotasks.builders.sources import BuildOptions
 from cotasks.cli import main
 from cotasks.errors import InputError
-from cotasks.generate import run as generate_module
+from cotasks.generate import backends
 from cotasks.generate.local import ask
 from cotasks.generate.run import generate
 from cotasks.generate.sampling import Sampling
@@ -127,7 +127,7 @@ def use_family(monkeypatch: pytest.MonkeyPatch, family: str) -> None:
         load_tiny(), model=made, processor=processor, family=row, limits=limits_of(processor, row)
     )
     named = {**model.settings, "family": family}
-    monkeypatch.setattr(generate_module, "load_model", lambda *_: dataclasses.replace(model, settings=named))
+    monkeypatch.setattr(backends, "load_model", lambda *_: dataclasses.replace(model, settings=named))
 
 
 _loaded: list[Any] = []
@@ -378,7 +378,7 @@ def test_a_proposal_of_step_1_builds(tmp_path: Path, speaker: Speaker) -> None:
 def test_odd_requests_are_refused_before_anything_is_loaded(
     options: dict[str, Any], words: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate_module, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(backends, "load_model", lambda *_: pytest.fail("loaded"))
     with pytest.raises(InputError, match=words):
         run(world, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()

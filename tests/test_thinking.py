@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cotasks.errors import InputError
-from cotasks.generate import run as generate_module
+from cotasks.generate import backends
 from cotasks.generate.run import generate
 from cotasks.generate.sampling import Sampling
 from cotasks.generate.server.model import ServerOptions
@@ -196,7 +196,7 @@ def test_a_run_keeps_thoughts_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     world, model = make_world(tmp_path / "world", videos=1, questions=2), tmp_path / "model"
     save_tiny(model, "qwen3_5")
-    monkeypatch.setattr(generate_module, "load_model", cache(load_model))
+    monkeypatch.setattr(backends, "load_model", cache(load_model))
     for name, size in (("one", 1), ("many", 4)):
         options: dict[str, Any] = {"sampling": Sampling(thinking=5), "max_new_tokens": 4, "model": str(model)}
         assert run(world, tmp_path / name, "baseline", "blind", batch_size=size, **options).complete

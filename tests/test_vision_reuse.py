@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cotasks.generate import run as generate_module
+from cotasks.generate import backends
 from cotasks.generate.local.encode import Encoded, Encoder
 from cotasks.generate.local.vision import Reuse, model_inputs, reuse_of
 from cotasks.generate.prepare import Item
@@ -182,7 +182,7 @@ def test_answers_are_the_same_with_and_without_reuse(
     tiny(family)  # or skip
     world, model = make_world(tmp_path / "world", videos=2, questions=2), tmp_path / "model"
     save_tiny(model, family)
-    monkeypatch.setattr(generate_module, "load_model", cache(load_model))
+    monkeypatch.setattr(backends, "load_model", cache(load_model))
     names = (*BOTH, "blind", "baseline:frames=4")
     for out, options in (
         ("plain", {"vision_reuse": False, "prefix_reuse": False, "batch_size": 1}),

@@ -213,7 +213,7 @@ def _on_grid(content: bytes, num_frames: int) -> dict[str, Any] | None:
         return None
     try:
         parts = _PARTS.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     raw = {name: orjson.loads(memoryview(getattr(parts, field))) for field, name in _NAMES.items()}
     if not is_whole(raw["frame_count"]) or raw["frame_count"] < 1:

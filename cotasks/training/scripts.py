@@ -231,6 +231,8 @@ def answer_loss(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tenso
     if len(keep) == 0:
         keep = torch.zeros(1, dtype=torch.long, device=targets.device)
     logits = model(**inputs, logits_to_keep=keep, use_cache=False).logits  # (B, K, V)
+    if logits.shape[1] != len(keep):  # VideoLLaMA 3 and MiniCPM-V of transformers compute all of them
+        logits = logits[:, keep]
     targets = targets[:, keep]
     loss = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
@@ -241,11 +243,13 @@ def answer_loss(model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tenso
 def freeze_vision(model: Any) -> None:
     """Leave the vision tower as it is."""
     inner = model.model
-    for name in ("visual", "vision_tower"):
+    for name in ("visual", "vision_tower", "vision_model"):
         if hasattr(inner, name):
             getattr(inner, name).requires_grad_(False)
             return
-    raise InputError(f"{type(model).__name__}: no vision tower found; expected model.visual or model.vision_tower")
+    raise InputError(
+        f"{type(model).__name__}: no vision tower found; expected model.visual, .vision_tower or .vision_model"
+    )
 
 
 def run_main(main: Callable[[], int]) -> None:

@@ -25,7 +25,7 @@ def video_llama_3(transformers: Any) -> tuple[Any, Any, Any]:
     """Frames have 4 tokens or more, less those that repeat the frame before."""
     tokens = ("<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>")
     tokenizer = train_tokenizer(transformers, tokens, "<|im_end|>")
-    size = {"shortest_edge": 4 * 28 * 28, "longest_edge": 384 * 28 * 28}
+    size = {"shortest_edge": 4 * 28 * 28, "longest_edge": 640 * 28 * 28}
     processor = transformers.VideoLlama3Processor(
         image_processor=transformers.VideoLlama3ImageProcessor(size=size),
         video_processor=transformers.VideoLlama3VideoProcessor(size=size),
