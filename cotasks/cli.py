@@ -19,6 +19,7 @@ from cotasks.commands.build import build
 from cotasks.commands.check import check
 from cotasks.commands.convert import convert
 from cotasks.commands.demo import demo
+from cotasks.commands.export import export
 from cotasks.commands.generate import generate
 from cotasks.commands.import_ import import_
 from cotasks.commands.info import info
@@ -40,7 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
     "Data": (annotate, convert, build, check, show, view, audit, push),
     "Models": (generate, predict, import_, study),
-    "Scores": (plan, judge, label, report, steps),
+    "Scores": (plan, judge, label, report, steps, export),
 }
 """Panel of `cotasks --help` -> its commands."""
 

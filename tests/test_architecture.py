@@ -25,7 +25,7 @@ FLOORS = (
     ("step_scores",),
     ("annotate", "audit", "label", "rewards"),
     ("report",),
-    ("demo", "studies", "view"),
+    ("demo", "export", "studies", "view"),
     ("commands",),
     ("cli",),
     ("__main__",),

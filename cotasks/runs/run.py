@@ -128,6 +128,13 @@ def run_with_answers(folder: Path) -> Run:
     return run
 
 
+def model_name(run: Run) -> str:
+    """`model.name` of `run.json`; of a folder its last part, which says nothing of this machine."""
+    model: Any = run.settings.get("model")
+    name = str(model.get("name", "") if isinstance(model, dict) else model or "")
+    return Path(name).name if Path(name).is_absolute() or name.startswith((".", "~")) else name
+
+
 def thoughts_of(rows: Sequence[Row]) -> Row:
     """How many answers have a thought, how many of these were cut off, and their mean length in tokens; nothing where
     no model thought."""

@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import io
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,28 @@ def whole_file(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yields a folder beside `folder`, which takes its place when the block ends well.
+
+    Raises InputError where `folder` holds something already, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and holds something; expected a new or empty folder")
+    part = folder.with_name(f"{folder.name}.part")
+    with writing(folder):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    try:
+        yield part
+        with writing(folder):
+            if folder.exists():
+                folder.rmdir()
+            part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from cotasks.errors import CotasksError, InputError, stop_at_environment_fault
+from cotasks.errors import CotasksError, stop_at_environment_fault
 from cotasks.records.schema import Record
 from cotasks.records.videos import Videos
-from cotasks.tools.files import write_text, writing
+from cotasks.tools.files import whole_folder, write_text, writing
 from cotasks.tools.progress import progress_bar
 from cotasks.view.detail import record_of
 from cotasks.view.video import ending_of
@@ -70,7 +68,7 @@ def export(viewer: Viewer, folder: Path, videos: bool = True, space: str | None 
 
     Raises InputError where the folder holds something, or cannot be written.
     """
-    with _whole_folder(folder) as part:
+    with whole_folder(folder) as part:
         write_text(part / "index.html", page(HEAD))
         write_text(part / "page.css", style())
         write_text(part / "page.js", script())
@@ -84,25 +82,6 @@ def export(viewer: Viewer, folder: Path, videos: bool = True, space: str | None 
             write_text(part / "README.md", _readme(space))
             write_text(part / ".gitattributes", ATTRIBUTES)
     return Exported(len(viewer.questions), len(media.copied), media.frames, media.without)
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside it, which takes its place where all went well."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and holds something; expected a new or empty folder")
-    part = folder.with_name(f"{folder.name}.part")
-    with writing(folder):
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-    try:
-        yield part
-        with writing(folder):
-            if folder.exists():
-                folder.rmdir()
-            part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_data(folder: Path, name: str, value: Any) -> None:

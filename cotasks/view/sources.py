@@ -19,7 +19,7 @@ from cotasks.records.videos import Videos
 from cotasks.runs.folder import Key
 from cotasks.runs.predictions import PredictionsFolder, load_predictions
 from cotasks.runs.records import Loaded, named_records, says_which
-from cotasks.runs.run import Run, read_run
+from cotasks.runs.run import Run, model_name, read_run
 from cotasks.step_scores.joint import Evidence, add_steps, predictions_of
 from cotasks.step_scores.table import scores_of
 
@@ -143,7 +143,7 @@ def _open_run(
         except InputError as error:
             notes.append(f"predicted steps are not shown ({error.reason})")
     return Source(
-        name, _model(run), run, records, videos, verdicts, predictions, evidence.overlaps, evidence.steps
+        name, model_name(run), run, records, videos, verdicts, predictions, evidence.overlaps, evidence.steps
     ), notes
 
 
@@ -182,10 +182,3 @@ def _with_videos(sources: Sequence[Source]) -> list[Source]:
         replace(s, videos=known.get(s.records.fingerprint)) if s.records is not None and s.videos is None else s
         for s in sources
     ]
-
-
-def _model(run: Run) -> str:
-    """`model.name` of `run.json`; of a folder its last part, which says nothing of this machine."""
-    model: Any = run.settings.get("model")
-    name = str(model.get("name", "") if isinstance(model, dict) else model or "")
-    return Path(name).name if Path(name).is_absolute() or name.startswith((".", "~")) else name

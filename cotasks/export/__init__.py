@@ -1,0 +1,6 @@
+"""Runs and records for other programs; one file a format, one row of `formats.FORMATS` each."""
+
+from cotasks.export.formats import FORMATS, Written, format_named
+from cotasks.export.judged import Judged, read_judged
+
+__all__ = ["FORMATS", "Judged", "Written", "format_named", "read_judged"]
