@@ -179,6 +179,7 @@ def test_inspect_is_named_where_it_is_missing(
     ("arguments", "named"),
     [
         (["--to", "csv"], ["csv", "inspect, lm, hub"]),
+        (["--to", "cvat"], ["a run", "a data set", "cvat"]),
         (["--to", "lm", "--out", "."], ["holds something", "new or empty folder"]),
     ],
 )

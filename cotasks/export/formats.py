@@ -1,4 +1,4 @@
-"""The formats: one row each. A format of runs takes a `Judged`, one of records takes records and their videos."""
+"""The formats: one row each. A format of runs takes a `Judged`, one of records a `Subject`."""
 
 from __future__ import annotations
 
@@ -54,18 +54,15 @@ FORMATS = {
         Format("inspect", "run", "an .eval log a condition, for `inspect view`", "inspect_log", "inspect_ai"),
         Format("lm", "run", "results and samples as lmms-eval writes them", "lmms_log"),
         Format("hub", "run", "a data set of the answers, and the results for a model card", "hub_details"),
+        Format("fiftyone", "records", "frame and temporal detections, for FiftyOne", "fiftyone_labels"),
+        Format("cvat", "records", "tracks of a video, CVAT for video 1.1", "cvat"),
+        Format("coco-video", "records", "COCO-style video JSON in TAO's form", "coco_video"),
     )
 }
 
 
-def format_named(name: str, of: str) -> Format:
-    """Raises InputError where there is no such format of runs, or of records."""
+def format_named(name: str) -> Format:
+    """Raises InputError where there is no such format."""
     if name not in FORMATS:
         raise InputError(f"--to is {name!r}; expected {', '.join(FORMATS)}")
-    if FORMATS[name].of != of:
-        known = ", ".join(row.name for row in FORMATS.values() if row.of == of)
-        raise InputError(f"--to {name} is for {_KINDS[FORMATS[name].of]}; of {_KINDS[of]}: {known}")
     return FORMATS[name]
-
-
-_KINDS = {"run": "run folders", "records": "data sets"}

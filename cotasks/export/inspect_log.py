@@ -93,8 +93,7 @@ def log_of(judged: Judged, condition: str) -> EvalLog:
 
 def sample_of(judged: Judged, key: Key) -> EvalSample:
     """An answer, or its failure, as a sample."""
-    from inspect_ai._util.error import EvalError
-    from inspect_ai.log import EvalSample
+    from inspect_ai.log import EvalError, EvalSample
 
     id_, condition, number = key
     question, row, failure = judged.run.questions[id_], judged.run.generations.get(key), judged.run.failures.get(key)
