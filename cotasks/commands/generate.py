@@ -18,8 +18,10 @@ from cotasks.commands.options import (
     Model,
     ModelOptions,
     Split,
+    Track,
     Videos,
     default_folder,
+    name_of,
     takes_model_options,
 )
 from cotasks.commands.output import print_markdown
@@ -90,6 +92,7 @@ def generate(
         int, typer.Option(help="Sample from that many tokens at most; 0 for all.", min=0, rich_help_panel=PROMPT)
     ] = 0,
     seed: Annotated[int, typer.Option(help="Of the sampling.", rich_help_panel=PROMPT)] = 0,
+    track: Track = None,
 ) -> None:
     """Ask a model every question under every condition.
 
@@ -127,9 +130,18 @@ def generate(
             del arguments[name]
         _print_dry_run(foresee(records, conditions, model, run, **what, **arguments))
         return
+    from cotasks.export.judged import shown
+    from cotasks.generate.progress import numbers_of
     from cotasks.generate.run import generate as generate_answers
+    from cotasks.tools.tracking import tracking
 
-    result = generate_answers(records, conditions, model, run, **what, **arguments)
+    # one process of a launch is enough
+    tracker = track if not environment_number(RANK, 0) else None
+    told = shown({"model": model, "dataset": name_of(dataset), "conditions": [c.name for c in conditions]})
+    told |= {"split": records.split, "questions": len(records), **sampling.settings()}
+    with tracking(tracker, run.name, told) as log:
+        listener = None if log is None else lambda now, seconds: log(numbers_of(now, seconds))
+        result = generate_answers(records, conditions, model, run, listener=listener, **what, **arguments)
     if not result.main:  # another process of the same launch says how it went
         return
     for reason, count in result.failures.items():

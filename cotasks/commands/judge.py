@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cotasks.commands.extras import judge_extras, require
-from cotasks.commands.options import DATA, SERVER, RunVideoCheck, Videos
+from cotasks.commands.options import DATA, SERVER, RunVideoCheck, Track, Videos
 from cotasks.commands.output import print_markdown
 from cotasks.errors import InputError
 
 if TYPE_CHECKING:
+    from cotasks.judge.judges import JudgeCounts
     from cotasks.judge.llm.loop import ControlCounts
 
 
@@ -107,6 +108,7 @@ def judge(
             show_default=False,
         ),
     ] = None,
+    track: Track = None,
 ) -> None:
     """Score the answers of a run.
 
@@ -125,8 +127,9 @@ def judge(
     given = dict(locals()) | {"max_new_tokens": max_tokens or max_new_tokens, "max_tokens": None}
     require(*judge_extras(judge), *(["video"] if judge_sees is not None else []))
     from cotasks.judge.run import control_judge, judge_run
+    from cotasks.tools.tracking import tracking
 
-    apart = ("run", "judge", "max_new_tokens", "controls", "judge_sees")
+    apart = ("run", "judge", "max_new_tokens", "controls", "judge_sees", "track")
     options = {name: value for name, value in given.items() if name not in apart}
     options |= {
         "sees": judge_sees,
@@ -146,7 +149,10 @@ def judge(
         if controls is not None:
             _tell_controls(control_judge(run, judge, controls, **options))
             return
-        counts = judge_run(run, judge, **options)
+        with tracking(track, run.resolve().name, {}) as log:
+            counts = judge_run(run, judge, **options)
+            if log is not None:
+                log(_scores(run, counts))
     except InputError as error:
         if not getattr(error, "begun", False):
             raise
@@ -168,6 +174,22 @@ def judge(
         print(_command({**given, "retry_unscored": True}))
     if counts.left or counts.failed:
         raise typer.Exit(1)
+
+
+def _scores(run: Path, counts: JudgeCounts) -> dict[str, float | None]:
+    """What a judge made of a run, as numbers for a tracking program."""
+    from cotasks.export import read_judged
+    from cotasks.judge.judges import verdict_path
+
+    judged, judge = read_judged(run), counts.path.stem
+    found: dict[str, float | None] = {f"judge/{judge}/cost": counts.cost, f"judge/{judge}/left": counts.left}
+    for name in judged.verdicts:
+        if verdict_path(run, name) == counts.path:
+            for condition in judged.run.conditions:
+                mean = judged.overall(name, condition)
+                for part in ("mean", "low", "high", "scored", "unscored", "unreadable"):
+                    found[f"judge/{judge}/{condition}/{part}"] = getattr(mean, part)
+    return found
 
 
 def _tell_controls(counts: ControlCounts) -> None:

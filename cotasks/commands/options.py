@@ -95,6 +95,14 @@ def default_folder(kind: str, *names: str | None) -> Path:
     return folder
 
 
+Track = Annotated[
+    str | None,
+    typer.Option(
+        help="trackio or wandb: log rates, counts and scores there, and nothing else.",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
+]
 VideoCheck = Annotated[
     str,
     typer.Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,11 +32,15 @@ class Standing:
     """Of this call."""
 
 
+Listener = Callable[[Standing, float], None]
+"""Told how a run stands, so many seconds after this call began."""
+
+
 class RunProgress:
     """Says how a run is getting on."""
 
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
+    def __init__(self, bar: Any, listener: Listener | None = None, speaks: bool = True) -> None:
+        self._bar, self._listener, self._speaks = bar, listener, speaks
         self._task: Any = None
         self._began = self._said = time.monotonic()
 
@@ -48,6 +52,10 @@ class RunProgress:
     def update(self, now: Standing) -> None:
         """Say how things stand."""
         self._said = time.monotonic()
+        if self._listener is not None:
+            self._listener(now, self._said - self._began)
+        if not self._speaks:
+            return
         text = describe(now, self._said - self._began)
         if self._bar is None:
             print(f"generate: {text}", file=sys.stderr, flush=True)
@@ -58,19 +66,32 @@ class RunProgress:
 
 
 @contextmanager
-def run_progress(show: bool) -> Iterator[RunProgress | None]:
-    """Yields what shows progress on standard error; None where it is not to be shown."""
+def run_progress(show: bool, listener: Listener | None = None) -> Iterator[RunProgress | None]:
+    """Yields what shows progress on standard error, and tells `listener` of it; None where nobody is to be told."""
     if not show or is_quiet():
-        yield None
+        yield None if listener is None else RunProgress(None, listener, speaks=False)
     elif not sys.stderr.isatty():
-        yield RunProgress(None)
+        yield RunProgress(None, listener)
     else:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
         columns = (BarColumn(bar_width=20), TextColumn("{task.description}"))
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield RunProgress(bar)
+            yield RunProgress(bar, listener)
+
+
+def numbers_of(now: Standing, seconds: float) -> dict[str, float | None]:
+    """How a run stands, as numbers for a tracking program."""
+    new = now.tally.answers + now.tally.failures.total()
+    return {
+        "generate/answers": now.answers,
+        "generate/failed": now.failed,
+        "generate/asked_for": now.total,
+        "generate/videos": now.videos,
+        "generate/answers_per_second": new / seconds if new and seconds > 0 else None,
+        "generate/waited_for_videos": now.tally.waited / now.tally.worked if now.tally.worked > 0 else None,
+    }
 
 
 def describe(now: Standing, seconds: float) -> str:

@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from cotasks.generate.local.batching import DEFAULT_BATCHING, Batching
 from cotasks.generate.meter import Meter
 from cotasks.generate.prepare import Asking
 from cotasks.generate.processes import Processes, Tally, join
-from cotasks.generate.progress import RunProgress, Standing, run_progress
+from cotasks.generate.progress import Listener, RunProgress, Standing, run_progress
 from cotasks.generate.sampling import GREEDY, Sampling
 from cotasks.generate.server.model import ServerOptions
 from cotasks.generate.settings import run_settings
@@ -115,6 +116,7 @@ def generate(
     video_check: str = "fail",
     chain: Chain | None = None,
     progress: bool = True,
+    listener: Listener | None = None,
 ) -> GenerateResult:
     """Answer every record under every condition.
 
@@ -145,6 +147,7 @@ def generate(
         chain: for `cotasks.predict`: the conditions are asked in parts, and later ones are told what came of earlier
             ones.
         progress: show it on standard error.
+        listener: told now and then, and at the end, how the run stands; in the main process alone.
 
     Raises InputError where there is nothing to ask, the video folder, the model or the server is not there or not
     usable, more frames are asked for than the records have, or the run folder was begun with other settings or is in
@@ -162,7 +165,7 @@ def generate(
     for part in chain.parts(conditions) if chain is not None else [conditions]:
         group = join()
         check_processes(group.size, group.local_size, conditions, loading, batching, server, vllm)
-        with group.membership(Path(run_folder)), run_progress(progress and group.main) as bar:
+        with group.membership(Path(run_folder)), _told(progress, listener, group) as bar:
             # the model, which all parts ask, and what there is to ask it in this part
             if model is None:
                 shows_video = any(c.video for c in conditions)
@@ -192,6 +195,11 @@ def generate(
         if lost or result.stopped:
             break  # what comes later could not be told of what is left
     return result
+
+
+def _told(progress: bool, listener: Listener | None, group: Processes) -> AbstractContextManager[RunProgress | None]:
+    """What tells of the run, in the main process."""
+    return run_progress(progress and group.main, listener if group.main else None)
 
 
 def _predictions(
