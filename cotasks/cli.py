@@ -27,6 +27,7 @@ from cotasks.commands.judge import judge
 from cotasks.commands.label import label
 from cotasks.commands.plan import plan
 from cotasks.commands.predict import predict
+from cotasks.commands.pull import pull
 from cotasks.commands.push import push
 from cotasks.commands.report import report
 from cotasks.commands.show import show
@@ -39,7 +40,7 @@ from cotasks.words.plain import printable
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo, info),
-    "Data": (annotate, convert, build, check, show, view, audit, push),
+    "Data": (annotate, convert, build, check, show, view, audit, push, pull),
     "Models": (generate, predict, import_, study),
     "Scores": (plan, judge, label, report, steps, export),
 }

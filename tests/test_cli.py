@@ -298,7 +298,9 @@ def test_a_video_that_is_no_video_is_skipped_by_name(tmp_path: Path, sources: Pa
     assert all("video" in row["reason"] for row in skipped)
 
 
-@pytest.mark.parametrize("command", ["", "demo", "build", "show", "audit", "generate", "judge", "report", "push"])
+@pytest.mark.parametrize(
+    "command", ["", "demo", "build", "show", "audit", "generate", "judge", "report", "push", "pull"]
+)
 def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -16,9 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -27,7 +26,6 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Video, load_dataset
 from huggingface_hub import constants
-from huggingface_hub.utils import _http
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +38,7 @@ from cotasks.builders.sources import BuildOptions
 from cotasks.errors import InputError
 from cotasks.sample import DATA_DIR
 from tests.examples import share
+from tests.hub_client import hub_environment
 from tests.hub_server import READ_TOKEN, TOKEN, File, Hub, Request
 
 TREE = str(Path(cotasks.__file__).parents[1])
@@ -60,32 +59,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(built: Path, tmp_path: Path) -> Path:
     """A copy of it to change."""
     return Path(shutil.copytree(built, tmp_path / "folder"))
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A Hub without anything, a token that may write, and no way to any other address."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None))
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    elsewhere = []
-    resolve = socket.getaddrinfo
-
-    def loopback_only(host: Any, *args: Any, **kwargs: Any) -> Any:
-        if host not in ("127.0.0.1", b"127.0.0.1"):
-            elsewhere.append(host)
-            raise OSError(f"no way to {host!r} in tests")
-        return resolve(host, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", loopback_only)
-    _http.close_session()
-    with Hub() as server:
-        yield server
-    _http.close_session()
-    assert elsewhere == []
 
 
 def send(hub: Hub, folder: Path, **options: Any) -> PushResult:
@@ -144,21 +117,6 @@ for config in ("nextqa_oe", "star"):
         rows[f"{config}/{split}"] = [list(data), repr(data.features)]
 json.dump(rows, open(sys.argv[2], "w"))
 """
-
-
-def hub_environment(hub: Hub, home: Path, **more: str) -> dict[str, str]:
-    """For a process that knows this Hub alone."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    return {
-        **ours,
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        **more,
-    }
 
 
 def test_what_was_pushed_loads_with_plain_datasets_streaming_and_not(hub: Hub, built: Path, tmp_path: Path) -> None:

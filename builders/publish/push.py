@@ -41,7 +41,8 @@ def push(
     """Publish a built folder as one commit of a Hub data set.
 
     Files of configs (`sample`, `nextqa_oe`, ... and their copies with videos) that are not part of the push are
-    deleted from the Hub; other files of the repository are left alone. Earlier versions stay in its history.
+    deleted from the Hub; other files of the repository, runs among them (`push_run`), are left alone. Earlier
+    versions stay in its history.
 
     Args:
         folder: what `cotasks build` wrote.
@@ -102,11 +103,14 @@ def push(
 def _local_files(checked: BuiltFolder, repo: Repo, video_configs: Mapping[str, str]) -> dict[str, Path | bytes]:
     """Path in the repository -> file or content, without the copies with videos."""
     from cotasks.builders.publish import card
+    from cotasks.builders.publish.run_card import RUNS, with_runs_of
 
     try:
         text = card.render(checked.readme, checked.builds, checked.shards, repo.id, video_configs)
     except InputError as error:
         raise InputError(f"{checked.path}/{error}") from None
+    if README in repo.files and any(path.startswith(f"{RUNS}/") for path in repo.files):
+        text = with_runs_of(text, hub.read_file(repo, README).decode(errors="replace"))
     files = {path.relative_to(checked.path).as_posix(): path for path in checked.files()}
     return {README: text.encode(), **files}
 
