@@ -82,22 +82,14 @@ def text_of(scene: VideoScene) -> str:
 
 def _box(track: xml.Element, frame: int, box: Box, tid: int, *, outside: bool) -> None:
     corners = zip(("xtl", "ytl", "xbr", "ybr"), map(repr, map(float, box.xyxy)), strict=True)
-    element = xml.SubElement(
-        track,
-        "box",
-        frame=str(frame),
-        keyframe="1",
-        outside=str(int(outside)),
-        occluded="0",
-        **dict(corners),
-        z_order="0",
-    )
+    told = {"frame": str(frame), "keyframe": "1", "outside": str(int(outside)), "occluded": "0"}
+    element = xml.SubElement(track, "box", {**told, **dict(corners), "z_order": "0"})
     _text(element, "attribute", tid, name="tid")
     _text(element, "attribute", str(box.generated).lower(), name="generated")
 
 
 def _text(parent: xml.Element, tag: str, value: object, **attributes: str) -> None:
-    xml.SubElement(parent, tag, **attributes).text = _clean(str(value))
+    xml.SubElement(parent, tag, dict(attributes)).text = _clean(str(value))
 
 
 def _clean(text: str) -> str:
