@@ -35,6 +35,7 @@ except ImportError as error:
 from cotasks.runs.folder import Appender, settle
 from cotasks.tools.files import dump_json, dump_jsonl, read_json, read_jsonl
 from cotasks.tools.progress import progress_bar
+from cotasks.tools.tracking import tracking
 from cotasks.training.events import describe_report
 from cotasks.training.feeding import mixed_rows, stream_of
 from cotasks.training.loading import Order, loader_of
@@ -230,11 +231,14 @@ def main() -> int:
         order = Order(len(rows), args, *place, done, steps, mixed is not None)
         batches = iter(loader_of(rows, order, collator, args.workers))
     log_file = Appender(args.out / "log.jsonl") if accelerator.is_main_process else nullcontext()
-    with log_file as log, progress_bar("steps") as update:
+    tracker = args.track if accelerator.is_main_process else None
+    with log_file as log, progress_bar("steps") as update, tracking(tracker, args.out.name, settings) as track:
 
         def note(row: dict[str, Any]) -> None:
             if log is not None:
                 log.append(row)
+            if track is not None:
+                track({f"train/{name}": value for name, value in row.items()})
 
         for step in range(done, steps):
             began = time.perf_counter()

@@ -98,7 +98,8 @@ def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         max_length=None,
-        report_to="none",
+        report_to=args.track or "none",
+        run_name=args.out.name,
     )
 
 

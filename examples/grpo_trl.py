@@ -59,7 +59,6 @@ from cotasks.training.scripts import (
 )
 from cotasks.training.trl_runs import TARGETS, Log, checkpointing, cut_log, last_checkpoint, merge
 
-TRACKERS = ("trackio", "wandb")
 MOMENTS = ("before", "after")
 
 
@@ -87,7 +86,6 @@ def parse_arguments() -> argparse.Namespace:
     group.add_argument(
         "--vllm-memory", type=float, default=0.3, metavar="SHARE", help="of a GPU, for it (default: 0.3)"
     )
-    group.add_argument("--log-to", choices=TRACKERS, help="log there too, where it is installed")
     group.set_defaults(batch_size=8)
     args = parse_positive(parser, "lora_rank", "generations", "max_new_tokens")
     if len(args.tasks or ()) != 1:
@@ -116,9 +114,8 @@ def trainer_config(args: argparse.Namespace, evaluates: bool) -> GRPOConfig:
     on_gpu = torch.cuda.is_available()
     if args.vllm and not on_gpu:
         raise InputError("--vllm samples on the GPUs that train, and there is none here; leave it out")
-    for package in (args.log_to, "vllm" if args.vllm else None):
-        if package and importlib.util.find_spec(package) is None:
-            raise MissingExtra(f"{package} is not installed; run: pip install {package}")
+    if args.vllm and importlib.util.find_spec("vllm") is None:
+        raise MissingExtra("vllm is not installed; run: pip install vllm")
     vllm = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": args.vllm_memory}
     try:
         return GRPOConfig(
@@ -151,7 +148,7 @@ def trainer_config(args: argparse.Namespace, evaluates: bool) -> GRPOConfig:
             dataloader_num_workers=args.workers,
             dataloader_persistent_workers=args.workers > 0,
             remove_unused_columns=False,
-            report_to=args.log_to or "none",
+            report_to=args.track or "none",
             run_name=args.out.name,
             **(vllm if args.vllm else {}),
         )
@@ -299,7 +296,7 @@ def main() -> int:
         if args.eval_split:
             distributions()  # for intervals, which take scipy
             held_out, held_records = prompts_of(args, base, args.eval_split, args.eval_limit)
-        changeable = ("log_to", "vllm_memory")
+        changeable = ("vllm_memory",)
         settle(args.out, {**settings_of(args, changeable), "processes": state.num_processes, "examples": len(rows)})
     splits = [records] if held_records is None else [records, held_records]
     rewards = Rewards(Scorer(ById(*splits), asked), weights)

@@ -21,7 +21,6 @@ from cotasks.commands.options import (
     Track,
     Videos,
     default_folder,
-    name_of,
     takes_model_options,
 )
 from cotasks.commands.output import print_markdown
@@ -130,14 +129,13 @@ def generate(
             del arguments[name]
         _print_dry_run(foresee(records, conditions, model, run, **what, **arguments))
         return
-    from cotasks.export.judged import shown
     from cotasks.generate.progress import numbers_of
     from cotasks.generate.run import generate as generate_answers
     from cotasks.tools.tracking import tracking
 
     # one process of a launch is enough
     tracker = track if not environment_number(RANK, 0) else None
-    told = shown({"model": model, "dataset": name_of(dataset), "conditions": [c.name for c in conditions]})
+    told = {"model": model, "dataset": dataset, "conditions": [c.name for c in conditions]}
     told |= {"split": records.split, "questions": len(records), **sampling.settings()}
     with tracking(tracker, run.name, told) as log:
         listener = None if log is None else lambda now, seconds: log(numbers_of(now, seconds))

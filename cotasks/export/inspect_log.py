@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotasks.export.formats import Written
-from cotasks.export.judged import Judged, references_of, shown
+from cotasks.export.judged import Judged, references_of
 from cotasks.judge.verdicts import Verdict
 from cotasks.prompts.condition import LETTERS
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Row
+from cotasks.tools.places import without_places
 from cotasks.version import VERSION
 from cotasks.words.plain import printable
 
@@ -56,7 +57,7 @@ def log_of(judged: Judged, condition: str) -> EvalLog:
     wanted = sum(key[1] == condition and key[0] in run.questions for key in run.wanted)
     done = sum(key in run.generations for key in keys)
     created = judged.ended.isoformat()
-    settings: dict[str, Any] = shown(run.settings)
+    settings: dict[str, Any] = without_places(run.settings)
     conditions = settings.get("conditions")
     dataset, ids = judged.dataset, list(run.questions)
     spec = EvalSpec(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,10 +15,8 @@ from cotasks.judge.verdicts import Verdict
 from cotasks.metrics.means import Mean, summarise
 from cotasks.runs.folder import Key
 from cotasks.runs.run import Row, Run, model_name, run_with_answers
+from cotasks.tools.places import without_places
 from cotasks.words.types import ALL
-
-_PLACE = re.compile(r"[/~\\]|\.{1,2}[/\\]|[A-Za-z]:[\\/]")
-"""How a path of this machine begins."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Judged:
     @property
     def dataset(self) -> Row:
         """`dataset` of `run.json`, without what says something of this machine: of a folder its last part."""
-        named: Any = shown(self.run.settings.get("dataset"))
+        named: Any = without_places(self.run.settings.get("dataset"))
         if not isinstance(named, dict):
             return {}
         name = str(named.get("name") or "unknown")
@@ -87,18 +84,3 @@ def references_of(question: Row) -> list[str]:
     """The reference answers of a row of `questions.jsonl`, the first one first; none where there is none."""
     found = [question["answer"], *question.get("additional_answers", ())]
     return [text for text in found if text is not None]
-
-
-def shown(value: Any) -> Any:
-    """Settings without what says something of this machine: of a path its last part, and no address of a server."""
-    if isinstance(value, Mapping):
-        return {str(name): shown(one) for name, one in value.items() if not _is_address(one) and name != "videos"}
-    if isinstance(value, list | tuple):
-        return [shown(one) for one in value if not _is_address(one)]
-    if isinstance(value, str) and _PLACE.match(value):
-        return value.replace("\\", "/").rstrip("/").rpartition("/")[2].lstrip("~")
-    return value
-
-
-def _is_address(value: Any) -> bool:
-    return isinstance(value, str) and "://" in value

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.export.formats import Written
-from cotasks.export.judged import Judged, references_of, shown
+from cotasks.export.judged import Judged, references_of
 from cotasks.metrics.means import Mean
 from cotasks.runs.run import Row
 from cotasks.tools.files import dump_json, dump_jsonl
+from cotasks.tools.places import without_places
 from cotasks.version import VERSION
 
 FILTER = "none"
@@ -111,7 +112,7 @@ def _metrics(mean: Mean) -> Row:
 
 def _results(judged: Judged) -> dict[str, Any]:
     """What stands about all tasks; what stands about each is still empty."""
-    settings = shown(judged.run.settings)
+    settings = without_places(judged.run.settings)
     by_task = (
         "results",
         "group_subtasks",

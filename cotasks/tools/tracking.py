@@ -12,9 +12,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from cotasks.errors import EnvironmentFault, InputError, MissingExtra
+from cotasks.tools.places import without_places
 
 PROJECT = "cotasks"
 Log = Callable[[Mapping[str, "float | None"]], None]
@@ -47,6 +49,20 @@ TRACKERS: dict[str, Callable[[Any, str, Mapping[str, Any]], Any]] = {"trackio": 
 """Name of the package -> (package, name of the run, config) -> a run with `log(dict)` and `finish()`."""
 
 
+def check_tracker(tracker: str | None) -> None:
+    """Raises InputError for an unknown tracker, MissingExtra where it is not installed."""
+    if tracker is None:
+        return
+    if tracker not in TRACKERS:
+        raise InputError(f"--track is {tracker!r}; expected {' or '.join(TRACKERS)}")
+    try:
+        there = find_spec(tracker) is not None
+    except ValueError:  # None stands among the modules
+        there = False
+    if not there:
+        raise MissingExtra(f"{tracker} is not installed; run: pip install {tracker}")
+
+
 @contextmanager
 def tracking(tracker: str | None, name: str, config: Mapping[str, Any]) -> Iterator[Log | None]:
     """Yields what logs; None where `tracker` is None. A run of the same name goes on.
@@ -54,7 +70,7 @@ def tracking(tracker: str | None, name: str, config: Mapping[str, Any]) -> Itera
     Args:
         tracker: one of `TRACKERS`.
         name: of the run there.
-        config: settings that are logged once.
+        config: settings that are logged once, without what says something of this machine.
 
     Raises InputError for an unknown tracker, MissingExtra where it is not installed, and EnvironmentFault where it
     refuses to begin, such as without having logged in.
@@ -62,17 +78,11 @@ def tracking(tracker: str | None, name: str, config: Mapping[str, Any]) -> Itera
     if tracker is None:
         yield None
         return
-    if tracker not in TRACKERS:
-        raise InputError(f"--track is {tracker!r}; expected {' or '.join(TRACKERS)}")
-    try:
-        package = import_module(tracker)
-    except ModuleNotFoundError as error:
-        if error.name != tracker:
-            raise
-        raise MissingExtra(f"{tracker} is not installed; run: pip install {tracker}") from None
+    check_tracker(tracker)
+    package = import_module(tracker)
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            run = TRACKERS[tracker](package, name, config)
+            run = TRACKERS[tracker](package, name, without_places(config))
         except Exception as error:
             hint = "; WANDB_MODE=offline keeps all on this machine" if tracker == "wandb" else ""
             raise EnvironmentFault(f"{tracker} does not begin: {error}{hint}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.steps.entity_tracking import BOXES_PER_ENTITY
+from cotasks.tools.tracking import TRACKERS, check_tracker
 from cotasks.training.examples import TASKS
 from cotasks.training.thoughts import THOUGHTS
 from cotasks.video.cache import FOLDER_BYTES
@@ -18,7 +19,7 @@ COUNTS = (
     *("max_steps", "max_tokens", "num_frames", "boxes_per_entity", "limit", "eval_limit"),
 )
 """Options that are 1 or more where they are given."""
-PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "frame_cache", "frame_cache_gb")
+PLACES = ("out", "workers", "log_every", "eval_every", "save_every", "keep", "frame_cache", "frame_cache_gb", "track")
 """Options that may change when training goes on."""
 LATER = ("stream", "noise", "own_predictions", "own_share", "weights")
 """Options that settings hold only where they say something, as runs begun before have none."""
@@ -125,17 +126,23 @@ def add_training_arguments(parser: argparse.ArgumentParser, learning_rate: float
     group.add_argument("--eval-every", type=int, default=200, help="steps between two evaluations (default: 200)")
     group.add_argument("--save-every", type=int, default=200, help="steps between two checkpoints (default: 200)")
     group.add_argument("--keep", type=int, default=2, help="checkpoints kept (default: 2)")
+    told = "log losses and rates there too"
+    group.add_argument("--track", "--log-to", dest="track", choices=TRACKERS, help=told)
     return group
 
 
 def parse_positive(parser: argparse.ArgumentParser, *names: str) -> argparse.Namespace:
-    """The command line, whose options that count something, and `names`, are to be 1 or more."""
+    """The command line, whose options that count something, and `names`, are to be 1 or more.
+
+    Raises MissingExtra where what `--track` names is not installed.
+    """
     args = parser.parse_args()
     for name in (*COUNTS, *names):
         if (value := getattr(args, name)) is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} is {value}; expected 1 or more")
     if not args.epochs > 0:
         parser.error(f"--epochs is {args.epochs}; expected more than 0")
+    check_tracker(args.track)
     return args
 
 
