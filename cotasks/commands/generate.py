@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,8 @@ from cotasks.tools.launch import RANK, environment_number
 
 if TYPE_CHECKING:
     from cotasks.generate.dry_run import DryRun
+    from cotasks.generate.progress import Standing
+    from cotasks.tools.tracking import Log
 
 
 @takes_model_options
@@ -129,7 +132,6 @@ def generate(
             del arguments[name]
         _print_dry_run(foresee(records, conditions, model, run, **what, **arguments))
         return
-    from cotasks.generate.progress import numbers_of
     from cotasks.generate.run import generate as generate_answers
     from cotasks.tools.tracking import tracking
 
@@ -138,7 +140,7 @@ def generate(
     told = {"model": model, "dataset": dataset, "conditions": [c.name for c in conditions]}
     told |= {"split": records.split, "questions": len(records), **sampling.settings()}
     with tracking(tracker, run.name, told) as log:
-        listener = None if log is None else lambda now, seconds: log(numbers_of(now, seconds))
+        listener = None if log is None else partial(_log, log)
         result = generate_answers(records, conditions, model, run, listener=listener, **what, **arguments)
     if not result.main:  # another process of the same launch says how it went
         return
@@ -147,6 +149,13 @@ def generate(
     print(f"Answered {result.done} of {result.total} ({result.new} now) in {run}")
     if not result.complete:
         raise typer.Exit(1)
+
+
+def _log(log: Log, now: Standing, seconds: float) -> None:
+    """Hand on how a run stands."""
+    from cotasks.generate.progress import numbers_of
+
+    log(numbers_of(now, seconds))
 
 
 def _print_dry_run(found: DryRun) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 from cotasks.generate.prepare import Item
 from cotasks.generate.sampling import Sampling, request_seed
 from cotasks.generate.server.model import ServedModel
+from cotasks.models.families import Family
 from cotasks.models.tensors import Clip
 from cotasks.records.boxes import CoordinateFormat, Size
-from cotasks.records.schema import Record
+from cotasks.records.schema import Frame, Record
 from cotasks.steps.context import StepContext
 from cotasks.video.packets import Image
 
@@ -40,21 +41,26 @@ def media_parts(server: ServedModel, record: Record, item: Item, encoded: Sequen
     """The frames of a prompt as parts of a message. `encoded` is what `encode_frames` makes of its clip."""
     if server.media == "video_url":
         return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(encoded)}"}}]
+    parts: list[dict[str, Any]] = []
+    for name, data in zip(frame_labels(record, item.prompt.frames, server.family), encoded, strict=True):
+        url = f"data:image/{server.options.image_format};base64,{data}"
+        parts.append({"type": "text", "text": name})
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    return parts
+
+
+def frame_labels(record: Record, frames: tuple[Frame, ...], family: Family) -> list[str]:
+    """What stands before each frame that is shown as an image: its name, as the steps of the family use it."""
     names = StepContext(
         entities=(),
-        frames=item.prompt.frames,
+        frames=frames,
         fps=record.fps,
         clip=record.clip,
         source_size=(1, 1),
-        coordinates=CoordinateFormat(server.family.coordinates, (1, 1)),
-        frame_reference=server.family.frame_reference,
+        coordinates=CoordinateFormat(family.coordinates, (1, 1)),
+        frame_reference=family.frame_reference,
     )
-    parts: list[dict[str, Any]] = []
-    for frame, data in zip(item.prompt.frames, encoded, strict=True):
-        url = f"data:image/{server.options.image_format};base64,{data}"
-        parts.append({"type": "text", "text": f"{names.frame_text(frame.index)}: "})
-        parts.append({"type": "image_url", "image_url": {"url": url}})
-    return parts
+    return [f"{names.frame_text(frame.index)}: " for frame in frames]
 
 
 def build_request(
