@@ -131,7 +131,7 @@ def test_files_of_lmms_eval_name_what_is_there(utils: dict[str, Any]) -> None:
         assert task["doc_to_target"] in FEATURES
         named = [value for value in task.values() if isinstance(value, str) and value.startswith("utils.")]
         named += [metric["aggregation"] for metric in task["metric_list"]]
-        assert len(named) == 7
+        assert len(named) == 8
         assert all(callable(utils[name.removeprefix("utils.")]) for name in named)
 
 
@@ -141,9 +141,12 @@ def test_a_row_of_plain_datasets_becomes_messages_and_a_score(utils: dict[str, A
     kinds = [part["type"] for part in message["content"]]
     assert kinds == ["text", "image"] * len(row["frames"]) + ["text"]
     assert message["content"][1]["url"].size[0] % 28 == 0
-    assert utils["process_results"](row, ["to play"]) == {"score": 1.0, "unscored": False, "unreadable": False}
-    failed = {**row, "answer": ""}
-    assert utils["process_results"](failed, ["to play"])["score"] is None
+    by_video = {"score": 1.0, "video_id": "v0"}
+    right = {"score": 1.0, "score_by_video": by_video, "unscored": False, "unreadable": False}
+    assert utils["process_results"](row, ["to play"]) == right
+    unscored = utils["process_results"]({**row, "answer": ""}, ["to play"])
+    assert (unscored["score"], unscored["score_by_video"], unscored["unscored"]) == (None, None, True)
+    assert utils["mean_by_video"]([by_video, None]) == 1.0
     assert utils["mean"]([1.0, None, 0.0]) == 0.5
     assert utils["total"]([True, False]) == 1
     with pytest.raises(InputError, match="messages"):
@@ -156,7 +159,7 @@ def test_lmms_eval_loads_the_tasks(utils: dict[str, Any], world: Path, tmp_path:
         if path.is_file():
             (tmp_path / path.name).write_text(path.read_text().replace("path: built", f"path: {world / 'data'}"))
     manager = tasks.TaskManager(include_path=str(tmp_path), include_defaults=False)
-    found = tasks.get_task_dict(["cotasks_cotasks"], manager)["cotasks_cotasks"]
+    found = tasks.get_task_dict(["cotasks_cotasks"], manager, "chat")["cotasks_cotasks"]
     doc = found.test_docs()[0]
     (message,) = found.doc_to_messages(doc)
     assert message["content"][-1]["text"].startswith("Notes on the video")

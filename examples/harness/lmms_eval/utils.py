@@ -53,16 +53,27 @@ def doc_to_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, 
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """The verdict, 0 to 1; None where unscored, which `mean` leaves out."""
+    """The verdict, 0 to 1; None where unscored, which means and errors leave out."""
     verdict = score(Record.from_row(doc), results[0], os.environ.get("COTASKS_JUDGE", "exact"))
     points = None if verdict.score is None else verdict.score / 100
-    return {"score": points, "unscored": points is None, "unreadable": verdict.unreadable}
+    by_video = None if points is None else {"score": points, "video_id": doc["video_id"]}
+    return {
+        "score": points,
+        "score_by_video": by_video,
+        "unscored": points is None,
+        "unreadable": verdict.unreadable,
+    }
 
 
 def mean(scores: Sequence[float | None]) -> float:
     """Of those that are scored; NaN where none is."""
     known = [score for score in scores if score is not None]
     return sum(known) / len(known) if known else float("nan")
+
+
+def mean_by_video(scores: Sequence[Mapping[str, Any] | None]) -> float:
+    """The same mean; the rows name the video that they belong to, for lmms-eval's clustered error."""
+    return mean([None if row is None else row["score"] for row in scores])
 
 
 def total(flags: Sequence[bool]) -> int:
