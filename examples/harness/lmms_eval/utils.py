@@ -44,7 +44,7 @@ def doc_to_messages(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[s
 
 def doc_to_visual(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> list[Any]:
     """None: models of `lmms_eval/models/simple` cannot place a frame behind its name, and are not meant."""
-    raise InputError("this task is for models that take messages, such as qwen2_5_vl_chat; expected --model of these")
+    raise InputError("this task is for models that take messages; expected one of these, without --force_simple")
 
 
 def doc_to_text(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, Any] | None = None) -> str:
