@@ -137,7 +137,7 @@ def generate(
 
     # one process of a launch is enough
     tracker = track if not environment_number(RANK, 0) else None
-    told = {"model": model, "dataset": dataset, "conditions": [c.name for c in conditions]}
+    told: dict[str, Any] = {"model": model, "dataset": dataset, "conditions": [c.name for c in conditions]}
     told |= {"split": records.split, "questions": len(records), **sampling.settings()}
     with tracking(tracker, run.name, told) as log:
         listener = None if log is None else partial(_log, log)
