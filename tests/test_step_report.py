@@ -93,8 +93,9 @@ def test_answers_are_joined_with_the_steps_that_they_were_given(
     speaker: Speaker, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An echo of the truth has every step right, so what is right given a step is what is right."""
-    steps = tmp_path / "steps-folder"
+    steps = tmp_path / "steps"
     run(world, steps)
+    (tmp_path / "questions.jsonl").write_text("{}\n")  # of something else: a folder is a run's by its run.json
     records = read_predictions(steps).settings["dataset"]["name"]
     loaded = load_records(records)
     said = [{"id": row.id, "answer": row.answer if n % 2 else "no"} for n, row in enumerate(loaded)]

@@ -143,7 +143,8 @@ def _runs_of(folders: Sequence[Path], answers: Sequence[Path]) -> list[list[Run]
     places = [folder.resolve() for folder in folders]
     # steps that lie in a run's folder are those of its answers
     for of, place in zip(runs, places, strict=True):
-        if place.name == FOLDER and (place.parent / "questions.jsonl").is_file():
+        beside = all((place.parent / name).is_file() for name in ("run.json", "questions.jsonl"))
+        if place.name == FOLDER and beside:
             of.append(read_run(place.parent))
     for path in dict.fromkeys(answers):
         run = read_run(path)
