@@ -53,7 +53,7 @@ from cotasks.training.scripts import (
     try_first,
     usable,
 )
-from cotasks.training.trl_runs import TARGETS, Log, checkpointing, cut_log, last_checkpoint, merge
+from cotasks.training.trl_runs import TARGETS, Log, add_lora_arguments, cut_log, last_checkpoint, merge, trainer_options
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -62,45 +62,14 @@ def parse_arguments() -> argparse.Namespace:
     add_data_arguments(parser)
     add_mixing_arguments(parser)
     group = add_training_arguments(parser, learning_rate=1e-4)
-    group.add_argument("--lora-rank", type=int, default=16)
-    group.add_argument("--lora-alpha", type=int, default=32)
+    add_lora_arguments(group)
     group.add_argument("--lora-dropout", type=float, default=0.05)
-    group.add_argument("--no-gradient-checkpointing", action="store_true", help="faster, in more memory")
     return parse_positive(parser, "lora_rank")
 
 
 def trainer_config(args: argparse.Namespace, evaluates: bool) -> SFTConfig:
     """What the trainer is told; the examples and their labels are the collator's affair."""
-    on_gpu = torch.cuda.is_available()
-    return SFTConfig(
-        output_dir=str(args.out / "checkpoints"),
-        num_train_epochs=args.epochs,
-        max_steps=args.max_steps or -1,
-        per_device_train_batch_size=args.batch_size,
-        per_device_eval_batch_size=args.batch_size,
-        gradient_accumulation_steps=args.accumulate,
-        learning_rate=args.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=args.warmup,
-        weight_decay=args.weight_decay,
-        max_grad_norm=args.max_grad_norm,
-        bf16=on_gpu,
-        use_cpu=not on_gpu,
-        **checkpointing(not args.no_gradient_checkpointing),
-        logging_steps=args.log_every,
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=args.eval_every,
-        save_steps=args.save_every,
-        save_total_limit=args.keep,
-        seed=args.seed,
-        dataloader_num_workers=args.workers,
-        dataloader_persistent_workers=args.workers > 0,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        max_length=None,
-        report_to=args.track or "none",
-        run_name=args.out.name,
-    )
+    return SFTConfig(**trainer_options(args, evaluates), dataset_kwargs={"skip_prepare_dataset": True}, max_length=None)
 
 
 class Trainer(SFTTrainer):

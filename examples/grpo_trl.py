@@ -57,7 +57,7 @@ from cotasks.training.scripts import (
     training_examples,
     try_first,
 )
-from cotasks.training.trl_runs import TARGETS, Log, checkpointing, cut_log, last_checkpoint, merge
+from cotasks.training.trl_runs import TARGETS, Log, add_lora_arguments, cut_log, last_checkpoint, merge, trainer_options
 
 MOMENTS = ("before", "after")
 
@@ -67,9 +67,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_data_arguments(parser)
     group = add_training_arguments(parser, learning_rate=1e-5)
-    group.add_argument("--lora-rank", type=int, default=16)
-    group.add_argument("--lora-alpha", type=int, default=32)
-    group.add_argument("--no-gradient-checkpointing", action="store_true", help="faster, in more memory")
+    add_lora_arguments(group)
     group = parser.add_argument_group("rewards and samples")
     group.add_argument("--generations", type=int, default=8, help="texts sampled for a prompt (default: 8)")
     group.add_argument("--max-new-tokens", type=int, default=512, help="of a text (default: 512)")
@@ -111,45 +109,20 @@ def weights_of(given: Sequence[str] | None) -> dict[str, float]:
 
 def trainer_config(args: argparse.Namespace, evaluates: bool) -> GRPOConfig:
     """What the trainer is told. Raises InputError where TRL refuses it, and MissingExtra for what is not installed."""
-    on_gpu = torch.cuda.is_available()
-    if args.vllm and not on_gpu:
+    if args.vllm and not torch.cuda.is_available():
         raise InputError("--vllm samples on the GPUs that train, and there is none here; leave it out")
     if args.vllm and importlib.util.find_spec("vllm") is None:
         raise MissingExtra("vllm is not installed; run: pip install vllm")
     vllm = {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": args.vllm_memory}
     try:
         return GRPOConfig(
-            output_dir=str(args.out / "checkpoints"),
-            num_train_epochs=args.epochs,
-            max_steps=args.max_steps or -1,
-            per_device_train_batch_size=args.batch_size,
-            per_device_eval_batch_size=args.batch_size,
-            gradient_accumulation_steps=args.accumulate,
+            **trainer_options(args, evaluates),
             num_generations=args.generations,
             num_generations_eval=1,
             max_completion_length=args.max_new_tokens,
             temperature=args.temperature,
             beta=args.beta,
-            learning_rate=args.learning_rate,
-            lr_scheduler_type="cosine",
-            warmup_steps=args.warmup,
-            weight_decay=args.weight_decay,
-            max_grad_norm=args.max_grad_norm,
-            bf16=on_gpu,
-            use_cpu=not on_gpu,
-            **checkpointing(not args.no_gradient_checkpointing),
-            logging_steps=args.log_every,
-            eval_strategy="steps" if evaluates else "no",
-            eval_steps=args.eval_every,
             eval_on_start=evaluates and not held_out_path(args.out, "before").exists(),
-            save_steps=args.save_every,
-            save_total_limit=args.keep,
-            seed=args.seed,
-            dataloader_num_workers=args.workers,
-            dataloader_persistent_workers=args.workers > 0,
-            remove_unused_columns=False,
-            report_to=args.track or "none",
-            run_name=args.out.name,
             **(vllm if args.vllm else {}),
         )
     except ValueError as error:

@@ -1,7 +1,8 @@
-"""What the examples on TRL's trainers share: the log, the checkpoint to go on from, and the adapter merged in."""
+"""What the examples on TRL's trainers share: options, the log, the checkpoint to go on from, the adapter merged in."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,46 @@ class Log(TrainerCallback):
                 log.append({"step": state.global_step, **(logs or {})})
 
 
-def checkpointing(on: bool) -> dict[str, Any]:
+def add_lora_arguments(group: Any) -> None:
+    """The options of an adapter, and of the memory that training it takes."""
+    group.add_argument("--lora-rank", type=int, default=16)
+    group.add_argument("--lora-alpha", type=int, default=32)
+    group.add_argument("--no-gradient-checkpointing", action="store_true", help="faster, in more memory")
+
+
+def trainer_options(args: argparse.Namespace, evaluates: bool) -> dict[str, Any]:
+    """What every configuration of TRL's trainers is told of the options that all fine-tuning examples have."""
+    on_gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(args.out / "checkpoints"),
+        "num_train_epochs": args.epochs,
+        "max_steps": args.max_steps or -1,
+        "per_device_train_batch_size": args.batch_size,
+        "per_device_eval_batch_size": args.batch_size,
+        "gradient_accumulation_steps": args.accumulate,
+        "learning_rate": args.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": args.warmup,
+        "weight_decay": args.weight_decay,
+        "max_grad_norm": args.max_grad_norm,
+        "bf16": on_gpu,
+        "use_cpu": not on_gpu,
+        **_checkpointing(not args.no_gradient_checkpointing),
+        "logging_steps": args.log_every,
+        "eval_strategy": "steps" if evaluates else "no",
+        "eval_steps": args.eval_every,
+        "save_steps": args.save_every,
+        "save_total_limit": args.keep,
+        "seed": args.seed,
+        "dataloader_num_workers": args.workers,
+        "dataloader_persistent_workers": args.workers > 0,
+        "remove_unused_columns": False,
+        "report_to": args.track or "none",
+        "run_name": args.out.name,
+    }
+
+
+def _checkpointing(on: bool) -> dict[str, Any]:
     """The arguments of a TRL configuration that turn gradient checkpointing on or off."""
     from transformers import TrainingArguments
 
