@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cotasks.models.tiny.parts import HEADS, HIDDEN, TEXT, VISION, train_tokenizer
+from cotasks.models.tiny.parts import HEADS, HIDDEN, TEXT, VISION, plain_template, train_tokenizer
 
 _FRAME_TOKENS = (
     "<im_patch>",
@@ -17,20 +17,6 @@ _FRAME_TOKENS = (
     "<im_low>",
 )
 
-_TEMPLATE = r"""
-{%- for message in messages %}
-{{- '<|im_start|>' + message.role + '\n' }}
-{%- if message.content is string %}{{ message.content }}
-{%- else %}
-{%- for part in message.content %}
-{%- if part.type == 'text' %}{{ part.text }}{% else %}{{ '<|' + part.type + '|>' }}{% endif %}
-{%- endfor %}
-{%- endif %}
-{{- '<|im_end|>\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
-"""
-
 
 def molmo2(transformers: Any) -> tuple[Any, Any, Any]:
     """Frames of 56 x 56, 2 x 2 tokens each after pooling 3 x 3 patches."""
@@ -42,7 +28,7 @@ def molmo2(transformers: Any) -> tuple[Any, Any, Any]:
         image_processor=transformers.Molmo2ImageProcessor(size=side),
         video_processor=transformers.Molmo2VideoProcessor(size=side),
         tokenizer=tokenizer,
-        chat_template=_TEMPLATE.strip(),
+        chat_template=plain_template("|>"),
     )
     head = HIDDEN // HEADS
     text = {**TEXT, "head_dim": head, "vocab_size": len(tokenizer), "additional_vocab_size": 0}

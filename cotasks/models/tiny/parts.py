@@ -61,3 +61,27 @@ def end_tokens(tokenizer: Any) -> dict[str, int | None]:
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
+
+
+_PLAIN = r"""
+{%- for message in messages %}
+{{- '<|im_start|>' + message.role + '\n' }}
+{%- if message.content is string %}{{ message.content }}
+{%- else %}
+{%- for part in message.content %}
+{%- if part.type == 'text' %}{{ part.text }}{% else %}{{ '<|' + part.type + 'ENDS' }}{% endif %}
+{%- endfor %}
+{%- endif %}
+{{- '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+"""
+
+
+def plain_template(ends: str) -> str:
+    """A chat template of turns between `<|im_start|>` and `<|im_end|>`, and of no more.
+
+    Args:
+        ends: what stands after `<|` and the name of the medium, where a video or an image is.
+    """
+    return _PLAIN.strip().replace("ENDS", ends)

@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cotasks.models.tiny.parts import TEXT, VISION, end_tokens, train_tokenizer
-
-_TEMPLATE = r"""
-{%- for message in messages %}
-{{- '<|im_start|>' + message.role + '\n' }}
-{%- if message.content is string %}{{ message.content }}
-{%- else %}
-{%- for part in message.content %}
-{%- if part.type == 'text' %}{{ part.text }}{% else %}{{ '<|' + part.type + '_pad|>\n' }}{% endif %}
-{%- endfor %}
-{%- endif %}
-{{- '<|im_end|>\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
-"""
+from cotasks.models.tiny.parts import TEXT, VISION, end_tokens, plain_template, train_tokenizer
 
 
 def video_llama_3(transformers: Any) -> tuple[Any, Any, Any]:
@@ -30,7 +16,7 @@ def video_llama_3(transformers: Any) -> tuple[Any, Any, Any]:
         image_processor=transformers.VideoLlama3ImageProcessor(size=size),
         video_processor=transformers.VideoLlama3VideoProcessor(size=size),
         tokenizer=tokenizer,
-        chat_template=_TEMPLATE.strip(),
+        chat_template=plain_template(r"_pad|>\n"),
     )
     vision = {name: value for name, value in VISION.items() if name != "image_size"}
     config = transformers.VideoLlama3Config(
