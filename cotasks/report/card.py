@@ -25,12 +25,11 @@ _PARTS = {
 """Heading -> the fields of `run.json` under it. What stands under none of them is under "Settings"."""
 
 
-def render(summary: Mapping[str, Any], commands: Iterable[str] = ()) -> str:
+def render(summary: Mapping[str, Any]) -> str:
     """The page.
 
     Args:
         summary: of the report.
-        commands: further command lines, as they were given.
     """
     parts = ["# Reproducibility"]
     for run in summary["runs"]:
@@ -43,7 +42,7 @@ def render(summary: Mapping[str, Any], commands: Iterable[str] = ()) -> str:
     if summary["warnings"]:
         parts += ["## Before you quote a number", _list(summary["warnings"])]
     lines = [line for run in summary["runs"] for line in _commands(run, summary["baseline"])]
-    lines = [" ".join(line.replace("`", "'").split()) for line in [*lines, *commands]]
+    lines = [" ".join(line.replace("`", "'").split()) for line in lines]
     parts += [
         "## Commands",
         "Data and videos are looked for where `run.json` names them.",

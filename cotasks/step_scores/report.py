@@ -32,7 +32,7 @@ from cotasks.step_scores.joint import (
     rows_of_run,
 )
 from cotasks.step_scores.judge import judged_step_rows
-from cotasks.step_scores.table import METRICS, metric_title, predicted_step_rows, scores_of
+from cotasks.step_scores.table import METRICS, StepScores, metric_title, predicted_step_rows, scores_of
 from cotasks.steps.table import STEPS
 from cotasks.tools.files import dump_json, write_text
 
@@ -119,13 +119,14 @@ def write_step_report(
             }
         )
         found = load_predictions(folder, records, ())
-        rows = predicted_step_rows(records, found)
+        scored = scores_of(records, found)
+        rows = predicted_step_rows(records, found, scored)
         if judge is not None:
             given = {name: value for name, value in judge_options.items() if value is not None}
             check = video_check or found.settings.get("video_check", "fail")
             rows += judged_step_rows(records, folder, judge, videos_of(records.video_folder(videos), check), **given)
         summary["rows"] += [{**label, **row} for row in rows]
-        summary["joint"] += [{**label, **row} for row in _joint_rows(records, found, answered)]
+        summary["joint"] += [{**label, **row} for row in _joint_rows(records, found, scored, answered)]
     out = out or folders[0]
     out.mkdir(parents=True, exist_ok=True)
     paths = StepReportPaths(out / "steps.json", out / "steps.md")
@@ -165,10 +166,12 @@ def _runs_of(folders: Sequence[Path], answers: Sequence[Path]) -> list[list[Run]
     return runs
 
 
-def _joint_rows(records: Records, found: PredictionsFolder, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def _joint_rows(
+    records: Records, found: PredictionsFolder, scored: Mapping[str, StepScores], runs: Sequence[Run]
+) -> list[dict[str, Any]]:
     """The joint scores of a predictions folder: what needs no answer, then those of each run's answers."""
     evidence = Evidence()
-    add_steps(records, found, scores_of(records, found), evidence)
+    add_steps(records, found, scored, evidence)
     rows = [{"answers": None, **row} for row in rows_of_evidence(evidence)]
     known = set(records.ids)
     for run in runs:

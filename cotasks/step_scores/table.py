@@ -151,10 +151,20 @@ def corrupted_step_rows(records: Records | Sequence[Record], corruptions: Sequen
     return rows
 
 
-def predicted_step_rows(records: Records, found: PredictionsFolder) -> list[Row]:
+def predicted_step_rows(
+    records: Records, found: PredictionsFolder, scored: Mapping[str, StepScores] | None = None
+) -> list[Row]:
     """The rows of predictions of these records, each with the fields of its step's `TextCounts`, and those of the
-    baselines over the records that have a prediction of the step."""
+    baselines over the records that have a prediction of the step.
+
+    Args:
+        records: with the true steps.
+        found: the predictions.
+        scored: what `scores_of` gives for them, where that is known already.
+    """
     texts = _read_texts(found)
+    if scored is None:
+        scored = scores_of(records, found, texts)
     among = pool(records)
     scores, videos, kinds = [], [], []
     below: dict[str, list[StepScores]] = {name: [] for name in BASELINES}
@@ -162,7 +172,7 @@ def predicted_step_rows(records: Records, found: PredictionsFolder) -> list[Row]
         videos.append(record.video_id)
         kinds.append(kind_of(vars(record)))
         truth = _shown_truth(record, found)
-        scores.append(_score_prediction(record, truth, found, texts.get(record.id)))
+        scores.append(scored[record.id])
         for name, make in BASELINES.items():
             each = score_steps(make(truth, among), truth, plain_context(truth), boxes_per_entity=BOXES_PER_ENTITY)
             below[name].append({step: each[step] for step in scores[-1] if step in each})

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.metrics.contrasts import Scores, Weights
-from cotasks.runs.predictions import load_predictions
-from cotasks.step_scores.table import predicted_step_rows
 from cotasks.studies.drawing import groups_of, of_group, points
-from cotasks.studies.rows import differences, means, ratios
+from cotasks.studies.rows import differences, means, ratios, step_rows
 from cotasks.studies.study import Row, Setup, Study, Tables, predictions_folder
 
 SAME_A1, MACHINE = "same-a1", "machine"
@@ -49,10 +47,7 @@ def annotation(scores: Scores) -> dict[str, list[Row]]:
 
 
 def _tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[Row]]:
-    steps = []
-    for rung in RUNGS[1:]:
-        found = load_predictions(predictions_folder(folder, rung), setup.records, ())
-        steps += [{"arm": rung, **row} for row in predicted_step_rows(setup.records, found)]
+    steps = step_rows(setup.records, {rung: predictions_folder(folder, rung) for rung in RUNGS[1:]})
     return {**annotation(scores), "steps": steps}
 
 

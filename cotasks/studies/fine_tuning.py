@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cotasks.metrics.contrasts import Scores, Weights
-from cotasks.runs.predictions import load_predictions
-from cotasks.step_scores.table import predicted_step_rows
 from cotasks.studies.drawing import of_group, points, zero
-from cotasks.studies.rows import differences, means
+from cotasks.studies.rows import differences, means, step_rows
 from cotasks.studies.study import BASE, PREDICTED, Row, Setup, Study, Tables, predictions_folder
 
 CONDITIONS = ("baseline", PREDICTED, "cotasks")
@@ -50,10 +48,7 @@ def fine_tuning(scores: Scores, tuned: list[str]) -> dict[str, list[Row]]:
 
 def _tables(setup: Setup, scores: Scores, folder: Path) -> dict[str, list[Row]]:
     arms = {BASE: PREDICTED, **{name: name for name in setup.tuned}}
-    steps = []
-    for name, arm in arms.items():
-        found = load_predictions(predictions_folder(folder, arm), setup.records, ())
-        steps += [{"arm": name, **row} for row in predicted_step_rows(setup.records, found)]
+    steps = step_rows(setup.records, {name: predictions_folder(folder, arm) for name, arm in arms.items()})
     return {**fine_tuning(scores, list(setup.tuned)), "steps": steps}
 
 

@@ -8,13 +8,31 @@ single video), the p value of a difference (None for a mean), and whether the in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cotasks.metrics.contrasts import Floats, Mask, Scores, Weights, estimates, interval_row, ratio, weighted
+from cotasks.records.dataset import Records
+from cotasks.runs.predictions import load_predictions
+from cotasks.step_scores.table import predicted_step_rows
 
 Row = dict[str, Any]
+
+
+def step_rows(records: Records, folders: Mapping[str, Path]) -> list[Row]:
+    """The rows of the step table of several predictions folders, each with the name of its {arm}.
+
+    Args:
+        records: with the true steps.
+        folders: arm -> its predictions folder.
+    """
+    return [
+        {"arm": arm, **row}
+        for arm, folder in folders.items()
+        for row in predicted_step_rows(records, load_predictions(folder, records, ()))
+    ]
 
 
 def means(scores: Scores, conditions: Sequence[str], groups: Mapping[str, Mask]) -> list[Row]:
